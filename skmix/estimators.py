@@ -1,0 +1,996 @@
+"""The door: labels, dtypes, names, weights and seeds around a skorch net.
+
+`MixupClassifier` and `MixupRegressor` bring a table into the form that a net
+wants, let it train in `skmix.training.mixed_training`, and bring its outputs
+back into the user's terms.
+"""
+
+import inspect
+import numbers
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    clone,
+    is_classifier,
+    is_regressor,
+)
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+    compute_class_weight,
+)
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.dataset import ValidSplit, get_len
+from skorch.utils import multi_indexing
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skmix.mixing import Plan
+from skmix.networks import default_net
+from skmix.training import as_module_dtype, mixed_training, seeded
+
+
+class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
+    """What classifier and regressor share: from a table to a fitted net.
+
+    A subclass names its `_task`, and says how targets are coded (`_code`), how a
+    fitted net is asked (`_forward`) and which nets are not for it (`_refuses`).
+    """
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fit the net on mixed rows.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Finite numbers. A dict is passed to the module's ``forward`` by name,
+            unvalidated.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights: an integer weight counts as that many copies of
+            the row, in expectation over the draws. Rows of weight 0 are left out.
+        X_val, y_val : like X and y, default=None
+            Rows to validate on after every epoch (for early stopping), never
+            trained on nor mixed. They replace the net's ``train_split``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, the table or the net is not as expected. The estimator
+            is then left as it was.
+        """
+        with _unchanged_on_failure(self):
+            self._check_parameters()
+            X, y = self._check_table(X, y, reset=True, min_rows=2)
+            X, y, weight = _drop_weightless(
+                X, y, _check_sample_weight(sample_weight, y)
+            )
+            net = self._new_net(len(y))
+            X, y, weight = self._learn_coding(net, X, y, weight, targets=y)
+            validation = self._check_validation(X_val, y_val)
+            _warn_of_small_split(net, len(y), validation)
+            self._train(net, net.fit, X, y, weight, validation)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, targets=None):
+        with _unchanged_on_failure(self):
+            self._check_parameters()
+            first = not hasattr(self, "estimator_")
+            X, y = self._check_table(X, y, reset=first)
+            X, y, weight = _drop_weightless(
+                X, y, _check_sample_weight(sample_weight, y)
+            )
+            if first:
+                net = self._new_net(len(y))
+                if self.estimator is None:
+                    # One epoch a call leaves nothing to stop.
+                    net.set_params(train_split=None, callbacks=None)
+                targets = y if targets is None else targets
+                X, y, weight = self._learn_coding(net, X, y, weight, targets)
+            else:
+                net = self.estimator_
+                X, y, weight = self._weigh_classes(X, y, weight)
+            with _one_epoch(net):
+                self._train(net, net.partial_fit, X, y, weight, None)
+        return self
+
+    def _learn_coding(self, net, X, y, weight, targets):
+        """Learn from training rows how targets and columns are coded for `net`."""
+        self._codec = self._code(net, targets, weight)
+        X, y, weight = self._weigh_classes(X, y, weight)
+        if self.estimator is None:
+            scaler = StandardScaler(with_mean=not sparse.issparse(X))
+            self.encoder_ = scaler.fit(X, sample_weight=weight)
+        else:
+            vars(self).pop("encoder_", None)
+        _fill_sizes(net, X, self._codec.n_outputs)
+        return X, y, weight
+
+    def _weigh_classes(self, X, y, weight):
+        """Multiply class weights in; return None for weights that are all equal."""
+        factor = self._codec.class_factor(y)
+        if factor is not None:
+            weight = factor if weight is None else weight * factor
+            X, y, weight = _drop_weightless(X, y, weight)
+        if weight is None or (weight == weight[0]).all():
+            return X, y, None
+        return X, y, weight / weight.mean()
+
+    def _new_net(self, n_samples):
+        """Return the net to fit: a clone of the user's, or the default one."""
+        if self.estimator is None:
+            net = default_net(self._task.lower(), n_samples=n_samples)
+        else:
+            net = clone(self.estimator)
+        if net.iterator_train is DataLoader and not _orders_rows(net):
+            net.set_params(iterator_train__shuffle=True)
+        net.set_params(verbose=self.verbose)
+        if not self.verbose and getattr(net, "callbacks__print_log__sink", 0) == "auto":
+            net.callbacks__print_log__sink = print  # the one sink that obeys `verbose`
+        return net
+
+    def _train(self, net, fit, X, y, weight, validation):
+        """Train `net` by its method `fit`, seeded, and adopt it."""
+        seed = _draw_seed(self.random_state)
+        if hasattr(self, "estimator_") and net is self.estimator_:
+            # A later call of partial_fit must not repeat the draws of the first.
+            sequence = np.random.SeedSequence([seed, len(net.history)])
+            seed = int(sequence.generate_state(1)[0])
+        plan = None
+        if self.alpha > 0:
+            plan = partial(Plan, alpha=self.alpha, lam_per=self.lam_per, seed=seed)
+        seams = mixed_training(
+            net,
+            plan=plan,
+            weight=weight,
+            validation=validation,
+            check_output=self._codec.check_output,
+        )
+        X, target = self._encoded(X), self._codec.encode(y)
+        with seeded(seed), seams:
+            fit(X, target)
+        self.estimator_ = net
+        self.history_ = net.history
+        self.n_iter_ = len(net.history)
+
+    def _outputs(self, X):
+        """Outputs of the fitted net for a raw table, as a numpy array."""
+        check_is_fitted(self)
+        X = self._encoded(self._check_rows(X, reset=False))
+        X = as_module_dtype(self.estimator_, X)
+        with seeded():  # a DataLoader draws from torch's generator even to predict
+            return self._forward(self.estimator_, X)
+
+    def _encoded(self, X):
+        return self.encoder_.transform(X) if hasattr(self, "encoder_") else X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # Checks: what was got, what was expected, the way out.
+
+    def _check_parameters(self):
+        _check_strength(self.alpha)
+        _check_option("lam_per", self.lam_per, ("batch", "row"))
+        _check_option("mixing", self.mixing, ("mixup",))
+        _check_option("pairing", self.pairing, ("shuffle",))
+        _check_option("layers", self.layers, ("input",))
+        _check_option("clean_weight", self.clean_weight, (0,))
+        _check_option(
+            "categorical_features", self.categorical_features, ("from_dtype", None)
+        )
+        _check_option("verbose", self.verbose, (0, 1))
+        self._check_estimator()
+
+    def _check_estimator(self):
+        net, name = self.estimator, type(self).__name__
+        if net is None:
+            return
+        if isinstance(net, type):
+            raise TypeError(
+                f"Got the class {net.__name__} as estimator, but expected an instance "
+                f"of a skorch net: {name}({net.__name__}(...))."
+            )
+        if isinstance(net, nn.Module):
+            raise TypeError(
+                f"Got a torch module ({type(net).__name__}) as estimator, but expected "
+                f"a skorch net around one: {name}(skorch.NeuralNet{self._task}("
+                f"{type(net).__name__}, ...))."
+            )
+        if not isinstance(net, NeuralNet):
+            raise TypeError(
+                f"Got estimator={net!r}, but expected a skorch net, or None for "
+                f"skmix.default_net({self._task.lower()!r})."
+            )
+        if self._refuses(net):
+            other = "Regressor" if self._task == "Classifier" else "Classifier"
+            raise TypeError(
+                f"Got a {type(net).__name__} as estimator of {name}. "
+                f"Use skmix.Mixup{other} for it."
+            )
+        self._check_untrained()
+
+    def _check_untrained(self):
+        net = self.estimator
+        if getattr(net, "initialized_", False) and isinstance(net.module, nn.Module):
+            raise ValueError(
+                "Got a fitted net whose module is an instance "
+                f"({type(net.module).__name__}): its trained weights would leak into "
+                "this fit and into every fold of a cross-validation. Pass the module's "
+                f"class instead: {type(net).__name__}({type(net.module).__name__}, "
+                "module__...=...)."
+            )
+
+    def __sklearn_clone__(self):
+        # A clone no longer shows that its module was trained.
+        if isinstance(self.estimator, NeuralNet):
+            self._check_untrained()
+        return super().__sklearn_clone__()
+
+    def set_params(self, **params):
+        """Set the parameters of this estimator and of the net it wraps.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the net are spelt ``estimator__lr`` and the like.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If parameters of the net are given while ``estimator`` is None.
+        """
+        nested = [name for name in params if name.startswith("estimator__")]
+        if nested and params.get("estimator", self.estimator) is None:
+            net = f"skmix.default_net({self._task.lower()!r})"
+            raise ValueError(
+                f"Got {', '.join(nested)}, but estimator=None, which stands for "
+                f"{net}, has no parameters to set. Pass estimator={net} instead."
+            )
+        return super().set_params(**params)
+
+    def _check_table(self, X, y, *, reset, min_rows=1):
+        """Return X and y as arrays (a dict of X as it is), rows checked."""
+        shape = getattr(y, "shape", None)
+        if shape is not None and len(shape) == 2 and shape[1] > 1:
+            raise ValueError(
+                f"Got y of shape {tuple(shape)}, but expected (n_samples,). "
+                "Multilabel and multi-output targets are not supported: fit one "
+                f"{type(self).__name__} per column, as sklearn.multioutput."
+                f"MultiOutput{self._task} does."
+            )
+        if isinstance(X, Mapping):
+            y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
+            X = self._check_rows(X, reset=reset)
+            check_consistent_length(y, np.empty(get_len(X)))
+        else:
+            X, y = self._check_rows(X, y, reset=reset, min_rows=min_rows)
+        return X, y
+
+    def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
+        if isinstance(X, Mapping):
+            if reset:
+                for name in ("n_features_in_", "feature_names_in_"):
+                    vars(self).pop(name, None)
+            return dict(X)
+        options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+        if not isinstance(y, str):
+            options["y_numeric"] = self._task == "Regressor"
+        try:
+            return validate_data(
+                self, X, y, reset=reset, ensure_min_samples=min_rows, **options
+            )
+        except (ValueError, TypeError) as error:
+            words = _columns_of_words(X)
+            if not words:
+                raise
+            raise ValueError(
+                f"Got columns that are not numbers ({', '.join(words)}), but expected "
+                f"numbers only: {type(self).__name__} does not encode categories yet. "
+                "Encode them in a Pipeline before it, for example by sklearn.compose."
+                "make_column_transformer with OneHotEncoder(handle_unknown='ignore') "
+                "for these columns."
+            ) from error
+
+    def _check_validation(self, X_val, y_val):
+        """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+            raise ValueError(f"Got {given} without {missing}; pass both or neither.")
+        X_val = self._check_rows(X_val, reset=False)
+        y_val = column_or_1d(y_val)
+        check_consistent_length(np.empty(get_len(X_val)), y_val)
+        target = self._codec.encode(y_val, name="y_val")
+        X_val, target, weight = _drop_weightless(
+            X_val, target, self._codec.class_factor(y_val)
+        )
+        return self._encoded(X_val), target, weight
+
+
+class MixupClassifier(ClassifierMixin, _MixupEstimator):
+    """Classifier that trains a skorch net on mixed rows and labels.
+
+    Each row of a batch is paired with another one, and the net is trained on
+    ``lam * x_i + (1 - lam) * x_j`` with the loss of both labels, weighted alike;
+    ``lam ~ Beta(alpha, alpha)`` [1]_. It predicts like any classifier.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNetClassifier, skorch.NeuralNetBinaryClassifier or \
+            similar, default=None
+        The unfitted net. It is cloned, never touched. ``module__d_in`` and
+        ``module__d_out`` are filled in where the module's signature has them and
+        they are not given, ``iterator_train__shuffle=True`` where the rows'
+        order is not given. None stands for
+        ``skmix.default_net("classifier")`` behind a ``StandardScaler``.
+    alpha : float, default=0.2
+        How strongly rows are mixed: 0 not at all, 1 uniformly.
+    lam_per : {"batch", "row"}, default="batch"
+        Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
+        row. The latter needs a criterion with a ``reduction``.
+    mixing : {"mixup"}, default="mixup"
+        How two rows become one.
+    pairing : {"shuffle"}, default="shuffle"
+        Who is mixed with whom: a random other row of the batch. Where rows are
+        weighted, a row of the training table, drawn in proportion to its weight.
+    layers : {"input"}, default="input"
+        Where rows are mixed.
+    clean_weight : float, default=0.0
+        Weight of the loss on unmixed rows. Only 0 is supported.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as ``{label: weight}``, multiplied into
+        ``sample_weight``.
+    categorical_features : {"from_dtype"} or None, default="from_dtype"
+        Which columns hold categories. They are not encoded yet: encode them
+        upstream.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initialisation, batches, dropout, partners and `lam`.
+    verbose : {0, 1}, default=0
+        1 prints skorch's line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    estimator_ : skorch.NeuralNet
+        The fitted net, a plain skorch net. It is trained on class indices.
+    history_ : skorch.history.History
+        Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
+        that of clean ones, ``lam_mean`` the mean `lam` of an epoch.
+    n_iter_ : int
+        Epochs run.
+    encoder_ : sklearn.preprocessing.StandardScaler
+        Scaling of the columns; with ``estimator=None`` only.
+    n_features_in_ : int
+        Number of columns seen in `fit`; not with a dict.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if `X` has string names for all of them.
+
+    See Also
+    --------
+    MixupRegressor : The same for numbers.
+    skmix.default_net : The net behind ``estimator=None``.
+
+    Notes
+    -----
+    For a net trained with cross-entropy the loss is that of the mixed one-hot
+    labels of [1]_. With class weights in the criterion, the loss of a batch is
+    divided by the sum of ``lam * c[y_i] + (1 - lam) * c[y_j]``.
+
+    References
+    ----------
+    .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
+       Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skmix import MixupClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> clf = MixupClassifier(random_state=0).fit(X_train, y_train)
+    >>> clf.predict_proba(X_test).shape
+    (45, 3)
+    >>> clf.score(X_test, y_test) > 0.9
+    True
+    """
+
+    _task = "Classifier"
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        alpha=0.2,
+        lam_per="batch",
+        mixing="mixup",
+        pairing="shuffle",
+        layers="input",
+        clean_weight=0.0,
+        class_weight=None,
+        categorical_features="from_dtype",
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.alpha = alpha
+        self.lam_per = lam_per
+        self.mixing = mixing
+        self.pairing = pairing
+        self.layers = layers
+        self.clean_weight = clean_weight
+        self.class_weight = class_weight
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def classes_(self):
+        return self._codec.classes
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one more epoch, on these rows.
+
+        The first call fixes classes, columns and scaling; there is no early
+        stopping. Call it on a fitted estimator to train it further.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; required in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, relative to the rows of the same call.
+
+        Returns
+        -------
+        self : object
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "Got class_weight='balanced', which partial_fit cannot know from a "
+                "part of the rows. Compute the weights with sklearn.utils."
+                "compute_class_weight and pass them as a dict."
+            )
+        if classes is None and not hasattr(self, "estimator_"):
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: all labels "
+                "that will ever come."
+            )
+        if classes is not None and hasattr(self, "estimator_"):
+            if not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"Got classes={classes!r}, but expected those of the first call, "
+                    f"{self.classes_!r}."
+                )
+        return self._partial_fit(X, y, sample_weight, targets=classes)
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), float64
+            Columns ordered as ``classes_``; rows sum to 1.
+        """
+        return self._codec.decode(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes), float64
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            The most probable label; with a ``NeuralNetBinaryClassifier``, the
+            second one where its probability exceeds the net's ``threshold``.
+        """
+        proba = self.predict_proba(X)
+        if self._codec.binary:
+            return self.classes_[(proba[:, 1] > self.estimator_.threshold).astype(int)]
+        return self.classes_[proba.argmax(axis=1)]
+
+    def _code(self, net, y, weight):
+        check_classification_targets(y)
+        classes = np.unique(y)
+        binary = isinstance(net, NeuralNetBinaryClassifier)
+        if len(classes) < 2:
+            raise ValueError(
+                f"Got y with one class only ({classes[0]!r}), but expected rows of at "
+                "least two classes (rows of weight 0 do not count)."
+            )
+        if binary and len(classes) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: got {len(classes)} classes for a "
+                f"{type(net).__name__}. Use skorch.NeuralNetClassifier for more than 2."
+            )
+        factors = None
+        if self.class_weight is not None:
+            factors = compute_class_weight(
+                self.class_weight, classes=classes, y=y, sample_weight=weight
+            )
+        return _ClassCodec(classes, binary, factors)
+
+    @staticmethod
+    def _forward(net, X):
+        return net.predict_proba(X)
+
+    @staticmethod
+    def _refuses(net):
+        return is_regressor(net)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
+        tags.classifier_tags.multi_class = not binary
+        return tags
+
+
+class MixupRegressor(RegressorMixin, _MixupEstimator):
+    """Regressor that trains a skorch net on mixed rows and targets.
+
+    Each row of a batch is paired with another one, and the net is trained on
+    ``lam * x_i + (1 - lam) * x_j`` with the loss of both targets, weighted alike;
+    ``lam ~ Beta(alpha, alpha)`` [1]_. It predicts like any regressor.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNetRegressor or similar, default=None
+        The unfitted net. It is cloned, never touched. ``module__d_in`` and
+        ``module__d_out`` are filled in where the module's signature has them and
+        they are not given, ``iterator_train__shuffle=True`` where the rows'
+        order is not given. None stands for ``skmix.default_net("regressor")``
+        behind a ``StandardScaler`` for columns and target.
+    alpha : float, default=0.2
+        How strongly rows are mixed: 0 not at all, 1 uniformly.
+    lam_per : {"batch", "row"}, default="batch"
+        Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
+        row. The latter needs a criterion with a ``reduction``.
+    mixing : {"mixup"}, default="mixup"
+        How two rows become one.
+    pairing : {"shuffle"}, default="shuffle"
+        Who is mixed with whom: a random other row of the batch. Where rows are
+        weighted, a row of the training table, drawn in proportion to its weight.
+    layers : {"input"}, default="input"
+        Where rows are mixed.
+    clean_weight : float, default=0.0
+        Weight of the loss on unmixed rows. Only 0 is supported.
+    categorical_features : {"from_dtype"} or None, default="from_dtype"
+        Which columns hold categories. They are not encoded yet: encode them
+        upstream.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initialisation, batches, dropout, partners and `lam`.
+    verbose : {0, 1}, default=0
+        1 prints skorch's line an epoch.
+
+    Attributes
+    ----------
+    estimator_ : skorch.NeuralNet
+        The fitted net, a plain skorch net. With ``estimator=None`` it is trained
+        on columns and targets of mean 0 and variance 1.
+    history_ : skorch.history.History
+        Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
+        that of clean ones, ``lam_mean`` the mean `lam` of an epoch.
+    n_iter_ : int
+        Epochs run.
+    encoder_ : sklearn.preprocessing.StandardScaler
+        Scaling of the columns; with ``estimator=None`` only.
+    n_features_in_ : int
+        Number of columns seen in `fit`; not with a dict.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if `X` has string names for all of them.
+
+    See Also
+    --------
+    MixupClassifier : The same for labels.
+    skmix.default_net : The net behind ``estimator=None``.
+
+    Notes
+    -----
+    For the squared error, mixing the losses has the gradient of the loss of the
+    mixed target. For the absolute, Huber and pinball losses it has not: the net
+    is then drawn to both targets rather than to the one in between.
+
+    References
+    ----------
+    .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
+       Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skmix import MixupRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> reg = MixupRegressor(random_state=0).fit(X_train, y_train)
+    >>> reg.predict(X_test).shape
+    (111,)
+    """
+
+    _task = "Regressor"
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        alpha=0.2,
+        lam_per="batch",
+        mixing="mixup",
+        pairing="shuffle",
+        layers="input",
+        clean_weight=0.0,
+        categorical_features="from_dtype",
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.alpha = alpha
+        self.lam_per = lam_per
+        self.mixing = mixing
+        self.pairing = pairing
+        self.layers = layers
+        self.clean_weight = clean_weight
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one more epoch, on these rows.
+
+        The first call fixes columns and scaling; there is no early stopping. Call
+        it on a fitted estimator to train it further.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, relative to the rows of the same call.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X):
+        """Predict the target of each row.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,), float64
+        """
+        return self._codec.decode(self._outputs(X))
+
+    def _code(self, net, y, weight):
+        if self.estimator is not None:
+            return _NumberCodec(mean=0.0, scale=1.0)
+        mean = np.average(y, weights=weight)
+        scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        return _NumberCodec(mean, scale if scale > 0 else 1.0)
+
+    @staticmethod
+    def _forward(net, X):
+        return net.predict(X)
+
+    @staticmethod
+    def _refuses(net):
+        return is_classifier(net)
+
+
+@dataclass(frozen=True)
+class _ClassCodec:
+    """Labels to class indices, and a net's outputs to probabilities."""
+
+    classes: np.ndarray
+    binary: bool  # the net has one output, the logit of the second class
+    class_weight: np.ndarray | None
+
+    @property
+    def n_outputs(self):
+        return 1 if self.binary else len(self.classes)
+
+    def encode(self, y, name="y"):
+        index = self._index(y, name)
+        return index.astype(np.float64 if self.binary else np.int64)
+
+    def class_factor(self, y):
+        return None if self.class_weight is None else self.class_weight[self._index(y)]
+
+    def _index(self, y, name="y"):
+        known = np.isin(y, self.classes)
+        if not known.all():
+            raise ValueError(
+                f"Got {name} with unknown labels {np.unique(y[~known])!r}, but "
+                f"expected only {self.classes!r}, the classes seen in training."
+            )
+        return np.searchsorted(self.classes, y)
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module cannot be right for the classes."""
+        if self.binary or not _predicts_like_skorch(net):
+            return
+        if output.ndim != 2 or output.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, {len(self.classes)}): one column for each class. Set "
+                "the width of the module's last layer, or name it `d_out` in the "
+                "module's signature to have it filled in."
+            )
+        proba = output.detach()
+        if callable(net.predict_nonlinearity):
+            proba = net.predict_nonlinearity(proba)
+        elif net.predict_nonlinearity == "auto" and _criterion_is(net, *_LOGITS):
+            return
+        if not _are_probabilities(proba):
+            raise ValueError(
+                "Got module outputs that are no probabilities (rows sum to "
+                f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
+                f"smallest entry is {proba.min():.3g}), but the criterion "
+                f"{_kind(net.criterion).__name__} makes skorch take them for "
+                "probabilities. End the module with a softmax, use criterion=torch.nn."
+                "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
+            )
+
+    def decode(self, output):
+        """Return probabilities of shape (n, n_classes), float64, rows sum to 1."""
+        proba = np.asarray(output, dtype=np.float64)
+        if proba.ndim != 2 or proba.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got outputs of shape {proba.shape} from the net's predict_proba, but "
+                f"expected ({len(proba)}, {len(self.classes)})."
+            )
+        if not _are_probabilities(torch.from_numpy(proba)):
+            raise ValueError(
+                "Got outputs of the net's predict_proba that are no probabilities"
+                + (
+                    ": some are NaN. Training has diverged; lower `lr`, or scale the "
+                    "columns."
+                    if np.isnan(proba).any()
+                    else ". Pass a predict_nonlinearity that makes them so."
+                )
+            )
+        return proba / proba.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class _NumberCodec:
+    """Numbers to standardised numbers and back."""
+
+    mean: float
+    scale: float
+
+    n_outputs = 1
+    binary = False
+
+    def encode(self, y, name="y"):
+        return (np.asarray(y, dtype=np.float64) - self.mean) / self.scale
+
+    def class_factor(self, y):
+        return None
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module is not one number a row."""
+        if output.ndim != 1 and output.shape != (len(output), 1):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, 1) or ({len(output)},): one number a row. Set the "
+                "width of the module's last layer to 1."
+            )
+
+    def decode(self, output):
+        numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
+        return numbers * self.scale + self.mean
+
+
+# skorch makes probabilities of the outputs that belong to these criteria.
+_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
+
+
+def _criterion_is(net, *kinds):
+    return issubclass(_kind(net.criterion), kinds)
+
+
+def _kind(component):
+    return component if isinstance(component, type) else type(component)
+
+
+def _predicts_like_skorch(net):
+    module = inspect.getmodule(type(net).predict_proba)
+    return module is not None and module.__name__.startswith("skorch.")
+
+
+def _are_probabilities(proba):
+    # Half precision sums to 1 within some 1e-2.
+    sums = proba.sum(dim=1)
+    return bool((proba >= 0).all() and ((sums - 1).abs() < 2e-2).all())
+
+
+@contextmanager
+def _unchanged_on_failure(estimator):
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@contextmanager
+def _one_epoch(net):
+    max_epochs, net.max_epochs = net.max_epochs, 1
+    try:
+        yield
+    finally:
+        net.max_epochs = max_epochs
+
+
+def _draw_seed(random_state):
+    """An int stands for itself; anything else is asked for one."""
+    generator = check_random_state(random_state)
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(generator.randint(np.iinfo(np.int32).max))
+
+
+def _orders_rows(net):
+    """Whether the net's parameters say in which order rows are trained on."""
+    given = net.get_params_for("iterator_train").keys()
+    return bool(given & {"shuffle", "sampler", "batch_sampler"})
+
+
+def _fill_sizes(net, X, n_outputs):
+    """Set `d_in` and `d_out` of the module where it takes them and has none given."""
+    if isinstance(net.module, nn.Module):
+        return
+    takes = inspect.signature(net.module).parameters
+    given = net.get_params_for("module")
+    sizes = {"d_out": n_outputs}
+    if not isinstance(X, Mapping):
+        sizes["d_in"] = X.shape[1]
+    for name, size in sizes.items():
+        if name in takes and name not in given:
+            net.set_params(**{f"module__{name}": size})
+
+
+def _warn_of_small_split(net, n_rows, validation):
+    split = net.train_split
+    of_skorch = isinstance(split, ValidSplit) and split.cv == 5
+    if of_skorch and validation is None and n_rows < 1000:
+        warnings.warn(
+            f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
+            "same ones whatever the seed, and nothing may be using them. Set "
+            "train_split=None to train on all rows, or ValidSplit(0.2, "
+            "stratified=True) to draw them at random.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _drop_weightless(X, y, weight):
+    """Leave out rows of weight 0."""
+    if weight is None or weight.all():
+        return X, y, weight
+    rows = np.flatnonzero(weight)
+    return multi_indexing(X, rows), y[rows], weight[rows]
+
+
+def _check_sample_weight(sample_weight, y):
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.shape != (len(y),):
+        raise ValueError(
+            f"Got sample_weight of shape {weight.shape}, but expected ({len(y)},)."
+        )
+    if (weight < 0).any():
+        raise ValueError(
+            f"Got a negative sample_weight ({weight.min()}), but expected weights of at "
+            "least 0; rows of weight 0 are left out."
+        )
+    if not weight.any():
+        raise ValueError(
+            "Got a sample_weight that is zero for every row, but expected at least one "
+            "positive weight."
+        )
+    return weight
+
+
+def _check_strength(alpha):
+    if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
+        raise TypeError(
+            f"Got alpha={alpha!r}, but expected a number of at least 0; alpha=0 trains "
+            "without mixing."
+        )
+    if not 0 <= alpha < np.inf:
+        raise ValueError(
+            f"Got alpha={alpha!r}, but expected a finite number of at least 0; alpha=0 "
+            "trains without mixing."
+        )
+
+
+def _check_option(name, value, options):
+    # `==` of an array or a frame is no bool.
+    if not (value is None or isinstance(value, str | numbers.Real)):
+        raise TypeError(f"Got {name}={value!r}, but expected {_either(options)}.")
+    if value not in options:
+        raise ValueError(f"Got {name}={value!r}, but expected {_either(options)}.")
+
+
+def _either(options):
+    return " or ".join(map(repr, options))
+
+
+def _columns_of_words(X):
+    """Names of a frame's columns that are neither numbers nor booleans."""
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+        return []
+    number = np.number | bool
+    return [
+        str(name)
+        for name in X.columns
+        if not isinstance(getattr(X[name].dtype, "type", None), type)
+        or not issubclass(X[name].dtype.type, number)
+    ]

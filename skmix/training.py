@@ -1,0 +1,501 @@
+"""A skorch net trains on mixed and weighted batches while a block runs.
+
+`mixed_training` lends a net a handful of methods (its *seams*), through which
+batches, inputs and losses pass, and takes them back when the block ends. What
+remains is the plain skorch net; what the net's class overrides stays in charge.
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNet
+from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.utils import to_tensor
+from torch.utils.data import DataLoader, Subset
+
+from skmix.batches import Batches, take
+from skmix.mixing import mixed_loss, mixup
+
+# Initialisation and dropout can only draw from torch's global generator, so
+# fits in several threads take turns at it.
+_global_generators = threading.RLock()
+
+
+@contextmanager
+def seeded(seed=None):
+    """Seed the global generators of torch and numpy, and leave them as found.
+
+    Parameters
+    ----------
+    seed : int, default=None
+        None seeds nothing: the block continues the current streams.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with _global_generators, torch.random.fork_rng(devices=devices):
+        numpy_state = np.random.get_state()
+        try:
+            if seed is not None:
+                torch.manual_seed(seed)
+                np.random.seed(seed)
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+
+
+@contextmanager
+def mixed_training(net, *, plan=None, weight=None, validation=None, check_output=None):
+    """Let `net` train on mixed and weighted batches while the block runs.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    plan : callable, default=None
+        ``plan(rows=None, weight=None)`` returns the `Plan` of the training;
+        `rows` and `weight` are passed where rows are weighted. None trains
+        without mixing.
+    weight : ndarray of shape (n,), float64, default=None
+        A positive weight for each row of the table that the net is fitted on.
+    validation : tuple (X, y, weight), default=None
+        Validate on these rows and train on all others, instead of splitting
+        by the net's `train_split`. `weight` may be None.
+    check_output : callable, default=None
+        ``check_output(net, y_pred)`` sees the first output of the module in
+        training and raises ValueError if it cannot be right.
+
+    Yields
+    ------
+    net : skorch.NeuralNet
+
+    Notes
+    -----
+    A pickle or a copy made while the block runs (a checkpoint, say) holds the
+    plain net.
+    """
+    seams = _Seams(net, plan, weight, validation, check_output)
+    lent = {name: getattr(seams, name) for name in _Seams.NAMES}
+    vars(net).update(lent)
+    try:
+        yield net
+    finally:
+        for name in lent:
+            vars(net).pop(name, None)
+        seams.restore_caching()
+
+
+def module_dtype(net):
+    """Floating dtype of an initialised net's parameters, as a numpy dtype."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.dtype.is_floating_point:
+            double = parameter.dtype == torch.float64
+            return np.dtype(np.float64 if double else np.float32)
+    return np.dtype(np.float32)
+
+
+def as_module_dtype(net, data):
+    """Bring floating-point data to the dtype of an initialised net's parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    data : ndarray, CSR matrix or array, or mapping
+        Integers, tensors and whatever else a mapping may hold pass unchanged.
+
+    Returns
+    -------
+    Same structure as `data`; arrays are writable, and copied only if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if isinstance(data, Mapping):
+        return {name: as_module_dtype(net, column) for name, column in data.items()}
+    if not (isinstance(data, np.ndarray) or sparse.issparse(data)):
+        return data
+    if data.dtype.kind != "f":
+        return data
+    dtype = module_dtype(net)
+    with np.errstate(over="ignore"):
+        cast = data.astype(dtype, copy=False)
+    values = cast.data if sparse.issparse(cast) else cast
+    if cast is not data and not np.isfinite(values).all():
+        raise ValueError(
+            f"Got input with a value too large for {dtype}, the dtype of the net's "
+            "parameters. Scale the columns (for example with "
+            "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
+        )
+    if isinstance(cast, np.ndarray) and not cast.flags.writeable:
+        # torch warns about every read-only array that it is to share memory with.
+        return cast.copy()
+    return cast
+
+
+@dataclass
+class _Step:
+    """One forward and backward pass: what is mixed, how, and whether it was."""
+
+    draw: Any = None
+    X_partner: Any = None
+    y_partner: Any = None
+    weight: Any = None
+    inputs_mixed: bool = False
+    loss_mixed: bool = False
+
+
+class _Seams:
+    """The methods that a net is lent in `mixed_training`.
+
+    Each stands in for the net's method of that name, does its share, and hands
+    over to the method of the net's class.
+    """
+
+    NAMES = (
+        "__getstate__",
+        "get_params",
+        "on_train_begin",
+        "get_split_datasets",
+        "get_iterator",
+        "train_step",
+        "train_step_single",
+        "validation_step",
+        "infer",
+        "get_loss",
+    )
+
+    def __init__(self, net, plan, weight, validation, check_output):
+        self.net = net
+        self.make_plan = plan
+        self.weight = weight
+        self.validation = validation
+        self.check_output = check_output
+        self.plan = None
+        self.train_set = self.valid_set = None
+        self.train_batches = self.valid_batches = None
+        self.train_weight = self.valid_weight = None
+        self.planned = None  # the _Step drawn for the current batch
+        self.running = None  # the _Step whose forward and backward pass is running
+        self.uncached = []
+        self.epoch, self.lams = 0, []
+
+    # What leaves the net: pickles, copies and parameters know nothing of the loan.
+
+    def __getstate__(self):
+        return self._without_seams(type(self.net).__getstate__(self.net))
+
+    def get_params(self, deep=True, **kwargs):
+        return self._without_seams(type(self.net).get_params(self.net, deep, **kwargs))
+
+    def _without_seams(self, state):
+        return {name: value for name, value in state.items() if name not in self.NAMES}
+
+    # Before the first step: data and callbacks.
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
+        if self.make_plan is not None:
+            self._stop_caching()
+
+    def _stop_caching(self):
+        # A score on training rows would be computed from the cached outputs for
+        # mixed rows, against unmixed labels; without the cache it is computed
+        # from a clean pass. Only skorch's own Dataset can be passed again.
+        dataset = self.net.dataset
+        if not (isinstance(dataset, type) and issubclass(dataset, Dataset)):
+            return
+        scorings = [callback for _, callback in self.net.callbacks_]
+        for owner in (self.net, *scorings):
+            on_train = owner is self.net or getattr(owner, "on_train", False)
+            if on_train and getattr(owner, "use_caching", None) is True:
+                self.uncached.append(owner)
+                owner.use_caching = "auto" if owner is self.net else False
+
+    def restore_caching(self):
+        for owner in self.uncached:
+            owner.use_caching = True
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        net = self.net
+        X, y = as_module_dtype(net, X), as_module_dtype(net, y)
+        if self.validation is None:
+            train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
+        else:
+            X_val, y_val, _ = self.validation
+            train = net.get_dataset(X, y)
+            valid = net.get_dataset(
+                as_module_dtype(net, X_val), as_module_dtype(net, y_val)
+            )
+        self.train_set, self.valid_set = train, valid
+        return train, valid
+
+    def get_iterator(self, dataset, training=False):
+        net = self.net
+        batches = in_memory_batches(net, dataset, training)
+        if batches is None:
+            batches = type(net).get_iterator(net, dataset, training=training)
+        if training and dataset is self.train_set:
+            self._start_training(batches)
+        elif dataset is self.valid_set:
+            self.valid_batches = batches
+            weight = self.validation[2] if self.validation else self.weight
+            self.valid_weight = self._weight_of(batches, weight)
+        return batches
+
+    def _start_training(self, batches):
+        if _n_batches(batches) == 0:
+            raise ValueError(
+                f"Got drop_last=True and fewer rows ({len(self.train_set)}) than a "
+                "batch holds, so there is nothing to train on. Use a smaller "
+                "batch_size, or iterator_train__drop_last=False."
+            )
+        self.train_batches = batches
+        self.train_weight = self._weight_of(batches, self.weight)
+        if self.make_plan is None:
+            return
+        if self.train_weight is None:
+            self.plan = self.make_plan()
+        else:
+            rows = batches.indices.numpy()
+            self.plan = self.make_plan(rows=rows, weight=self.train_weight[rows])
+
+    def _weight_of(self, batches, weight):
+        """Scale the table's weights to mean 1 over the rows that `batches` deals."""
+        if weight is None:
+            return None
+        if not isinstance(batches, Batches):
+            raise ValueError(
+                "Got row weights (sample_weight or class_weight) and a net with a "
+                "data iterator, dataset or collate function of its own, which does "
+                "not tell which rows a batch holds. Leave these at skorch's defaults, "
+                "or leave out the weights (classes can be weighted by "
+                "criterion__weight)."
+            )
+        return weight / weight[batches.indices.numpy()].mean()
+
+    # Each step: draw once, then mix inputs and loss of every pass over the batch.
+
+    def train_step(self, batch, **fit_params):
+        self.planned = self._plan_step(batch)
+        try:
+            step = type(self.net).train_step(self.net, batch, **fit_params)
+            self._check_mixed(self.planned)
+        finally:
+            self.planned = None
+        return step
+
+    def train_step_single(self, batch, **fit_params):
+        with self._run(self.planned):
+            return type(self.net).train_step_single(self.net, batch, **fit_params)
+
+    def validation_step(self, batch, **fit_params):
+        step = None
+        if self.valid_weight is not None:
+            step = _Step(weight=self.valid_weight[self.valid_batches.rows.numpy()])
+        with self._run(step):
+            return type(self.net).validation_step(self.net, batch, **fit_params)
+
+    def _plan_step(self, batch):
+        step = _Step()
+        if self.train_weight is not None:
+            step.weight = self.train_weight[self.train_batches.rows.numpy()]
+        if self.plan is not None:
+            step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
+            if self.plan.from_table:
+                partners = self.train_batches.take(step.draw.partner)
+                step.X_partner, step.y_partner = partners
+        self._record_lam(1.0 if step.draw is None else step.draw.lam.mean())
+        return step
+
+    def _record_lam(self, lam):
+        history = self.net.history
+        if len(history) != self.epoch:
+            self.epoch, self.lams = len(history), []
+        self.lams.append(float(lam))
+        history.record("lam_mean", sum(self.lams) / len(self.lams))
+
+    @contextmanager
+    def _run(self, step):
+        self.running = step
+        try:
+            yield
+        finally:
+            self.running = None
+
+    def _check_mixed(self, step):
+        if step.draw is not None and not (step.inputs_mixed and step.loss_mixed):
+            missed = "infer" if not step.inputs_mixed else "get_loss"
+            raise RuntimeError(
+                f"Got a training step of {type(self.net).__name__} that never called "
+                f"`{missed}`, so its rows were not mixed. Mixing needs a train_step "
+                "that calls self.train_step_single, and a train_step_single that "
+                "calls self.infer and self.get_loss; alpha=0 trains without mixing."
+            )
+
+    def infer(self, x, **fit_params):
+        net, step = self.net, self.running
+        if step is not None and step.draw is not None:
+            x = to_tensor(x, device=net.device)
+            if step.X_partner is None:
+                partner = take(x, torch.as_tensor(step.draw.partner))
+            else:
+                partner = to_tensor(step.X_partner, device=net.device)
+            x = mixup(x, partner, step.draw)
+            step.inputs_mixed = True
+        return type(net).infer(net, x, **fit_params)
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        net, step = self.net, self.running
+        output = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        if self.check_output is not None:
+            self.check_output(net, output)
+            self.check_output = None
+
+        def loss(y):
+            y = _shaped_like(output, y)
+            return type(net).get_loss(net, y_pred, y, *args, **kwargs)
+
+        if step is None:
+            return loss(y_true)
+        y_true = to_tensor(y_true, device=net.device)
+        if step.draw is None:
+            return loss(y_true) if step.weight is None else self._by_row(loss, y_true)
+        step.loss_mixed = True
+        if step.y_partner is None:
+            y_partner = take(y_true, torch.as_tensor(step.draw.partner))
+        else:
+            y_partner = to_tensor(step.y_partner, device=net.device)
+        if step.weight is None and len(step.draw.lam) == 1:
+            # Partners within a batch are a permutation of it, so that both terms
+            # of a class-weighted mean have the same normaliser.
+            return mixed_loss(loss(y_true), loss(y_partner), step.draw.lam)
+        return self._by_row(loss, y_true, y_partner)
+
+    def _by_row(self, loss, y, y_partner=None):
+        """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
+        step = self.running
+        with _unreduced(self.net) as reduction:
+            rows = _checked_rows(loss(y), y)
+            size = _row_size(self.net, rows, y)
+            if y_partner is not None:
+                lam = step.draw.lam
+                rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
+                size = mixed_loss(size, _row_size(self.net, rows, y_partner), lam)
+        if step.weight is not None:
+            rows = rows * torch.as_tensor(step.weight).to(rows.device, rows.dtype)
+        return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
+
+
+def in_memory_batches(net, dataset, training):
+    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
+
+    None where anything is the user's own: an overridden `get_iterator`, another
+    iterator, dataset, sampler, collate function, worker processes.
+    """
+    prefix = "iterator_train" if training else "iterator_valid"
+    if type(net).get_iterator is not NeuralNet.get_iterator:
+        return None
+    if getattr(net, prefix) is not DataLoader:
+        return None
+    kwargs = {"batch_size": net.batch_size} | net.get_params_for(prefix)
+    if not kwargs.keys() <= {"batch_size", "shuffle", "drop_last"}:
+        return None
+    table, indices = _table_and_rows(dataset)
+    if type(table) is not Dataset or table.y is None or not _is_table(table.X):
+        return None
+    if kwargs["batch_size"] == -1:
+        kwargs["batch_size"] = len(dataset)
+    if training and not kwargs.get("drop_last"):
+        kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
+    return Batches(table.X, table.y, indices=indices, **kwargs)
+
+
+def _table_and_rows(dataset):
+    """Unwrap nested `Subset`s into the table and the rows of it that remain."""
+    rows = np.arange(len(dataset))
+    while isinstance(dataset, Subset):
+        rows = np.asarray(dataset.indices)[rows]
+        dataset = dataset.dataset
+    return dataset, rows
+
+
+def _is_table(X):
+    if isinstance(X, Mapping):
+        return all(map(_is_table, X.values()))
+    if sparse.issparse(X):
+        return X.format == "csr"
+    return isinstance(X, np.ndarray | torch.Tensor)
+
+
+def _no_lonely_row(n_rows, batch_size):
+    """Smallest batch size from `batch_size` up that leaves no last batch of one row.
+
+    BatchNorm refuses such a batch, and its row has nobody to be mixed with.
+    """
+    while 1 < batch_size < n_rows and n_rows % batch_size == 1:
+        batch_size += 1
+    return batch_size
+
+
+def _n_batches(batches):
+    try:
+        return len(batches)
+    except TypeError:  # an iterator of unknown length
+        return None
+
+
+def _shaped_like(output, y):
+    """Give 1-d numbers the shape (B, 1) of the module's output, where that is it."""
+    y_is_flat = isinstance(y, torch.Tensor) and y.ndim == 1
+    if y_is_flat and y.is_floating_point() and output.shape == (len(y), 1):
+        return y.reshape(-1, 1)
+    return y
+
+
+@contextmanager
+def _unreduced(net):
+    """Let the criterion return one loss a row; yield its own reduction."""
+    criterion = getattr(net, "criterion_", None)
+    reduction = getattr(criterion, "reduction", None)
+    if reduction is None:
+        raise ValueError(_CANNOT_TELL_ROWS.format(type(criterion).__name__, "has none"))
+    criterion.reduction = "none"
+    try:
+        yield reduction
+    finally:
+        criterion.reduction = reduction
+
+
+def _checked_rows(losses, y):
+    """Return one loss a row, of shape (B,)."""
+    if losses.ndim == 0 or len(losses) != len(y):
+        got = f"gave a loss of shape {tuple(losses.shape)} for {len(y)} rows"
+        raise ValueError(_CANNOT_TELL_ROWS.format("The net's get_loss", got))
+    return losses.reshape(len(y), -1).mean(dim=1)
+
+
+_CANNOT_TELL_ROWS = (
+    "One loss a row is needed for lam_per='row' and for row weights (sample_weight, "
+    "class_weight), by a criterion with an attribute `reduction` that can be set to "
+    "'none'. {} {}. Use lam_per='batch' and no row weights, or a criterion such as "
+    "those of torch.nn."
+)
+
+
+def _row_size(net, rows, y):
+    """What each row adds to the normaliser of the criterion's own mean, (B,)."""
+    criterion = net.criterion
+    kind = criterion if isinstance(criterion, type) else type(criterion)
+    class_weight = getattr(net.criterion_, "weight", None)
+    if class_weight is None or not issubclass(kind, _NORMALISED_BY_CLASS_WEIGHT):
+        return torch.ones_like(rows)
+    return class_weight[y].to(rows.dtype)
+
+
+# torch divides the mean of these by the sum of the rows' class weights.
+_NORMALISED_BY_CLASS_WEIGHT = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
