@@ -10,11 +10,9 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -31,9 +29,7 @@ from sklearn.utils import (
     check_consistent_length,
     check_random_state,
     column_or_1d,
-    compute_class_weight,
 )
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import ValidSplit, get_len
@@ -43,6 +39,7 @@ from torch.utils.data import DataLoader
 
 from skmix.mixing import Plan
 from skmix.networks import default_net
+from skmix.targets import ClassCodec, NumberCodec
 from skmix.training import as_module_dtype, mixed_training, seeded
 
 
@@ -484,17 +481,14 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
                 "part of the rows. Compute the weights with sklearn.utils."
                 "compute_class_weight and pass them as a dict."
             )
-        if classes is None and not hasattr(self, "estimator_"):
+        fitted = hasattr(self, "estimator_")
+        if classes is None and not fitted:
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: all labels "
                 "that will ever come."
             )
-        if classes is not None and hasattr(self, "estimator_"):
-            if not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(
-                    f"Got classes={classes!r}, but expected those of the first call, "
-                    f"{self.classes_!r}."
-                )
+        if classes is not None and fitted:
+            self._codec.check_classes(classes)
         return self._partial_fit(X, y, sample_weight, targets=classes)
 
     def predict_proba(self, X):
@@ -544,26 +538,10 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         return self.classes_[proba.argmax(axis=1)]
 
     def _code(self, net, y, weight):
-        check_classification_targets(y)
-        classes = np.unique(y)
         binary = isinstance(net, NeuralNetBinaryClassifier)
-        if len(classes) < 2:
-            raise ValueError(
-                f"Got y with one class only ({classes[0]!r}), but expected rows of at "
-                "least two classes (rows of weight 0 do not count)."
-            )
-        if binary and len(classes) > 2:
-            raise ValueError(
-                "Only binary classification is supported. The type of the target is "
-                f"{type_of_target(y)}: got {len(classes)} classes for a "
-                f"{type(net).__name__}. Use skorch.NeuralNetClassifier for more than 2."
-            )
-        factors = None
-        if self.class_weight is not None:
-            factors = compute_class_weight(
-                self.class_weight, classes=classes, y=y, sample_weight=weight
-            )
-        return _ClassCodec(classes, binary, factors)
+        return ClassCodec.learn(
+            y, binary=binary, class_weight=self.class_weight, weight=weight
+        )
 
     @staticmethod
     def _forward(net, X):
@@ -722,11 +700,8 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         return self._codec.decode(self._outputs(X))
 
     def _code(self, net, y, weight):
-        if self.estimator is not None:
-            return _NumberCodec(mean=0.0, scale=1.0)
-        mean = np.average(y, weights=weight)
-        scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
-        return _NumberCodec(mean, scale if scale > 0 else 1.0)
+        # A user's net is trained on the numbers as they are.
+        return NumberCodec.learn(y, weight) if self.estimator is None else NumberCodec()
 
     @staticmethod
     def _forward(net, X):
@@ -735,134 +710,6 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     @staticmethod
     def _refuses(net):
         return is_classifier(net)
-
-
-@dataclass(frozen=True)
-class _ClassCodec:
-    """Labels to class indices, and a net's outputs to probabilities."""
-
-    classes: np.ndarray
-    binary: bool  # the net has one output, the logit of the second class
-    class_weight: np.ndarray | None
-
-    @property
-    def n_outputs(self):
-        return 1 if self.binary else len(self.classes)
-
-    def encode(self, y, name="y"):
-        index = self._index(y, name)
-        return index.astype(np.float64 if self.binary else np.int64)
-
-    def class_factor(self, y):
-        return None if self.class_weight is None else self.class_weight[self._index(y)]
-
-    def _index(self, y, name="y"):
-        known = np.isin(y, self.classes)
-        if not known.all():
-            raise ValueError(
-                f"Got {name} with unknown labels {np.unique(y[~known])!r}, but "
-                f"expected only {self.classes!r}, the classes seen in training."
-            )
-        return np.searchsorted(self.classes, y)
-
-    def check_output(self, net, output):
-        """Raise if a first output of the module cannot be right for the classes."""
-        if self.binary or not _predicts_like_skorch(net):
-            return
-        if output.ndim != 2 or output.shape[1] != len(self.classes):
-            raise ValueError(
-                f"Got a module output of shape {tuple(output.shape)}, but expected "
-                f"({len(output)}, {len(self.classes)}): one column for each class. Set "
-                "the width of the module's last layer, or name it `d_out` in the "
-                "module's signature to have it filled in."
-            )
-        proba = output.detach()
-        if callable(net.predict_nonlinearity):
-            proba = net.predict_nonlinearity(proba)
-        elif net.predict_nonlinearity == "auto" and _criterion_is(net, *_LOGITS):
-            return
-        if not _are_probabilities(proba):
-            raise ValueError(
-                "Got module outputs that are no probabilities (rows sum to "
-                f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
-                f"smallest entry is {proba.min():.3g}), but the criterion "
-                f"{_kind(net.criterion).__name__} makes skorch take them for "
-                "probabilities. End the module with a softmax, use criterion=torch.nn."
-                "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
-            )
-
-    def decode(self, output):
-        """Return probabilities of shape (n, n_classes), float64, rows sum to 1."""
-        proba = np.asarray(output, dtype=np.float64)
-        if proba.ndim != 2 or proba.shape[1] != len(self.classes):
-            raise ValueError(
-                f"Got outputs of shape {proba.shape} from the net's predict_proba, but "
-                f"expected ({len(proba)}, {len(self.classes)})."
-            )
-        if not _are_probabilities(torch.from_numpy(proba)):
-            raise ValueError(
-                "Got outputs of the net's predict_proba that are no probabilities"
-                + (
-                    ": some are NaN. Training has diverged; lower `lr`, or scale the "
-                    "columns."
-                    if np.isnan(proba).any()
-                    else ". Pass a predict_nonlinearity that makes them so."
-                )
-            )
-        return proba / proba.sum(axis=1, keepdims=True)
-
-
-@dataclass(frozen=True)
-class _NumberCodec:
-    """Numbers to standardised numbers and back."""
-
-    mean: float
-    scale: float
-
-    n_outputs = 1
-    binary = False
-
-    def encode(self, y, name="y"):
-        return (np.asarray(y, dtype=np.float64) - self.mean) / self.scale
-
-    def class_factor(self, y):
-        return None
-
-    def check_output(self, net, output):
-        """Raise if a first output of the module is not one number a row."""
-        if output.ndim != 1 and output.shape != (len(output), 1):
-            raise ValueError(
-                f"Got a module output of shape {tuple(output.shape)}, but expected "
-                f"({len(output)}, 1) or ({len(output)},): one number a row. Set the "
-                "width of the module's last layer to 1."
-            )
-
-    def decode(self, output):
-        numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
-        return numbers * self.scale + self.mean
-
-
-# skorch makes probabilities of the outputs that belong to these criteria.
-_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
-
-
-def _criterion_is(net, *kinds):
-    return issubclass(_kind(net.criterion), kinds)
-
-
-def _kind(component):
-    return component if isinstance(component, type) else type(component)
-
-
-def _predicts_like_skorch(net):
-    module = inspect.getmodule(type(net).predict_proba)
-    return module is not None and module.__name__.startswith("skorch.")
-
-
-def _are_probabilities(proba):
-    # Half precision sums to 1 within some 1e-2.
-    sums = proba.sum(dim=1)
-    return bool((proba >= 0).all() and ((sums - 1).abs() < 2e-2).all())
 
 
 @contextmanager
@@ -947,8 +794,8 @@ def _check_sample_weight(sample_weight, y):
         )
     if (weight < 0).any():
         raise ValueError(
-            f"Got a negative sample_weight ({weight.min()}), but expected weights of at "
-            "least 0; rows of weight 0 are left out."
+            f"Got a negative sample_weight ({weight.min()}), but expected weights of "
+            "at least 0; rows of weight 0 are left out."
         )
     if not weight.any():
         raise ValueError(

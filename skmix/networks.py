@@ -1,5 +1,7 @@
 """The default net: a plain multilayer perceptron and the recipe that trains it."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier, NeuralNetRegressor
@@ -41,7 +43,7 @@ class MLP(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
-                for a, b in zip(widths[:-1], widths[1:], strict=True)
+                for a, b in pairwise(widths)
             )
         )
         self.output = nn.Linear(widths[-1], d_out)

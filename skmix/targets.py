@@ -1,0 +1,196 @@
+"""Targets in the user's terms and in the net's: labels, numbers, probabilities.
+
+A codec is learnt from training targets; it encodes targets for a net, checks the
+net's first outputs against them, and decodes what the fitted net predicts.
+"""
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from torch import nn
+
+
+@dataclass(frozen=True)
+class ClassCodec:
+    """Labels to class indices, and a net's outputs to probabilities.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    binary : bool
+        Whether the net has a single output, for the second of two classes.
+    class_weight : ndarray of shape (n_classes,) or None
+    """
+
+    classes: np.ndarray
+    binary: bool
+    class_weight: np.ndarray | None
+
+    @classmethod
+    def learn(cls, y, *, binary, class_weight=None, weight=None):
+        """Learn the codec from training labels and their row weights."""
+        check_classification_targets(y)
+        classes = np.unique(y)
+        if len(classes) < 2:
+            raise ValueError(
+                f"Got y with one class only ({classes[0]!r}), but expected rows of at "
+                "least two classes (rows of weight 0 do not count)."
+            )
+        if binary and len(classes) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: got {len(classes)} classes for a net with a "
+                "single output. Use skorch.NeuralNetClassifier for more than two."
+            )
+        if class_weight is not None:
+            class_weight = compute_class_weight(
+                class_weight, classes=classes, y=y, sample_weight=weight
+            )
+        return cls(classes, binary, class_weight)
+
+    @property
+    def n_outputs(self):
+        return 1 if self.binary else len(self.classes)
+
+    def encode(self, y, name="y"):
+        """Return indices into `classes`, as the net's criterion wants them."""
+        index = self._index(y, name)
+        return index.astype(np.float64 if self.binary else np.int64)
+
+    def class_factor(self, y):
+        """Weight of each row's class, of shape (n,), or None."""
+        return None if self.class_weight is None else self.class_weight[self._index(y)]
+
+    def check_classes(self, classes):
+        """Raise unless `classes` are those of the codec."""
+        if not np.array_equal(np.unique(classes), self.classes):
+            raise ValueError(
+                f"Got classes={classes!r}, but expected those of the first call, "
+                f"{self.classes!r}."
+            )
+
+    def _index(self, y, name="y"):
+        known = np.isin(y, self.classes)
+        if not known.all():
+            raise ValueError(
+                f"Got {name} with unknown labels {np.unique(y[~known])!r}, but "
+                f"expected only {self.classes!r}, the classes seen in training."
+            )
+        return np.searchsorted(self.classes, y)
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module cannot be right for the classes."""
+        if self.binary or not _predicts_like_skorch(net):
+            return
+        if output.ndim != 2 or output.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, {len(self.classes)}): one column for each class. Set "
+                "the width of the module's last layer, or name it `d_out` in the "
+                "module's signature to have it filled in."
+            )
+        proba = output.detach()
+        if callable(net.predict_nonlinearity):
+            proba = net.predict_nonlinearity(proba)
+        elif net.predict_nonlinearity == "auto" and _criterion_is(net, *_LOGITS):
+            return
+        if not _are_probabilities(proba):
+            raise ValueError(
+                "Got module outputs that are no probabilities (rows sum to "
+                f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
+                f"smallest entry is {proba.min():.3g}), but the criterion "
+                f"{_kind(net.criterion).__name__} makes skorch take them for "
+                "probabilities. End the module with a softmax, use criterion=torch.nn."
+                "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
+            )
+
+    def decode(self, output):
+        """Return probabilities of shape (n, n_classes), float64, rows sum to 1."""
+        proba = np.asarray(output, dtype=np.float64)
+        if proba.ndim != 2 or proba.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got outputs of shape {proba.shape} from the net's predict_proba, but "
+                f"expected ({len(proba)}, {len(self.classes)})."
+            )
+        if not _are_probabilities(torch.from_numpy(proba)):
+            raise ValueError(
+                "Got outputs of the net's predict_proba that are no probabilities"
+                + (
+                    ": some are NaN. Training has diverged; lower `lr`, or scale the "
+                    "columns."
+                    if np.isnan(proba).any()
+                    else ". Pass a predict_nonlinearity that makes them so."
+                )
+            )
+        return proba / proba.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class NumberCodec:
+    """Numbers to standardised numbers and back.
+
+    Attributes
+    ----------
+    mean, scale : float
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    n_outputs = 1
+
+    @classmethod
+    def learn(cls, y, weight=None):
+        """Learn mean and standard deviation from training targets."""
+        mean = np.average(y, weights=weight)
+        scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        return cls(mean, scale if scale > 0 else 1.0)
+
+    def encode(self, y, name="y"):
+        """Return standardised targets of shape (n,), float64."""
+        return (np.asarray(y, dtype=np.float64) - self.mean) / self.scale
+
+    def class_factor(self, y):
+        """Numbers have no classes to be weighted."""
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module is not one number a row."""
+        if output.ndim != 1 and output.shape != (len(output), 1):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, 1) or ({len(output)},): one number a row. Set the "
+                "width of the module's last layer to 1."
+            )
+
+    def decode(self, output):
+        """Return predictions of shape (n,), float64."""
+        numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
+        return numbers * self.scale + self.mean
+
+
+# skorch makes probabilities of the outputs that belong to these criteria.
+_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
+
+
+def _criterion_is(net, *kinds):
+    return issubclass(_kind(net.criterion), kinds)
+
+
+def _kind(component):
+    return component if isinstance(component, type) else type(component)
+
+
+def _predicts_like_skorch(net):
+    module = inspect.getmodule(type(net).predict_proba)
+    return module is not None and module.__name__.startswith("skorch.")
+
+
+def _are_probabilities(proba):
+    # Half precision sums to 1 within some 1e-2.
+    sums = proba.sum(dim=1)
+    return bool((proba >= 0).all() and ((sums - 1).abs() < 2e-2).all())
