@@ -284,7 +284,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} per column, as sklearn.multioutput."
                 f"MultiOutput{self._task} does."
             )
-        if isinstance(X, Mapping):
+        if _is_dict(X):
             y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
             X = self._check_rows(X, reset=reset)
             check_consistent_length(y, np.empty(get_len(X)))
@@ -293,7 +293,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         return X, y
 
     def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
-        if isinstance(X, Mapping):
+        if _is_dict(X):
             if reset:
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
@@ -454,6 +454,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
 
     @property
     def classes_(self):
+        check_is_fitted(self, "_codec")
         return self._codec.classes
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -503,7 +504,8 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         proba : ndarray of shape (n_samples, n_classes), float64
             Columns ordered as ``classes_``; rows sum to 1.
         """
-        return self._codec.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._codec.decode(outputs)
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -697,7 +699,8 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         -------
         y_pred : ndarray of shape (n_samples,), float64
         """
-        return self._codec.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._codec.decode(outputs)
 
     def _code(self, net, y, weight):
         # A user's net is trained on the numbers as they are.
@@ -732,6 +735,10 @@ def _one_epoch(net):
         net.max_epochs = max_epochs
 
 
+def _is_dict(X):
+    return isinstance(X, Mapping) and not sparse.issparse(X)  # a DOK array is both
+
+
 def _draw_seed(random_state):
     """An int stands for itself; anything else is asked for one."""
     generator = check_random_state(random_state)
@@ -753,7 +760,7 @@ def _fill_sizes(net, X, n_outputs):
     takes = inspect.signature(net.module).parameters
     given = net.get_params_for("module")
     sizes = {"d_out": n_outputs}
-    if not isinstance(X, Mapping):
+    if not _is_dict(X):
         sizes["d_in"] = X.shape[1]
     for name, size in sizes.items():
         if name in takes and name not in given:

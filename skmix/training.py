@@ -108,7 +108,8 @@ def as_module_dtype(net, data):
 
     Returns
     -------
-    Same structure as `data`; arrays are writable, and copied only if need be.
+    Same structure as `data`; dense arrays are writable and CSR data is a CSR
+    matrix, as torch and skorch want them. Copied only if need be.
 
     Raises
     ------
@@ -119,6 +120,8 @@ def as_module_dtype(net, data):
         return {name: as_module_dtype(net, column) for name, column in data.items()}
     if not (isinstance(data, np.ndarray) or sparse.issparse(data)):
         return data
+    if sparse.issparse(data):
+        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
     if data.dtype.kind != "f":
         return data
     dtype = module_dtype(net)
@@ -131,7 +134,7 @@ def as_module_dtype(net, data):
             "parameters. Scale the columns (for example with "
             "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
         )
-    if isinstance(cast, np.ndarray) and not cast.flags.writeable:
+    if cast is values and not cast.flags.writeable:
         # torch warns about every read-only array that it is to share memory with.
         return cast.copy()
     return cast

@@ -1,0 +1,30 @@
+"""Settings that every test shares: scikit-learn's array API checks, one torch thread."""
+
+import os
+
+# Read by scipy when it is first imported, which scikit-learn's checks need.
+os.environ["SCIPY_ARRAY_API"] = "1"
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+DATA = Path(os.environ.get("SKMIX_DATA", Path(__file__).parents[2] / "shared/data"))
+
+
+@pytest.fixture(scope="session")
+def table():
+    """Load a real table by name, as ``(X, y)``; skip where the tables are absent."""
+
+    def load(name):
+        paths = sorted(DATA.glob(f"*/{name}.parquet"))
+        if not paths:
+            pytest.skip(f"needs the table {name}; set SKMIX_DATA to a folder of tables")
+        frame = pd.read_parquet(paths[0])
+        return frame.drop(columns="target"), frame["target"]
+
+    return load

@@ -1,0 +1,75 @@
+"""Modules and nets that the tests wrap."""
+
+import torch
+from skorch import (
+    NeuralNetBinaryClassifier,
+    NeuralNetClassifier,
+    NeuralNetRegressor,
+)
+from torch import nn
+
+
+class Layers(nn.Module):
+    """A small perceptron with batch normalisation, to notice single-row batches."""
+
+    def __init__(self, d_in=5, d_out=2, d=32, softmax=False, dropout=0.0, double=False):
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Linear(d_in, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.output = nn.Linear(d, d_out)
+        self.softmax = softmax
+        if double:
+            self.double()
+
+    def forward(self, X):
+        logits = self.output(self.hidden(X))
+        return logits.softmax(-1) if self.softmax else logits
+
+
+class Linear(nn.Module):
+    """Multinomial logistic regression, in float64."""
+
+    def __init__(self, d_in=5, d_out=2):
+        super().__init__()
+        self.output = nn.Linear(d_in, d_out, dtype=torch.float64)
+
+    def forward(self, X):
+        return self.output(X)
+
+
+SHARED = {
+    "optimizer": torch.optim.Adam,
+    "lr": 0.01,
+    "max_epochs": 30,
+    "batch_size": 32,
+    "train_split": None,
+    "verbose": 0,
+}
+
+
+def softmax_net(**params):
+    """skorch's default: NLLLoss on the probabilities that the module puts out."""
+    params = SHARED | {"module__softmax": True} | params
+    return NeuralNetClassifier(Layers, **params)
+
+
+def logits_net(**params):
+    params = SHARED | {"criterion": nn.CrossEntropyLoss} | params
+    return NeuralNetClassifier(Layers, **params)
+
+
+def binary_net(**params):
+    return NeuralNetBinaryClassifier(Layers, **(SHARED | params))
+
+
+def number_net(**params):
+    return NeuralNetRegressor(Layers, **(SHARED | params))
+
+
+def full_batch_net(kind=NeuralNetClassifier, **params):
+    """Full-batch gradient descent in float64: no chance but the initialisation."""
+    params = {"lr": 0.1, "batch_size": -1} | params
+    if kind is NeuralNetClassifier:
+        params = {"criterion": nn.CrossEntropyLoss} | params
+    return kind(Linear, **(SHARED | params))
