@@ -1,4 +1,4 @@
-"""Settings that every test shares: scikit-learn's array API checks, one torch thread."""
+"""What every test shares: array API support, one torch thread, real tables."""
 
 import os
 

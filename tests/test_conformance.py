@@ -8,7 +8,6 @@ that draw nothing must pass the bit-for-bit check as well.
 import pytest
 from nets import binary_net, full_batch_net, logits_net, number_net, softmax_net
 from sklearn.utils.estimator_checks import (
-    estimator_checks_generator,
     parametrize_with_checks,
 )
 from skorch import NeuralNetRegressor
