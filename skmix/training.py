@@ -148,8 +148,8 @@ class _Step:
     X_partner: Any = None
     y_partner: Any = None
     weight: Any = None
-    inputs_mixed: bool = False
-    loss_mixed: bool = False
+    inputs_passed: bool = False
+    loss_passed: bool = False
 
 
 class _Seams:
@@ -287,7 +287,7 @@ class _Seams:
         self.planned = self._plan_step(batch)
         try:
             step = type(self.net).train_step(self.net, batch, **fit_params)
-            self._check_mixed(self.planned)
+            self._check_passed(self.planned)
         finally:
             self.planned = None
         return step
@@ -330,14 +330,20 @@ class _Seams:
         finally:
             self.running = None
 
-    def _check_mixed(self, step):
-        if step.draw is not None and not (step.inputs_mixed and step.loss_mixed):
-            missed = "infer" if not step.inputs_mixed else "get_loss"
+    def _check_passed(self, step):
+        """Raise if a step that is to be mixed or weighted went by another way."""
+        missed = []
+        if step.draw is not None and not step.inputs_passed:
+            missed.append("self.infer")
+        if not (step.draw is step.weight is None or step.loss_passed):
+            missed.append("self.get_loss")
+        if missed:
             raise RuntimeError(
                 f"Got a training step of {type(self.net).__name__} that never called "
-                f"`{missed}`, so its rows were not mixed. Mixing needs a train_step "
-                "that calls self.train_step_single, and a train_step_single that "
-                "calls self.infer and self.get_loss; alpha=0 trains without mixing."
+                f"{' and '.join(missed)}, so that its rows were not mixed or weighted. "
+                "That needs a train_step that calls self.train_step_single, and a "
+                "train_step_single that calls self.infer and self.get_loss; alpha=0 "
+                "without row weights trains by any step."
             )
 
     def infer(self, x, **fit_params):
@@ -349,7 +355,7 @@ class _Seams:
             else:
                 partner = to_tensor(step.X_partner, device=net.device)
             x = mixup(x, partner, step.draw)
-            step.inputs_mixed = True
+            step.inputs_passed = True
         return type(net).infer(net, x, **fit_params)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
@@ -365,10 +371,10 @@ class _Seams:
 
         if step is None:
             return loss(y_true)
+        step.loss_passed = True
         y_true = to_tensor(y_true, device=net.device)
         if step.draw is None:
             return loss(y_true) if step.weight is None else self._by_row(loss, y_true)
-        step.loss_mixed = True
         if step.y_partner is None:
             y_partner = take(y_true, torch.as_tensor(step.draw.partner))
         else:

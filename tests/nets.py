@@ -50,26 +50,26 @@ SHARED = {
 
 def softmax_net(**params):
     """skorch's default: NLLLoss on the probabilities that the module puts out."""
-    params = SHARED | {"module__softmax": True} | params
-    return NeuralNetClassifier(Layers, **params)
+    params = SHARED | {"module": Layers, "module__softmax": True} | params
+    return NeuralNetClassifier(**params)
 
 
 def logits_net(**params):
-    params = SHARED | {"criterion": nn.CrossEntropyLoss} | params
-    return NeuralNetClassifier(Layers, **params)
+    params = SHARED | {"module": Layers, "criterion": nn.CrossEntropyLoss} | params
+    return NeuralNetClassifier(**params)
 
 
 def binary_net(**params):
-    return NeuralNetBinaryClassifier(Layers, **(SHARED | params))
+    return NeuralNetBinaryClassifier(**(SHARED | {"module": Layers} | params))
 
 
 def number_net(**params):
-    return NeuralNetRegressor(Layers, **(SHARED | params))
+    return NeuralNetRegressor(**(SHARED | {"module": Layers} | params))
 
 
 def full_batch_net(kind=NeuralNetClassifier, **params):
     """Full-batch gradient descent in float64: no chance but the initialisation."""
-    params = {"lr": 0.1, "batch_size": -1} | params
+    params = {"module": Linear, "lr": 0.1, "batch_size": -1} | params
     if kind is NeuralNetClassifier:
         params = {"criterion": nn.CrossEntropyLoss} | params
-    return kind(Linear, **(SHARED | params))
+    return kind(**(SHARED | params))

@@ -1,0 +1,489 @@
+"""Any skorch net trains, whatever it overrides, on real tables."""
+
+import numpy as np
+import pytest
+import torch
+from nets import Layers, binary_net, full_batch_net, logits_net, number_net, softmax_net
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.datasets import load_breast_cancer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, scale
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import (
+    BatchScoring,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    GradientNormClipping,
+    InputShapeSetter,
+    LRScheduler,
+    ProgressBar,
+    TrainEndCheckpoint,
+)
+from skorch.dataset import Dataset, ValidSplit, unpack_data
+from skorch.hf import AccelerateMixin
+from torch import nn
+from torch.utils.data import DataLoader, default_collate
+
+from skmix import MixupClassifier, MixupRegressor
+from skmix.batches import Batches
+from skmix.training import as_module_dtype, in_memory_batches, mixed_training
+
+
+def numbers(X):
+    """Any raw table as finite numbers, categories one-hot (sparse or dense)."""
+    words = make_column_selector(dtype_exclude="number")
+    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    encoder = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), words), remainder=scaled
+    )
+    return encoder.fit_transform(X)
+
+
+def sampled(X, y, n_rows=600):
+    rows = np.random.default_rng(0).permutation(len(y))[:n_rows]
+    return X.iloc[rows], y.iloc[rows]
+
+
+class Focal(nn.Module):
+    """A criterion of one's own, that knows no reduction."""
+
+    def forward(self, logits, y):
+        log_proba = logits.log_softmax(-1)[torch.arange(len(y)), y]
+        return -((1 - log_proba.exp()) ** 2 * log_proba).mean()
+
+
+class OwnStep(NeuralNetClassifier):
+    """Overrides the step, as for gradient noise or mixed precision."""
+
+    def train_step_single(self, batch, **fit_params):
+        self._set_training(True)
+        Xi, yi = unpack_data(batch)
+        y_pred = self.infer(Xi + 0.01 * torch.randn_like(Xi), **fit_params)
+        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class OwnLoss(NeuralNetClassifier):
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        penalty = sum(p.abs().sum() for p in self.module_.parameters())
+        return loss + 1e-5 * penalty if training else loss
+
+
+class AcceleratedNet(AccelerateMixin, NeuralNetClassifier):
+    pass
+
+
+def accelerated_net(**params):
+    from accelerate import Accelerator
+
+    shared = logits_net().get_params(deep=False)
+    names = ("optimizer", "lr", "max_epochs", "batch_size", "criterion")
+    return AcceleratedNet(
+        Layers,
+        accelerator=Accelerator(cpu=True, mixed_precision="bf16"),
+        train_split=None,
+        **{name: shared[name] for name in names} | params,
+    )
+
+
+def noisy_collate(rows):
+    X, y = default_collate(rows)
+    return X + 0.01 * torch.randn_like(X), y
+
+
+class OwnLoader:
+    """An iterator of one's own, that deals tuples in reverse order."""
+
+    def __init__(self, dataset, batch_size):
+        self.dataset, self.batch_size = dataset, batch_size
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self):
+        for start in range(0, len(self.dataset), self.batch_size):
+            rows = range(start, min(start + self.batch_size, len(self.dataset)))
+            yield tuple(default_collate([self.dataset[i] for i in reversed(rows)]))
+
+
+class OwnDataset(Dataset):
+    def transform(self, X, y):
+        X, y = super().transform(X, y)
+        return X * 0.9, y
+
+
+CLASSIFIERS = {
+    "softmax": softmax_net,
+    "logits": logits_net,
+    "class weights": lambda: logits_net(criterion__weight=torch.tensor([1.0, 1.5])),
+    "label smoothing": lambda: logits_net(criterion__label_smoothing=0.1),
+    "binary": binary_net,
+    "sum": lambda: logits_net(criterion__reduction="sum", lr=1e-3),
+    "focal": lambda: logits_net(
+        criterion=Focal, predict_nonlinearity=nn.Softmax(dim=-1)
+    ),
+    "NeuralNet": lambda: NeuralNet(
+        Layers, nn.CrossEntropyLoss, max_epochs=30, train_split=None, lr=0.1
+    ),
+    "own step": lambda: OwnStep(Layers, max_epochs=30, lr=0.1, module__softmax=True),
+    "own loss": lambda: OwnLoss(Layers, max_epochs=30, lr=0.1, module__softmax=True),
+    "accelerate": accelerated_net,
+    "LBFGS": lambda: logits_net(
+        optimizer=torch.optim.LBFGS, lr=0.5, batch_size=-1, max_epochs=3
+    ),
+    "compiled": lambda: logits_net(compile=True, compile__backend="eager"),
+    "double": lambda: logits_net(module__double=True),
+    "train_split": lambda: logits_net(train_split=ValidSplit(0.2, stratified=True)),
+    "own iterator": lambda: logits_net(iterator_train=OwnLoader),
+    "collate": lambda: logits_net(iterator_train__collate_fn=noisy_collate),
+    "workers": lambda: logits_net(iterator_train__num_workers=1, max_epochs=10),
+    "own dataset": lambda: logits_net(dataset=OwnDataset),
+    "module instance": lambda: logits_net(module=Layers(d_in=5)),
+}
+NO_ROW_LOSSES = ("focal",)
+ROWS_UNKNOWN = (
+    "accelerate", "own iterator", "collate", "workers", "own dataset", "focal"
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch.compile's own
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_train_on_a_real_table(table, name, lam_per):
+    X, y = sampled(*table("phoneme"))
+    X = StandardScaler().fit_transform(X)
+    clf = MixupClassifier(
+        CLASSIFIERS[name](), alpha=0.4, lam_per=lam_per, random_state=0
+    )
+    if lam_per == "row" and name in NO_ROW_LOSSES:
+        with pytest.raises(ValueError, match="lam_per='batch'"):
+            clf.fit(X, y)
+        return
+    clf.fit(X, y)
+    assert clf.score(X, y) > 0.76  # the majority has 0.71
+    assert 0.2 < np.mean(clf.history_[:, "lam_mean"]) < 0.8
+    again = clone(clf).fit(X, y)
+    assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    weight = 1.0 + np.arange(len(y)) % 2
+    if name in ROWS_UNKNOWN:
+        with pytest.raises(ValueError, match=r"lam_per='batch'|which rows a batch"):
+            clf.fit(X, y, sample_weight=weight)
+    else:
+        assert clf.fit(X, y, sample_weight=weight).score(X, y) > 0.76
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+@pytest.mark.parametrize(
+    "criterion", [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss]
+)
+def test_regressors_train_on_a_real_table(table, criterion, lam_per):
+    X, y = sampled(*table("concrete"), n_rows=300)
+    X, y = StandardScaler().fit_transform(X), scale(y)
+    net = number_net(criterion=criterion, lr=0.03)
+    reg = MixupRegressor(net, alpha=0.4, lam_per=lam_per, random_state=0).fit(X, y)
+    assert reg.score(X, y) > 0.7
+    assert reg.fit(X, y, sample_weight=1.0 + np.arange(len(y)) % 2).score(X, y) > 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["credit-g", "colic", "soybean", "sonar", "splice"])
+def test_default_net_trains_on_real_tables_one_hot(table, name):
+    X, y = table(name)
+    X = numbers(X)  # a CSR matrix where categories are many
+    clf = MixupClassifier(random_state=0).fit(X, y)
+    proba = clf.predict_proba(X)
+    majority = y.value_counts(normalize=True).max()
+    assert clf.score(X, y) > majority + 0.05
+    assert proba.dtype == np.float64
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
+    assert_array_equal(clf.classes_, np.unique(y))
+
+
+class Codes(nn.Module):
+    """Takes numbers and category codes by name."""
+
+    def __init__(self, n_num, cardinalities, d_out=2):
+        super().__init__()
+        self.embeddings = nn.ModuleList(nn.Embedding(c, 4) for c in cardinalities)
+        self.output = nn.Linear(n_num + 4 * len(cardinalities), d_out)
+
+    def forward(self, x_num, x_cat):
+        codes = [e(x_cat[:, i]) for i, e in enumerate(self.embeddings)]
+        return self.output(torch.cat([x_num, *codes], dim=1))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_dict_input_of_a_real_table(table, lam_per, weighted):
+    frame, y = table("credit-g")
+    words = frame.select_dtypes(exclude="number")
+    x_num = scale(frame.select_dtypes("number").to_numpy(float))
+    x_cat = OrdinalEncoder().fit_transform(words).astype(np.int64)
+    net = logits_net(
+        module=Codes,
+        module__n_num=x_num.shape[1],
+        module__cardinalities=x_cat.max(0) + 1,
+    )
+    X = {"x_num": x_num, "x_cat": x_cat}
+    X_val = {name: column[:100] for name, column in X.items()}
+    weight = 1.0 + np.arange(len(y)) % 3 if weighted else None
+    clf = MixupClassifier(net, alpha=1, lam_per=lam_per, random_state=0)
+    clf.fit(X, y, sample_weight=weight, X_val=X_val, y_val=y[:100])
+    assert clf.score(X, y) > 0.72  # the majority has 0.70
+    assert not hasattr(clf, "n_features_in_")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clf.fit(X, y[:-1])
+
+
+CALLBACKS = {
+    "EpochScoring": lambda: EpochScoring("roc_auc", on_train=True),
+    "BatchScoring": lambda: BatchScoring("accuracy", on_train=True),
+    "Checkpoint": lambda: Checkpoint(dirname="checkpoint"),
+    "TrainEndCheckpoint": lambda: TrainEndCheckpoint(dirname="checkpoint"),
+    "EarlyStopping": lambda: EarlyStopping(patience=2, load_best=True),
+    "LRScheduler": lambda: LRScheduler("StepLR", step_size=2),
+    "Plateau": lambda: LRScheduler("ReduceLROnPlateau", monitor="valid_loss"),
+    "OneCycle": lambda: LRScheduler(
+        torch.optim.lr_scheduler.OneCycleLR,
+        max_lr=0.02,
+        total_steps=200,
+        step_every="batch",
+    ),
+    "GradientNormClipping": lambda: GradientNormClipping(1.0),
+    "Freezer": lambda: Freezer("hidden.0*"),
+    "InputShapeSetter": lambda: InputShapeSetter(param_name="d_in"),
+    "ProgressBar": lambda: ProgressBar(),
+}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_work(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_breast_cancer(return_X_y=True)
+    callbacks = [CALLBACKS[name]()]
+    split = ValidSplit(0.2, stratified=True)
+    net = logits_net(max_epochs=4, callbacks=callbacks, train_split=split)
+    if name == "InputShapeSetter":
+        net.set_params(module__d_in=1)
+    clf = MixupClassifier(net, alpha=0.4, random_state=0).fit(scale(X), y)
+    assert clf.score(scale(X), y) > 0.85
+
+
+def test_callbacks_may_be_disabled():
+    X, y = load_breast_cancer(return_X_y=True)
+    net = logits_net(max_epochs=4, callbacks="disable")
+    assert (
+        MixupClassifier(net, random_state=0).fit(scale(X), y).score(scale(X), y) > 0.8
+    )
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X).astype(np.float32), y
+
+
+# One draw a step, however many passes it takes.
+
+
+class CountingPlan:
+    from_table = False
+
+    def __init__(self, plan):
+        self.plan, self.draws = plan, 0
+
+    def draw(self, n_rows):
+        self.draws += 1
+        return self.plan.draw(n_rows)
+
+
+class Inputs(Layers):
+    seen = ()
+
+    def forward(self, X):
+        if self.training:
+            Inputs.seen += (X.detach().clone(),)
+        return super().forward(X)
+
+
+def test_the_closure_calls_of_LBFGS_share_one_draw(cancer):
+    from skmix.mixing import Plan
+
+    X, y = cancer
+    Inputs.seen = ()
+    plan = CountingPlan(Plan(alpha=1, lam_per="row", seed=0))
+    net = full_batch_net(module=Inputs, optimizer=torch.optim.LBFGS, max_epochs=1)
+    net.set_params(module__d_in=30)
+    with mixed_training(net, plan=lambda: plan):
+        net.fit(X, y)
+    assert plan.draws == 1
+    assert len(Inputs.seen) > 5
+    assert all(torch.equal(seen, Inputs.seen[0]) for seen in Inputs.seen)
+
+
+# Nets whose step passes the seams by are refused.
+
+
+class NoInfer(NeuralNetClassifier):
+    def train_step_single(self, batch, **fit_params):
+        Xi, yi = unpack_data(batch)
+        y_pred = self.module_(Xi)
+        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class NoGetLoss(NeuralNetClassifier):
+    def train_step_single(self, batch, **fit_params):
+        Xi, yi = unpack_data(batch)
+        y_pred = self.infer(Xi)
+        loss = self.criterion_(y_pred.log(), yi)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class NoSingleStep(NeuralNetClassifier):
+    def train_step(self, batch, **fit_params):
+        self.optimizer_.zero_grad()
+        Xi, yi = unpack_data(batch)
+        y_pred = self.infer(Xi)
+        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
+        loss.backward()
+        self.optimizer_.step()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+@pytest.mark.parametrize("kind", [NoInfer, NoGetLoss, NoSingleStep])
+def test_a_step_that_is_not_mixed_is_an_error(cancer, kind):
+    X, y = cancer
+    net = kind(Layers, module__softmax=True, max_epochs=1, train_split=None)
+    with pytest.raises(RuntimeError, match=f"{kind.__name__} that never called"):
+        MixupClassifier(net, alpha=0.2).fit(X, y)
+    MixupClassifier(net, alpha=0).fit(X, y)
+    if kind is NoSingleStep:
+        with pytest.raises(RuntimeError, match="never called"):
+            MixupClassifier(net, alpha=0).fit(X, y, sample_weight=1.0 + y)
+
+
+# The net is as it was, whatever happens in the block.
+
+
+def test_seams_are_taken_back_after_an_error(cancer):
+    class Fails(NeuralNetClassifier):
+        def check_data(self, X, y):
+            assert "infer" in vars(self)
+            raise RuntimeError("boom")
+
+    net = Fails(Layers, module__d_in=30).initialize()
+    before = vars(net).copy()
+    with pytest.raises(RuntimeError, match="boom"), mixed_training(net):
+        net.partial_fit(*cancer)
+    assert vars(net) == before
+
+
+# In-memory batches are used where nothing is the user's own, and only there.
+
+
+def dataset(X, y):
+    return Dataset(X, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "in_memory"),
+    [
+        ({}, True),
+        ({"iterator_train__shuffle": True, "iterator_train__drop_last": True}, True),
+        ({"iterator_train__collate_fn": noisy_collate}, False),
+        ({"iterator_train__num_workers": 1}, False),
+        ({"iterator_train": OwnLoader}, False),
+    ],
+)
+def test_in_memory_batches(cancer, params, in_memory):
+    batches = in_memory_batches(logits_net(**params), Dataset(*cancer), training=True)
+    assert isinstance(batches, Batches) == in_memory
+
+
+def test_in_memory_batches_respect_datasets_and_overrides(cancer):
+    class OwnIterator(NeuralNetClassifier):
+        def get_iterator(self, dataset, training=False):
+            return super().get_iterator(dataset, training=training)
+
+    net = OwnIterator(Layers)
+    assert in_memory_batches(net, Dataset(*cancer), training=True) is None
+    own = OwnDataset(*cancer)
+    assert in_memory_batches(logits_net(), own, training=True) is None
+    no_targets = Dataset(cancer[0])
+    assert in_memory_batches(logits_net(), no_targets, training=False) is None
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "expected"),
+    [
+        (65, 32, 33),
+        (64, 32, 32),
+        (33, 32, 33),
+        (3, 2, 3),
+        (7, 2, 4),
+        (5, 1, 1),
+        (1, 8, 8),
+    ],
+)
+def test_no_last_batch_of_one_row(n_rows, batch_size, expected):
+    X, y = np.zeros((n_rows, 5), np.float32), np.zeros(n_rows, int)
+    net = logits_net(batch_size=batch_size)
+    batches = in_memory_batches(net, Dataset(X, y), training=True)
+    assert batches.batch_size == expected
+    assert (
+        in_memory_batches(net, Dataset(X, y), training=False).batch_size == batch_size
+    )
+
+
+def test_fitted_net_deals_with_its_own_iterators(cancer):
+    X, y = cancer
+    fitted = MixupClassifier(logits_net(max_epochs=1)).fit(X, y).estimator_
+    assert isinstance(fitted.get_iterator(Dataset(X, y)), DataLoader)
+
+
+# dtypes
+
+
+def test_as_module_dtype():
+    net = logits_net().initialize()
+    X32, X64 = np.zeros((3, 5), np.float32), np.zeros((3, 5))
+    assert as_module_dtype(net, X32) is X32
+    assert as_module_dtype(net, X64).dtype == np.float32
+    codes = np.zeros((3, 5), np.int64)
+    assert as_module_dtype(net, {"x": X64, "codes": codes})["codes"] is codes
+    double = logits_net(module__double=True).initialize()
+    assert as_module_dtype(double, X32).dtype == np.float64
+    X32.flags.writeable = False
+    assert as_module_dtype(net, X32).flags.writeable
+    with pytest.raises(ValueError, match="too large for float32"):
+        as_module_dtype(net, np.full((3, 5), 1e300))
+
+
+def test_targets_take_the_shape_of_the_output():
+    class Flat(Layers):
+        def forward(self, X):
+            return super().forward(X)[:, 0]
+
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    y = X[:, 0]
+    column, flat = (
+        MixupRegressor(
+            NeuralNetRegressor(module, lr=0.1, train_split=None, verbose=0),
+            random_state=0,
+        ).fit(X, y)
+        for module in (Layers, Flat)
+    )
+    assert column.history_[-1, "train_loss"] < 0.5
+    assert_array_equal(column.predict(X), flat.predict(X))
