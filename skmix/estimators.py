@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
+from pandas.api.types import is_numeric_dtype
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -181,7 +182,11 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             return self._forward(self.estimator_, X)
 
     def _encoded(self, X):
-        return self.encoder_.transform(X) if hasattr(self, "encoder_") else X
+        if not hasattr(self, "encoder_"):
+            return X
+        if sparse.issparse(X) and self.encoder_.with_mean:
+            X = X.toarray()  # fitted on dense rows, which are no longer sparse
+        return self.encoder_.transform(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -325,7 +330,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"Got {given} without {missing}; pass both or neither.")
         X_val = self._check_rows(X_val, reset=False)
-        y_val = column_or_1d(y_val)
+        y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         target = self._codec.encode(y_val, name="y_val")
         X_val, target, weight = _drop_weightless(
@@ -841,10 +846,10 @@ def _columns_of_words(X):
     """Names of a frame's columns that are neither numbers nor booleans."""
     if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
         return []
-    number = np.number | bool
-    return [
-        str(name)
-        for name in X.columns
-        if not isinstance(getattr(X[name].dtype, "type", None), type)
-        or not issubclass(X[name].dtype.type, number)
-    ]
+    return [str(name) for name in X.columns if not _holds_numbers(X[name].dtype)]
+
+
+def _holds_numbers(dtype):
+    if hasattr(dtype, "is_numeric"):  # of polars
+        return dtype.is_numeric() or str(dtype) == "Boolean"
+    return is_numeric_dtype(dtype)

@@ -1,0 +1,64 @@
+"""Imports between the rooms of the package go downwards only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import skmix
+
+PACKAGE = Path(skmix.__file__).parent
+GROUND = {"mixing", "batches", "encoding", "networks", "targets", "inspection"}
+# What each room may import. Rooms that do not exist yet have their place.
+MAY_IMPORT = {room: set() for room in GROUND}
+MAY_IMPORT["training"] = {"mixing", "batches"}
+MAY_IMPORT["estimators"] = GROUND | {"training"}
+MAY_IMPORT["search"] = GROUND | {"training", "estimators"}
+MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
+
+
+def imported_rooms(source):
+    """Rooms that a module of the package imports; "skmix" for the package itself."""
+    modules = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["skmix" * bool(node.level), node.module]))
+            if base == "skmix":
+                modules |= {f"skmix.{alias.name}" for alias in node.names}
+            else:
+                modules.add(base)
+    own = [name.split(".") for name in modules if name.split(".")[0] == "skmix"]
+    return {parts[1] if len(parts) > 1 else "skmix" for parts in own}
+
+
+def forbidden(room, source):
+    return imported_rooms(source) - MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.stem)
+def test_imports_go_downwards(path):
+    assert path.stem in MAY_IMPORT, f"{path.name} has no place in MAY_IMPORT yet"
+    found = forbidden(path.stem, path.read_text(encoding="utf-8"))
+    assert not found, f"{path.name} may not import {', '.join(sorted(found))}"
+
+
+@pytest.mark.parametrize(
+    ("room", "source", "expected"),
+    [
+        ("mixing", "import skmix.training", {"training"}),
+        ("mixing", "import skmix as package", {"skmix"}),
+        ("batches", "from skmix.mixing import Plan", {"mixing"}),
+        ("networks", "from skmix import training", {"training"}),
+        ("networks", "from skmix import MixupClassifier", {"MixupClassifier"}),
+        ("targets", "from . import estimators", {"estimators"}),
+        ("targets", "from .estimators import MixupClassifier", {"estimators"}),
+        ("training", "def f():\n    from skmix.networks import MLP", {"networks"}),
+        ("estimators", "from skmix.search import MixupClassifierCV", {"search"}),
+        ("training", "from skmix.mixing import Plan\nimport torch, skorch", set()),
+        ("mixing", '"""from skmix.training import x"""\nimport skmixer', set()),
+    ],
+)
+def test_a_forbidden_import_is_found(room, source, expected):
+    assert forbidden(room, source) == expected

@@ -1,0 +1,77 @@
+"""Pairings and draws, beyond the laws."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmix.mixing import Draw, Plan, mixed_loss, mixup, shuffle, weighted_choice
+
+
+def test_every_other_row_is_as_likely_a_partner():
+    rng = np.random.default_rng(0)
+    counts = np.zeros((5, 5))
+    for _ in range(8000):
+        counts[np.arange(5), shuffle(5, rng)] += 1
+    expected = 8000 / 4
+    off_diagonal = counts[~np.eye(5, dtype=bool)]
+    # Chi-squared with 19 or so degrees of freedom: beyond 45 once in a thousand.
+    assert ((off_diagonal - expected) ** 2 / expected).sum() < 45
+    assert (np.diag(counts) == 0).all()
+
+
+def test_weighted_choice_reaches_both_ends():
+    class Ends:
+        def random(self, size):
+            return np.array([0.0, np.nextafter(1, 0)])
+
+    cdf = np.cumsum([0.1] * 9) / 0.9  # ends a rounding error off 1
+    assert_array_equal(weighted_choice(cdf, 2, Ends()), [0, 8])
+
+
+def test_a_plan_is_replayed_by_its_seed():
+    rows, weight = np.arange(10), np.arange(1.0, 11)
+    for options in ({}, {"rows": rows, "weight": weight}):
+        draws = [
+            [Plan(alpha=0.3, lam_per="batch", seed=5, **options).draw(8)]
+            for _ in range(2)
+        ]
+        assert_array_equal(draws[0][0].partner, draws[1][0].partner)
+        assert draws[0][0].lam == draws[1][0].lam
+        assert draws[0][0].lam.shape == (1,)
+
+
+def test_lam_per_row_reaches_every_shape():
+    draw = Draw(np.arange(3), np.array([1.0, 0.5, 0.0]), 0)
+    for shape in [(3,), (3, 2), (3, 2, 4)]:
+        x, partner = torch.ones(shape), torch.zeros(shape)
+        mixed = mixup(x, partner, draw)
+        assert mixed.shape == shape
+        assert_allclose(mixed.reshape(3, -1)[:, 0], draw.lam)
+
+
+def test_nests_of_tensors_keep_their_structure():
+    draw = Draw(np.arange(2), np.array([0.25]), 0)
+    x = {"a": torch.ones(2, 1), "b": (torch.ones(2, 3), [torch.ones(2, 2)])}
+    zeros = {"a": torch.zeros(2, 1), "b": (torch.zeros(2, 3), [torch.zeros(2, 2)])}
+    mixed = mixup(x, zeros, draw)
+    assert mixed.keys() == x.keys()
+    assert isinstance(mixed["b"], tuple)
+    assert_allclose(mixed["b"][1][0], 0.25)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.bool])
+def test_codes_are_taken_from_the_own_row_in_the_share_lam(dtype):
+    draw = Draw(np.arange(50_000), np.array([0.3]), 1)
+    x = torch.ones(50_000, 2, dtype=dtype)
+    mixed = mixup(x, torch.zeros_like(x), draw)
+    assert mixed.dtype == dtype
+    assert_allclose(mixed.double().mean(), 0.3, atol=0.01)
+
+
+def test_mixed_loss_per_batch_and_per_row():
+    own, partner = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])
+    assert_allclose(mixed_loss(own, partner, np.array([0.5])), [2, 4])
+    assert_allclose(mixed_loss(own, partner, np.array([0.0, 1.0])), [3, 2])
+    assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])) == own.sum()
+    assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])).ndim == 0

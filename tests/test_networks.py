@@ -1,0 +1,76 @@
+"""The default net and its hold-out."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from skorch.dataset import Dataset
+
+from skmix import default_net
+from skmix.networks import MLP, hold_out
+
+
+def split(y):
+    y = np.asarray(y)
+    train, valid = hold_out(Dataset(np.zeros((len(y), 1)), y), y)
+    return [getattr(part, "indices", None) for part in (train, valid)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=120))
+def test_hold_out_leaves_every_class_in_training(labels):
+    y = np.array(labels)
+    train, valid = split(y)
+    if train is None:
+        assert valid is None
+        return
+    assert_array_equal(np.sort(np.r_[train, valid]), np.arange(len(y)))
+    assert set(y[train]) == set(y)
+    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+        assert (y[valid] == label).sum() == (count + 2) // 5
+
+
+def test_hold_out_spreads_over_the_values_of_numbers():
+    y = np.random.default_rng(0).normal(size=100)
+    _, valid = split(y)
+    assert_array_equal(np.sort(np.argsort(np.argsort(y))[valid]), np.arange(2, 100, 5))
+
+
+def test_hold_out_is_drawn_from_torchs_generator():
+    y = np.arange(60) % 3
+    torch.manual_seed(0)
+    first, second = split(y)[1], split(y)[1]
+    torch.manual_seed(0)
+    assert_array_equal(split(y)[1], first)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_default_net_is_fresh_each_time(task):
+    assert default_net(task) is not default_net(task)
+    assert default_net(task).initialized_ is False
+
+
+def test_batch_size_grows_with_the_table():
+    sizes = [
+        default_net("classifier", n_samples=n).batch_size
+        for n in (1, 100, 10**4, 10**7)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] >= 8
+    assert sizes[-1] <= 1024
+
+
+def test_unknown_task():
+    with pytest.raises(
+        ValueError, match="task='cluster', but expected 'classifier' or"
+    ):
+        default_net("cluster")
+
+
+def test_mlp_shapes():
+    mlp = MLP(d_in=4, d_out=3, n_blocks=3, d_block=7)
+    assert mlp(torch.zeros(2, 4)).shape == (2, 3)
+    assert len(mlp.blocks) == 3
