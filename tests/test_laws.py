@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from skorch import NeuralNetClassifier
 from skorch.callbacks import BatchScoring, Callback, Checkpoint, EpochScoring
-from skorch.dataset import ValidSplit
+from skorch.dataset import ValidSplit, unpack_data
 from torch import nn
 from torch.nn import functional as F
 
@@ -856,6 +856,50 @@ def test_law_10_each_epoch_records_lam_mean(cancer, alpha, low, high):
     lams = clf.history_[:, "lam_mean"]
     assert len(lams) == 3
     assert all(low <= lam <= high for lam in lams)
+
+
+# Law 11: a mix that does not reach both the rows and the loss is an error.
+
+
+class NoInfer(NeuralNetClassifier):
+    def train_step_single(self, batch, **fit_params):
+        Xi, yi = unpack_data(batch)
+        y_pred = self.module_(Xi)
+        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class NoGetLoss(NeuralNetClassifier):
+    def train_step_single(self, batch, **fit_params):
+        Xi, yi = unpack_data(batch)
+        y_pred = self.infer(Xi)
+        loss = self.criterion_(y_pred.log(), yi)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class NoSingleStep(NeuralNetClassifier):
+    def train_step(self, batch, **fit_params):
+        self.optimizer_.zero_grad()
+        Xi, yi = unpack_data(batch)
+        y_pred = self.infer(Xi)
+        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
+        loss.backward()
+        self.optimizer_.step()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+@pytest.mark.parametrize("kind", [NoInfer, NoGetLoss, NoSingleStep])
+def test_law_11_a_step_that_is_not_mixed_is_an_error(cancer, kind):
+    X, y = cancer
+    net = kind(Layers, module__softmax=True, max_epochs=1, train_split=None)
+    with pytest.raises(RuntimeError, match=f"{kind.__name__} that never called"):
+        MixupClassifier(net, alpha=0.2).fit(X, y)
+    MixupClassifier(net, alpha=0).fit(X, y)
+    if kind is NoSingleStep:
+        with pytest.raises(RuntimeError, match="never called"):
+            MixupClassifier(net, alpha=0).fit(X, y, sample_weight=1.0 + y)
 
 
 # Law 12: scikit-learn's tools work.

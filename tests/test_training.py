@@ -330,50 +330,6 @@ def test_the_closure_calls_of_LBFGS_share_one_draw(cancer):
     assert all(torch.equal(seen, Inputs.seen[0]) for seen in Inputs.seen)
 
 
-# Nets whose step passes the seams by are refused.
-
-
-class NoInfer(NeuralNetClassifier):
-    def train_step_single(self, batch, **fit_params):
-        Xi, yi = unpack_data(batch)
-        y_pred = self.module_(Xi)
-        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
-        loss.backward()
-        return {"loss": loss, "y_pred": y_pred}
-
-
-class NoGetLoss(NeuralNetClassifier):
-    def train_step_single(self, batch, **fit_params):
-        Xi, yi = unpack_data(batch)
-        y_pred = self.infer(Xi)
-        loss = self.criterion_(y_pred.log(), yi)
-        loss.backward()
-        return {"loss": loss, "y_pred": y_pred}
-
-
-class NoSingleStep(NeuralNetClassifier):
-    def train_step(self, batch, **fit_params):
-        self.optimizer_.zero_grad()
-        Xi, yi = unpack_data(batch)
-        y_pred = self.infer(Xi)
-        loss = self.get_loss(y_pred, yi, X=Xi, training=True)
-        loss.backward()
-        self.optimizer_.step()
-        return {"loss": loss, "y_pred": y_pred}
-
-
-@pytest.mark.parametrize("kind", [NoInfer, NoGetLoss, NoSingleStep])
-def test_a_step_that_is_not_mixed_is_an_error(cancer, kind):
-    X, y = cancer
-    net = kind(Layers, module__softmax=True, max_epochs=1, train_split=None)
-    with pytest.raises(RuntimeError, match=f"{kind.__name__} that never called"):
-        MixupClassifier(net, alpha=0.2).fit(X, y)
-    MixupClassifier(net, alpha=0).fit(X, y)
-    if kind is NoSingleStep:
-        with pytest.raises(RuntimeError, match="never called"):
-            MixupClassifier(net, alpha=0).fit(X, y, sample_weight=1.0 + y)
-
-
 # The net is as it was, whatever happens in the block.
 
 
