@@ -6,6 +6,7 @@ remains is the plain skorch net; what the net's class overrides stays in charge.
 """
 
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,16 +209,29 @@ class _Seams:
     def _stop_caching(self):
         # A score on training rows would be computed from the cached outputs for
         # mixed rows, against unmixed labels; without the cache it is computed
-        # from a clean pass. Only skorch's own Dataset can be passed again.
-        dataset = self.net.dataset
-        if not (isinstance(dataset, type) and issubclass(dataset, Dataset)):
+        # from a clean pass.
+        net = self.net
+        cached = [
+            callback
+            for _, callback in net.callbacks_
+            if getattr(callback, "on_train", False)
+            and getattr(callback, "use_caching", False)
+        ]
+        dataset = net.dataset if isinstance(net.dataset, type) else type(net.dataset)
+        if cached and not issubclass(dataset, Dataset):
+            warnings.warn(
+                f"Scores on training rows ({', '.join(c.name_ for c in cached)}) are "
+                "of mixed rows against their own labels: skorch cannot pass a dataset "
+                f"of type {dataset.__name__} again. Subclass skorch.dataset.Dataset.",
+                UserWarning,
+                stacklevel=2,
+            )
             return
-        scorings = [callback for _, callback in self.net.callbacks_]
-        for owner in (self.net, *scorings):
-            on_train = owner is self.net or getattr(owner, "on_train", False)
-            if on_train and getattr(owner, "use_caching", None) is True:
-                self.uncached.append(owner)
-                owner.use_caching = "auto" if owner is self.net else False
+        if cached and net.use_caching is True:  # which overrules the callbacks
+            cached.append(net)
+        self.uncached = cached
+        for owner in cached:
+            owner.use_caching = "auto" if owner is net else False
 
     def restore_caching(self):
         for owner in self.uncached:

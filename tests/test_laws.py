@@ -829,6 +829,27 @@ def test_law_10_scores_on_training_rows_are_of_clean_rows(cancer, scoring, use_c
     assert clf.estimator_.use_caching == use_caching
 
 
+class Rows(torch.utils.data.Dataset):
+    """A dataset that skorch knows nothing of."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, row):
+        return self.X[row], self.y[row]
+
+
+def test_law_10_scores_that_cannot_be_of_clean_rows_are_warned_of(cancer):
+    X, y = cancer
+    on_train = EpochScoring("accuracy", on_train=True, name="train_acc")
+    net = logits_net(max_epochs=1, callbacks=[on_train], dataset=Rows)
+    with pytest.warns(UserWarning, match=r"\(train_acc\) are of mixed rows"):
+        MixupClassifier(net, alpha=1).fit(X, y)
+
+
 class PredictsInMidStep(Callback):
     def __init__(self, X):
         self.X = X
