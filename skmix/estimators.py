@@ -356,7 +356,8 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         order is not given. None stands for
         ``skmix.default_net("classifier")`` behind a ``StandardScaler``.
     alpha : float, default=0.2
-        How strongly rows are mixed: 0 not at all, 1 uniformly.
+        How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
+        `lam` ever closer to one half.
     lam_per : {"batch", "row"}, default="batch"
         Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
         row. The latter needs a criterion with a ``reduction``.
@@ -581,7 +582,8 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         order is not given. None stands for ``skmix.default_net("regressor")``
         behind a ``StandardScaler`` for columns and target.
     alpha : float, default=0.2
-        How strongly rows are mixed: 0 not at all, 1 uniformly.
+        How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
+        `lam` ever closer to one half.
     lam_per : {"batch", "row"}, default="batch"
         Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
         row. The latter needs a criterion with a ``reduction``.

@@ -48,10 +48,10 @@ SHARED = {
 }
 
 
-def softmax_net(**params):
+def softmax_net(kind=NeuralNetClassifier, **params):
     """skorch's default: NLLLoss on the probabilities that the module puts out."""
     params = SHARED | {"module": Layers, "module__softmax": True} | params
-    return NeuralNetClassifier(**params)
+    return kind(**params)
 
 
 def logits_net(**params):

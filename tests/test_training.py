@@ -132,8 +132,8 @@ CLASSIFIERS = {
     "NeuralNet": lambda: NeuralNet(
         Layers, nn.CrossEntropyLoss, max_epochs=30, train_split=None, lr=0.1
     ),
-    "own step": lambda: OwnStep(Layers, max_epochs=30, lr=0.1, module__softmax=True),
-    "own loss": lambda: OwnLoss(Layers, max_epochs=30, lr=0.1, module__softmax=True),
+    "own step": lambda: softmax_net(kind=OwnStep),
+    "own loss": lambda: softmax_net(kind=OwnLoss),
     "accelerate": accelerated_net,
     "LBFGS": lambda: logits_net(
         optimizer=torch.optim.LBFGS, lr=0.5, batch_size=-1, max_epochs=3
