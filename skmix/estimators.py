@@ -39,7 +39,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix.mixing import Plan
-from skmix.networks import default_net
+from skmix.networks import (
+    default_net,
+    set_batch_size,
+    stop_stopping,
+    wants_scaled,
+)
 from skmix.targets import ClassCodec, NumberCodec
 from skmix.training import as_module_dtype, mixed_training, seeded
 
@@ -102,9 +107,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
             if first:
                 net = self._new_net(len(y))
-                if self.estimator is None:
-                    # One epoch a call leaves nothing to stop.
-                    net.set_params(train_split=None, callbacks=None)
+                stop_stopping(net)  # one epoch a call leaves nothing to stop
                 targets = y if targets is None else targets
                 X, y, weight = self._learn_coding(net, X, y, weight, targets)
             else:
@@ -118,7 +121,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """Learn from training rows how targets and columns are coded for `net`."""
         self._codec = self._code(net, targets, weight)
         X, y, weight = self._weigh_classes(X, y, weight)
-        if self.estimator is None:
+        if wants_scaled(net):
             scaler = StandardScaler(with_mean=not sparse.issparse(X))
             self.encoder_ = scaler.fit(X, sample_weight=weight)
         else:
@@ -139,9 +142,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _new_net(self, n_samples):
         """Return the net to fit: a clone of the user's, or the default one."""
         if self.estimator is None:
-            net = default_net(self._task.lower(), n_samples=n_samples)
+            net = default_net(self._task.lower())
         else:
             net = clone(self.estimator)
+        set_batch_size(net, n_samples)
         if net.iterator_train is DataLoader and not _orders_rows(net):
             net.set_params(iterator_train__shuffle=True)
         net.set_params(verbose=self.verbose)
@@ -393,7 +397,8 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     n_iter_ : int
         Epochs run.
     encoder_ : sklearn.preprocessing.StandardScaler
-        Scaling of the columns; with ``estimator=None`` only.
+        Scaling of the columns; only for nets of the default kind
+        (`skmix.default_net`).
     n_features_in_ : int
         Number of columns seen in `fit`; not with a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -607,15 +612,16 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     Attributes
     ----------
     estimator_ : skorch.NeuralNet
-        The fitted net, a plain skorch net. With ``estimator=None`` it is trained
-        on columns and targets of mean 0 and variance 1.
+        The fitted net, a plain skorch net. One of the default kind is trained on
+        columns and targets of mean 0 and variance 1.
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
         that of clean ones, ``lam_mean`` the mean `lam` of an epoch.
     n_iter_ : int
         Epochs run.
     encoder_ : sklearn.preprocessing.StandardScaler
-        Scaling of the columns; with ``estimator=None`` only.
+        Scaling of the columns; only for nets of the default kind
+        (`skmix.default_net`).
     n_features_in_ : int
         Number of columns seen in `fit`; not with a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -711,7 +717,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
 
     def _code(self, net, y, weight):
         # A user's net is trained on the numbers as they are.
-        return NumberCodec.learn(y, weight) if self.estimator is None else NumberCodec()
+        return NumberCodec.learn(y, weight) if wants_scaled(net) else NumberCodec()
 
     @staticmethod
     def _forward(net, X):

@@ -52,24 +52,23 @@ class MLP(nn.Module):
         return self.output(self.blocks(X))
 
 
-def default_net(task, *, n_samples=None):
+def default_net(task):
     """Return the unfitted skorch net that ``estimator=None`` stands for.
 
     An `MLP` trained by AdamW with early stopping: one row in five is held out,
-    and the weights of the epoch that was best on these are kept.
+    and the weights of the epoch that was best on these are kept. The skmix
+    estimators fill in ``module__d_in`` and ``module__d_out``, replace
+    ``batch_size="auto"`` by a size between 16 rows on small tables and 256 on large
+    ones, and scale the columns (and the targets of a regressor) of a net whose
+    module is an `MLP`.
 
     Parameters
     ----------
     task : {"classifier", "regressor"}
-    n_samples : int, default=None
-        Rows to be fitted on, from which the batch size follows, between 16 on
-        small tables and 256 on large ones.
 
     Returns
     -------
     net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
-        Its ``module__d_in`` and ``module__d_out`` are not set: the skmix
-        estimators fill them in.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def default_net(task, *, n_samples=None):
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=1e-2,
         lr=2e-3,
-        batch_size=_batch_size(n_samples),
+        batch_size="auto",
         max_epochs=200,
         iterator_train__shuffle=True,
         train_split=hold_out,
@@ -103,6 +102,36 @@ def default_net(task, *, n_samples=None):
             ("early_stopping", EarlyStopping(patience=20, load_best=True)),
         ],
         verbose=0,
+    )
+
+
+def wants_scaled(net):
+    """Whether the net is one of the default kind, made for scaled columns."""
+    return isinstance(net.module, MLP) or (
+        isinstance(net.module, type) and issubclass(net.module, MLP)
+    )
+
+
+def set_batch_size(net, n_rows):
+    """Replace ``batch_size="auto"`` by a size that suits `n_rows` rows."""
+    if net.batch_size == "auto":
+        size = 2 ** np.floor(np.log2(n_rows / 16))
+        net.set_params(batch_size=int(np.clip(size, 16, 256)))
+
+
+def stop_stopping(net):
+    """Let a net of the default kind train on all rows, and not stop by itself."""
+    if net.train_split is not hold_out:
+        return
+    net.set_params(train_split=None)
+    if isinstance(net.callbacks, list):
+        others = [c for c in net.callbacks if not _stops_early(c)]
+        net.set_params(callbacks=others)
+
+
+def _stops_early(callback):
+    return isinstance(
+        callback[1] if isinstance(callback, tuple) else callback, EarlyStopping
     )
 
 
@@ -139,9 +168,3 @@ def hold_out(dataset, y):
     return tuple(
         Subset(dataset, np.flatnonzero(part)) for part in (~held_out, held_out)
     )
-
-
-def _batch_size(n_samples):
-    if n_samples is None:
-        return 128
-    return int(np.clip(2 ** np.floor(np.log2(n_samples / 16)), 16, 256))

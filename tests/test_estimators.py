@@ -195,6 +195,17 @@ def test_default_net_is_the_default(wine):
     assert MixupClassifier(net).fit(X, y).estimator_.module_.output.in_features == 16
 
 
+def test_default_net_given_and_default_net_meant_are_the_same(wine, diabetes):
+    for kind, task, (X, y) in (
+        (MixupClassifier, "classifier", wine),
+        (MixupRegressor, "regressor", diabetes),
+    ):
+        X = 100 * X + 3
+        meant = kind(random_state=0).fit(X, y).predict(X)
+        given = kind(default_net(task), random_state=0).fit(X, y).predict(X)
+        assert_array_equal(meant, given)
+
+
 def test_early_stopping_keeps_the_best_epoch(wine):
     X, y = wine
     rng = np.random.default_rng(0)

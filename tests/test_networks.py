@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from skorch.dataset import Dataset
+from skorch import NeuralNetRegressor
+from skorch.callbacks import EarlyStopping, Freezer
+from skorch.dataset import Dataset, ValidSplit
 
 from skmix import default_net
-from skmix.networks import MLP, hold_out
+from skmix.networks import MLP, hold_out, set_batch_size, stop_stopping, wants_scaled
 
 
 def split(y):
@@ -54,13 +56,38 @@ def test_default_net_is_fresh_each_time(task):
 
 
 def test_batch_size_grows_with_the_table():
-    sizes = [
-        default_net("classifier", n_samples=n).batch_size
-        for n in (1, 100, 10**4, 10**7)
-    ]
-    assert sizes == sorted(sizes)
-    assert sizes[0] >= 8
-    assert sizes[-1] <= 1024
+    sizes = []
+    for n_rows in (1, 100, 10**4, 10**7):
+        net = default_net("classifier")
+        set_batch_size(net, n_rows)
+        sizes.append(net.batch_size)
+    assert sizes == [16, 16, 256, 256]
+    given = default_net("classifier").set_params(batch_size=7)
+    set_batch_size(given, 10**7)
+    assert given.batch_size == 7
+
+
+def test_nets_of_the_default_kind():
+    class Deeper(MLP):
+        pass
+
+    for module in (MLP, Deeper, MLP(3, 1)):
+        assert wants_scaled(NeuralNetRegressor(module))
+    for module in (torch.nn.Linear, torch.nn.Linear(3, 1), lambda: MLP(3, 1)):
+        assert not wants_scaled(NeuralNetRegressor(module))
+
+
+def test_stopping_is_taken_from_the_default_net_alone():
+    net = default_net("classifier").set_params(
+        callbacks=[("stop", EarlyStopping()), EarlyStopping(), Freezer("x")]
+    )
+    stop_stopping(net)
+    assert net.train_split is None
+    assert [type(callback) for callback in net.callbacks] == [Freezer]
+    stop_stopping(default_net("classifier").set_params(callbacks="disable"))
+    own = default_net("classifier").set_params(train_split=ValidSplit(0.2))
+    stop_stopping(own)
+    assert own.train_split is not None
 
 
 def test_unknown_task():
