@@ -11,6 +11,23 @@ import torch
 from scipy import sparse
 
 
+class Batch(list):
+    """A pair ``[X, y]``, as a DataLoader deals it, that knows where it is from.
+
+    Attributes
+    ----------
+    table : object
+        The `X` that the rows are from.
+    rows : torch.Tensor of shape (B,), int64
+        Their numbers in it.
+    """
+
+    def __init__(self, pair, table, rows):
+        super().__init__(pair)
+        self.table = table
+        self.rows = rows
+
+
 class Batches:
     """Iterate over an in-memory table in batches of rows.
 
@@ -20,7 +37,7 @@ class Batches:
 
     Parameters
     ----------
-    X : ndarray, torch.Tensor, CSR matrix or array, or a mapping of the former
+    X : ndarray, torch.Tensor, CSR matrix or array, or a mapping of dense ones
         The table, of n rows. Dense arrays are shared, not copied.
     y : ndarray or torch.Tensor of shape (n,) or (n, 1)
         The targets.
@@ -33,14 +50,15 @@ class Batches:
 
     Attributes
     ----------
+    table : object
+        `X` as it was given.
     indices : torch.Tensor of shape (n_rows,), int64
-    rows : torch.Tensor of shape (B,), int64
-        Row numbers, in the table, of the batch last dealt.
     """
 
     def __init__(
         self, X, y, *, indices=None, batch_size=1, shuffle=False, drop_last=False
     ):
+        self.table = X
         self.X = _in_memory(X)
         self.y = torch.as_tensor(y)
         indices = np.arange(len(y)) if indices is None else np.asarray(indices)
@@ -48,7 +66,6 @@ class Batches:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self.rows = self.indices[:0]
 
     def __len__(self):
         n_rows, size = len(self.indices), self.batch_size
@@ -58,8 +75,8 @@ class Batches:
         order = self.indices[self._order()]
         for step in range(len(self)):
             start = step * self.batch_size
-            self.rows = order[start : start + self.batch_size]
-            yield self.take(self.rows)
+            rows = order[start : start + self.batch_size]
+            yield Batch(self.take(rows), self.table, rows)
 
     def take(self, rows):
         """Gather ``(X, y)`` of any rows of the table, CSR rows made dense."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_numeric_dtype, is_object_dtype
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -84,60 +84,52 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             If a parameter, the table or the net is not as expected. The estimator
             is then left as it was.
         """
-        with _unchanged_on_failure(self):
-            self._check_parameters()
-            X, y = self._check_table(X, y, reset=True, min_rows=2)
-            X, y, weight = _drop_weightless(
-                X, y, _check_sample_weight(sample_weight, y)
-            )
-            net = self._new_net(len(y))
-            X, y, weight = self._learn_coding(net, X, y, weight, targets=y)
-            validation = self._check_validation(X_val, y_val)
+        with _adopted_if_done(self) as draft:
+            draft._check_parameters()
+            X, y = draft._check_table(X, y, reset=True, min_rows=2)
+            X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
+            net = draft._new_net(len(y))
+            X, y, weight = draft._learn_coding(net, X, y, weight, targets=y)
+            validation = draft._check_validation(X_val, y_val)
             _warn_of_small_split(net, len(y), validation)
-            self._train(net, net.fit, X, y, weight, validation)
+            draft._train(net, net.fit, X, y, weight, validation)
         return self
 
     def _partial_fit(self, X, y, sample_weight, targets=None):
-        with _unchanged_on_failure(self):
-            self._check_parameters()
-            first = not hasattr(self, "estimator_")
-            X, y = self._check_table(X, y, reset=first)
-            X, y, weight = _drop_weightless(
-                X, y, _check_sample_weight(sample_weight, y)
-            )
+        with _adopted_if_done(self) as draft:
+            draft._check_parameters()
+            first = not hasattr(draft, "estimator_")
+            X, y = draft._check_table(X, y, reset=first)
+            X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
             if first:
-                net = self._new_net(len(y))
-                stop_stopping(net)  # one epoch a call leaves nothing to stop
+                net = draft._new_net(len(y))
                 targets = y if targets is None else targets
-                X, y, weight = self._learn_coding(net, X, y, weight, targets)
+                X, y, weight = draft._learn_coding(net, X, y, weight, targets)
             else:
-                net = self.estimator_
-                X, y, weight = self._weigh_classes(X, y, weight)
+                net = draft.estimator_
+                X, y, weight = _weigh(X, y, weight, draft._codec.class_factor(y))
+            stop_stopping(net)  # one epoch a call leaves nothing to stop
             with _one_epoch(net):
-                self._train(net, net.partial_fit, X, y, weight, None)
+                draft._train(net, net.partial_fit, X, y, weight, None)
         return self
 
     def _learn_coding(self, net, X, y, weight, targets):
         """Learn from training rows how targets and columns are coded for `net`."""
         self._codec = self._code(net, targets, weight)
-        X, y, weight = self._weigh_classes(X, y, weight)
+        X, y, weight = _weigh(X, y, weight, self._codec.class_factor(y))
+        vars(self).pop("encoder_", None)
         if wants_scaled(net):
+            if _is_dict(X):
+                raise ValueError(
+                    "Got X as a dict for a net of the default kind, but expected a "
+                    "table of shape (n_samples, n_features)."
+                )
+            # Frames would reach skorch as dicts, so no set_output.
             scaler = StandardScaler(with_mean=not sparse.issparse(X))
-            self.encoder_ = scaler.fit(X, sample_weight=weight)
-        else:
-            vars(self).pop("encoder_", None)
+            self.encoder_ = scaler.set_output(transform="default")
+            self.encoder_.fit(X, sample_weight=weight)
         _fill_sizes(net, X, self._codec.n_outputs)
         return X, y, weight
-
-    def _weigh_classes(self, X, y, weight):
-        """Multiply class weights in; return None for weights that are all equal."""
-        factor = self._codec.class_factor(y)
-        if factor is not None:
-            weight = factor if weight is None else weight * factor
-            X, y, weight = _drop_weightless(X, y, weight)
-        if weight is None or (weight == weight[0]).all():
-            return X, y, None
-        return X, y, weight / weight.mean()
 
     def _new_net(self, n_samples):
         """Return the net to fit: a clone of the user's, or the default one."""
@@ -162,7 +154,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             seed = int(sequence.generate_state(1)[0])
         plan = None
         if self.alpha > 0:
-            plan = partial(Plan, alpha=self.alpha, lam_per=self.lam_per, seed=seed)
+            alpha = float(self.alpha)
+            plan = partial(Plan, alpha=alpha, lam_per=self.lam_per, seed=seed)
         seams = mixed_training(
             net,
             plan=plan,
@@ -242,7 +235,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _check_untrained(self):
         net = self.estimator
-        if getattr(net, "initialized_", False) and isinstance(net.module, nn.Module):
+        trained = getattr(net, "initialized_", False) and len(net.history) > 0
+        if trained and isinstance(net.module, nn.Module):
             raise ValueError(
                 "Got a fitted net whose module is an instance "
                 f"({type(net.module).__name__}): its trained weights would leak into "
@@ -306,7 +300,14 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             if reset:
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
+            elif hasattr(self, "n_features_in_"):
+                raise ValueError(
+                    "Got X as a dict, but expected a table of "
+                    f"{self.n_features_in_} columns, as in training."
+                )
             return dict(X)
+        if self.categorical_features == "from_dtype":
+            self._check_dtypes(X)
         options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
         if not isinstance(y, str):
             options["y_numeric"] = self._task == "Regressor"
@@ -315,9 +316,19 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 self, X, y, reset=reset, ensure_min_samples=min_rows, **options
             )
         except (ValueError, TypeError) as error:
-            words = _columns_of_words(X)
-            if not words:
-                raise
+            self._check_dtypes(X, objects=True, error=error)
+            raise
+
+    def _check_dtypes(self, X, *, objects=False, error=None):
+        """Refuse a frame with columns that are not numbers (nor, maybe, objects)."""
+        if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+            return
+        words = [
+            str(name)
+            for name, dtype in zip(X.columns, X.dtypes, strict=True)
+            if not (_holds_numbers(dtype) or (is_object_dtype(dtype) and not objects))
+        ]
+        if words:
             raise ValueError(
                 f"Got columns that are not numbers ({', '.join(words)}), but expected "
                 f"numbers only: {type(self).__name__} does not encode categories yet. "
@@ -337,9 +348,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         target = self._codec.encode(y_val, name="y_val")
-        X_val, target, weight = _drop_weightless(
-            X_val, target, self._codec.class_factor(y_val)
-        )
+        weight = self._codec.class_factor(y_val)
+        X_val, target, weight = _weigh(X_val, target, weight)
         return self._encoded(X_val), target, weight
 
 
@@ -729,14 +739,16 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
 
 
 @contextmanager
-def _unchanged_on_failure(estimator):
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+def _adopted_if_done(estimator):
+    """Yield a draft of the estimator that takes its place, at once, if all goes well.
+
+    Until then, and for good after an error, the estimator is as it was: for the
+    caller, for callbacks, for other threads.
+    """
+    draft = object.__new__(type(estimator))
+    vars(draft).update(vars(estimator))
+    yield draft
+    estimator.__dict__ = vars(draft)
 
 
 @contextmanager
@@ -771,7 +783,7 @@ def _fill_sizes(net, X, n_outputs):
     if isinstance(net.module, nn.Module):
         return
     takes = inspect.signature(net.module).parameters
-    given = net.get_params_for("module")
+    given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
     sizes = {"d_out": n_outputs}
     if not _is_dict(X):
         sizes["d_in"] = X.shape[1]
@@ -794,12 +806,27 @@ def _warn_of_small_split(net, n_rows, validation):
         )
 
 
-def _drop_weightless(X, y, weight):
-    """Leave out rows of weight 0."""
-    if weight is None or weight.all():
-        return X, y, weight
-    rows = np.flatnonzero(weight)
-    return multi_indexing(X, rows), y[rows], weight[rows]
+def _weigh(X, y, weight, factor=None):
+    """Multiply weights, leave out rows of weight 0, and bring the rest to mean 1.
+
+    Weights that are all equal are none.
+    """
+    if factor is not None:
+        weight = factor if weight is None else weight * factor
+    if weight is None:
+        return X, y, None
+    if not weight.all():
+        rows = np.flatnonzero(weight)
+        if len(rows) == 0:
+            raise ValueError(
+                "Got weights (sample_weight times class_weight) that are zero for "
+                "every row, but expected at least one positive weight."
+            )
+        X, y, weight = multi_indexing(X, rows), y[rows], weight[rows]
+    if (weight == weight[0]).all():
+        return X, y, None
+    weight = weight / weight.max()  # the sum of huge ones would be infinite
+    return X, y, weight / weight.mean()
 
 
 def _check_sample_weight(sample_weight, y):
@@ -848,13 +875,6 @@ def _check_option(name, value, options):
 
 def _either(options):
     return " or ".join(map(repr, options))
-
-
-def _columns_of_words(X):
-    """Names of a frame's columns that are neither numbers nor booleans."""
-    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
-        return []
-    return [str(name) for name in X.columns if not _holds_numbers(X[name].dtype)]
 
 
 def _holds_numbers(dtype):

@@ -125,14 +125,19 @@ def stop_stopping(net):
         return
     net.set_params(train_split=None)
     if isinstance(net.callbacks, list):
-        others = [c for c in net.callbacks if not _stops_early(c)]
-        net.set_params(callbacks=others)
+        net.set_params(callbacks=_without_early_stopping(net.callbacks))
+    if net.initialized_:
+        net.callbacks_ = _without_early_stopping(net.callbacks_)
 
 
-def _stops_early(callback):
-    return isinstance(
-        callback[1] if isinstance(callback, tuple) else callback, EarlyStopping
-    )
+def _without_early_stopping(callbacks):
+    return [
+        callback
+        for callback in callbacks
+        if not isinstance(
+            callback[1] if isinstance(callback, tuple) else callback, EarlyStopping
+        )
+    ]
 
 
 def hold_out(dataset, y):

@@ -51,6 +51,11 @@ class ClassCodec:
             class_weight = compute_class_weight(
                 class_weight, classes=classes, y=y, sample_weight=weight
             )
+            if not (class_weight >= 0).all() or not np.isfinite(class_weight).all():
+                raise ValueError(
+                    f"Got class weights {class_weight} for the classes {classes!r}, "
+                    "but expected finite numbers of at least 0."
+                )
         return cls(classes, binary, class_weight)
 
     @property
@@ -85,7 +90,7 @@ class ClassCodec:
 
     def check_output(self, net, output):
         """Raise if a first output of the module cannot be right for the classes."""
-        if self.binary or not _predicts_like_skorch(net):
+        if self.binary or not _decoded_by_skorch(net, "predict_proba", output):
             return
         if output.ndim != 2 or output.shape[1] != len(self.classes):
             raise ValueError(
@@ -97,14 +102,14 @@ class ClassCodec:
         proba = output.detach()
         if callable(net.predict_nonlinearity):
             proba = net.predict_nonlinearity(proba)
-        elif net.predict_nonlinearity == "auto" and _criterion_is(net, *_LOGITS):
+        elif net.predict_nonlinearity == "auto" and criterion_is(net, *_LOGITS):
             return
         if not _are_probabilities(proba):
             raise ValueError(
                 "Got module outputs that are no probabilities (rows sum to "
                 f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
                 f"smallest entry is {proba.min():.3g}), but the criterion "
-                f"{_kind(net.criterion).__name__} makes skorch take them for "
+                f"{type(net.criterion_).__name__} makes skorch take them for "
                 "probabilities. End the module with a softmax, use criterion=torch.nn."
                 "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
             )
@@ -147,8 +152,15 @@ class NumberCodec:
     @classmethod
     def learn(cls, y, weight=None):
         """Learn mean and standard deviation from training targets."""
-        mean = np.average(y, weights=weight)
-        scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        y = np.asarray(y, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(y, weights=weight)
+            scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        if not np.isfinite(scale):
+            raise ValueError(
+                f"Got targets of up to {np.abs(y).max():.3g}, whose variance is no "
+                "finite number. Express y in another unit."
+            )
         return cls(mean, scale if scale > 0 else 1.0)
 
     def encode(self, y, name="y"):
@@ -160,6 +172,8 @@ class NumberCodec:
 
     def check_output(self, net, output):
         """Raise if a first output of the module is not one number a row."""
+        if not _decoded_by_skorch(net, "predict", output):
+            return
         if output.ndim != 1 and output.shape != (len(output), 1):
             raise ValueError(
                 f"Got a module output of shape {tuple(output.shape)}, but expected "
@@ -177,16 +191,19 @@ class NumberCodec:
 _LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
 
 
-def _criterion_is(net, *kinds):
-    return issubclass(_kind(net.criterion), kinds)
+def criterion_is(net, *kinds):
+    """Whether an initialised net's criterion is of one of these classes."""
+    # A compiled criterion is no instance of its class any more, and a partial is
+    # no class to begin with.
+    made_by = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+    return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
 
 
-def _kind(component):
-    return component if isinstance(component, type) else type(component)
-
-
-def _predicts_like_skorch(net):
-    module = inspect.getmodule(type(net).predict_proba)
+def _decoded_by_skorch(net, method, output):
+    """Whether a net's own `method` makes predictions of a single tensor of outputs."""
+    if not isinstance(output, torch.Tensor):
+        return False
+    module = inspect.getmodule(getattr(type(net), method))
     return module is not None and module.__name__.startswith("skorch.")
 
 

@@ -20,8 +20,9 @@ from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.utils import to_tensor
 from torch.utils.data import DataLoader, Subset
 
-from skmix.batches import Batches, take
+from skmix.batches import Batch, Batches, take
 from skmix.mixing import mixed_loss, mixup
+from skmix.targets import criterion_is
 
 # Initialisation and dropout can only draw from torch's global generator, so
 # fits in several threads take turns at it.
@@ -92,10 +93,16 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
 def module_dtype(net):
     """Floating dtype of an initialised net's parameters, as a numpy dtype."""
     for _, parameter in net.get_all_learnable_params():
-        if parameter.dtype.is_floating_point:
-            double = parameter.dtype == torch.float64
-            return np.dtype(np.float64 if double else np.float32)
+        if parameter.dtype in _NUMPY_DTYPES:
+            return np.dtype(_NUMPY_DTYPES[parameter.dtype])
     return np.dtype(np.float32)
+
+
+_NUMPY_DTYPES = {
+    torch.float16: np.float16,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
 
 
 def as_module_dtype(net, data):
@@ -105,12 +112,13 @@ def as_module_dtype(net, data):
     ----------
     net : skorch.NeuralNet
     data : ndarray, CSR matrix or array, or mapping
-        Integers, tensors and whatever else a mapping may hold pass unchanged.
+        Integers keep their dtype; tensors, and whatever else a mapping may hold,
+        pass unchanged.
 
     Returns
     -------
-    Same structure as `data`; dense arrays are writable and CSR data is a CSR
-    matrix, as torch and skorch want them. Copied only if need be.
+    Same structure as `data`; dense arrays are such as torch can share the memory
+    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
 
     Raises
     ------
@@ -119,12 +127,12 @@ def as_module_dtype(net, data):
     """
     if isinstance(data, Mapping):
         return {name: as_module_dtype(net, column) for name, column in data.items()}
-    if not (isinstance(data, np.ndarray) or sparse.issparse(data)):
-        return data
     if sparse.issparse(data):
         data = sparse.csr_matrix(data)  # shares the memory of a CSR array
-    if data.dtype.kind != "f":
+    elif not isinstance(data, np.ndarray):
         return data
+    if data.dtype.kind != "f":
+        return data if sparse.issparse(data) else _shareable(data)
     dtype = module_dtype(net)
     with np.errstate(over="ignore"):
         cast = data.astype(dtype, copy=False)
@@ -135,10 +143,16 @@ def as_module_dtype(net, data):
             "parameters. Scale the columns (for example with "
             "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
         )
-    if cast is values and not cast.flags.writeable:
-        # torch warns about every read-only array that it is to share memory with.
-        return cast.copy()
-    return cast
+    return cast if sparse.issparse(cast) else _shareable(cast)
+
+
+def _shareable(array):
+    """Copy what torch cannot share memory with (or warns about)."""
+    forward = all(stride >= 0 for stride in array.strides)
+    native = array.dtype.isnative
+    if array.flags.writeable and forward and native:
+        return array
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
 
 
 @dataclass
@@ -149,8 +163,34 @@ class _Step:
     X_partner: Any = None
     y_partner: Any = None
     weight: Any = None
-    inputs_passed: bool = False
+    X_mixed: Any = None
     loss_passed: bool = False
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Row weights of a table, of mean 1 over the rows of it that are dealt."""
+
+    table: Any
+    values: np.ndarray
+
+    @classmethod
+    def over(cls, dataset, values):
+        rows = _table_and_rows(dataset)[1]
+        return cls(_table_of(dataset), values / values[rows].mean())
+
+    def of(self, batch):
+        if not isinstance(batch, Batch) or batch.table is not self.table:
+            raise ValueError(_ROWS_UNKNOWN)
+        return self.values[batch.rows.numpy()]
+
+
+_ROWS_UNKNOWN = (
+    "Got row weights (sample_weight or class_weight) and a net with a data iterator, "
+    "dataset, split or collate function of its own, which does not tell which rows a "
+    "batch holds. Leave these at skorch's defaults, or leave out the weights (classes "
+    "can be weighted by criterion__weight)."
+)
 
 
 class _Seams:
@@ -169,6 +209,7 @@ class _Seams:
         "train_step",
         "train_step_single",
         "validation_step",
+        "evaluation_step",
         "infer",
         "get_loss",
     )
@@ -180,9 +221,8 @@ class _Seams:
         self.validation = validation
         self.check_output = check_output
         self.plan = None
-        self.train_set = self.valid_set = None
-        self.train_batches = self.valid_batches = None
-        self.train_weight = self.valid_weight = None
+        self.train_set = self.table = None
+        self.train_weight = self.valid_weight = None  # _Weights
         self.planned = None  # the _Step drawn for the current batch
         self.running = None  # the _Step whose forward and backward pass is running
         self.uncached = []
@@ -242,13 +282,20 @@ class _Seams:
         X, y = as_module_dtype(net, X), as_module_dtype(net, y)
         if self.validation is None:
             train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
+            valid_weight = self.weight
         else:
-            X_val, y_val, _ = self.validation
-            train = net.get_dataset(X, y)
-            valid = net.get_dataset(
-                as_module_dtype(net, X_val), as_module_dtype(net, y_val)
-            )
-        self.train_set, self.valid_set = train, valid
+            X_val, y_val, valid_weight = self.validation
+            X_val, y_val = as_module_dtype(net, X_val), as_module_dtype(net, y_val)
+            train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
+        self.train_set = train
+        if self.weight is not None:
+            if _table_of(train) is not X:
+                raise ValueError(_ROWS_UNKNOWN)
+            self.train_weight = _Weights.over(train, self.weight)
+        # A split may validate on rows of another table, which have no weights.
+        known = _table_of(valid) is (X if self.validation is None else X_val)
+        if valid_weight is not None and known:
+            self.valid_weight = _Weights.over(valid, valid_weight)
         return train, valid
 
     def get_iterator(self, dataset, training=False):
@@ -256,44 +303,21 @@ class _Seams:
         batches = in_memory_batches(net, dataset, training)
         if batches is None:
             batches = type(net).get_iterator(net, dataset, training=training)
-        if training and dataset is self.train_set:
-            self._start_training(batches)
-        elif dataset is self.valid_set:
-            self.valid_batches = batches
-            weight = self.validation[2] if self.validation else self.weight
-            self.valid_weight = self._weight_of(batches, weight)
+        if training and _n_batches(batches) == 0:
+            raise ValueError(
+                f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
+                "holds, so there is nothing to train on. Use a smaller batch_size, or "
+                "iterator_train__drop_last=False."
+            )
         return batches
 
-    def _start_training(self, batches):
-        if _n_batches(batches) == 0:
-            raise ValueError(
-                f"Got drop_last=True and fewer rows ({len(self.train_set)}) than a "
-                "batch holds, so there is nothing to train on. Use a smaller "
-                "batch_size, or iterator_train__drop_last=False."
-            )
-        self.train_batches = batches
-        self.train_weight = self._weight_of(batches, self.weight)
-        if self.make_plan is None:
-            return
+    def _start_plan(self):
         if self.train_weight is None:
             self.plan = self.make_plan()
-        else:
-            rows = batches.indices.numpy()
-            self.plan = self.make_plan(rows=rows, weight=self.train_weight[rows])
-
-    def _weight_of(self, batches, weight):
-        """Scale the table's weights to mean 1 over the rows that `batches` deals."""
-        if weight is None:
-            return None
-        if not isinstance(batches, Batches):
-            raise ValueError(
-                "Got row weights (sample_weight or class_weight) and a net with a "
-                "data iterator, dataset or collate function of its own, which does "
-                "not tell which rows a batch holds. Leave these at skorch's defaults, "
-                "or leave out the weights (classes can be weighted by "
-                "criterion__weight)."
-            )
-        return weight / weight[batches.indices.numpy()].mean()
+            return
+        table, rows = _table_and_rows(self.train_set)
+        self.table = Batches(table.X, table.y)
+        self.plan = self.make_plan(rows=rows, weight=self.train_weight.values[rows])
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -307,25 +331,34 @@ class _Seams:
         return step
 
     def train_step_single(self, batch, **fit_params):
+        if self.planned is None and (self.make_plan or self.weight is not None):
+            raise self._unmixed("was not called by self.train_step")
         with self._run(self.planned):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
 
     def validation_step(self, batch, **fit_params):
         step = None
         if self.valid_weight is not None:
-            step = _Step(weight=self.valid_weight[self.valid_batches.rows.numpy()])
+            step = _Step(weight=self.valid_weight.of(batch))
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
+    def evaluation_step(self, batch, training=False):
+        with self._run(None):
+            return type(self.net).evaluation_step(self.net, batch, training=training)
+
     def _plan_step(self, batch):
         step = _Step()
-        if self.train_weight is not None:
-            step.weight = self.train_weight[self.train_batches.rows.numpy()]
-        if self.plan is not None:
+        if self.weight is not None:
+            if self.train_weight is None:
+                raise ValueError(_ROWS_UNKNOWN)
+            step.weight = self.train_weight.of(batch)
+        if self.make_plan is not None:
+            if self.plan is None:
+                self._start_plan()
             step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
             if self.plan.from_table:
-                partners = self.train_batches.take(step.draw.partner)
-                step.X_partner, step.y_partner = partners
+                step.X_partner, step.y_partner = self.table.take(step.draw.partner)
         self._record_lam(1.0 if step.draw is None else step.draw.lam.mean())
         return step
 
@@ -338,38 +371,39 @@ class _Seams:
 
     @contextmanager
     def _run(self, step):
-        self.running = step
+        before, self.running = self.running, step
         try:
             yield
         finally:
-            self.running = None
+            self.running = before
 
     def _check_passed(self, step):
         """Raise if a step that is to be mixed or weighted went by another way."""
-        missed = []
-        if step.draw is not None and not step.inputs_passed:
-            missed.append("self.infer")
+        if step.draw is not None and step.X_mixed is None:
+            raise self._unmixed("never called self.infer")
         if not (step.draw is step.weight is None or step.loss_passed):
-            missed.append("self.get_loss")
-        if missed:
-            raise RuntimeError(
-                f"Got a training step of {type(self.net).__name__} that never called "
-                f"{' and '.join(missed)}, so that its rows were not mixed or weighted. "
-                "That needs a train_step that calls self.train_step_single, and a "
-                "train_step_single that calls self.infer and self.get_loss; alpha=0 "
-                "without row weights trains by any step."
-            )
+            raise self._unmixed("never called self.get_loss")
+
+    def _unmixed(self, what):
+        return RuntimeError(
+            f"Got a training step of {type(self.net).__name__} that {what}, so that "
+            "its rows were not mixed or weighted. That needs a train_step that passes "
+            "its batch to self.train_step_single, and a train_step_single that calls "
+            "self.infer and self.get_loss; alpha=0 without row weights trains by any "
+            "step."
+        )
 
     def infer(self, x, **fit_params):
         net, step = self.net, self.running
         if step is not None and step.draw is not None:
+            if get_len(x) != len(step.draw.partner):
+                raise self._unmixed("passed another number of rows to self.infer")
             x = to_tensor(x, device=net.device)
             if step.X_partner is None:
                 partner = take(x, torch.as_tensor(step.draw.partner))
             else:
                 partner = to_tensor(step.X_partner, device=net.device)
-            x = mixup(x, partner, step.draw)
-            step.inputs_passed = True
+            x = step.X_mixed = mixup(x, partner, step.draw)
         return type(net).infer(net, x, **fit_params)
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
@@ -378,6 +412,12 @@ class _Seams:
         if self.check_output is not None:
             self.check_output(net, output)
             self.check_output = None
+        if step is not None and step.X_mixed is not None:
+            # The rows that the outputs are of, which a reconstruction loss needs.
+            if "X" in kwargs:
+                kwargs["X"] = step.X_mixed
+            elif args:
+                args = (step.X_mixed, *args[1:])
 
         def loss(y):
             y = _shaped_like(output, y)
@@ -410,7 +450,10 @@ class _Seams:
                 rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
                 size = mixed_loss(size, _row_size(self.net, rows, y_partner), lam)
         if step.weight is not None:
-            rows = rows * torch.as_tensor(step.weight).to(rows.device, rows.dtype)
+            weight = torch.as_tensor(step.weight).to(rows.device, rows.dtype)
+            rows = rows * weight
+            if _divides_by_class_weight(self.net):
+                size = size * weight
         return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
 
 
@@ -440,16 +483,22 @@ def in_memory_batches(net, dataset, training):
 
 def _table_and_rows(dataset):
     """Unwrap nested `Subset`s into the table and the rows of it that remain."""
-    rows = np.arange(len(dataset))
-    while isinstance(dataset, Subset):
+    rows = np.arange(0 if dataset is None else len(dataset))
+    while type(dataset) is Subset:
         rows = np.asarray(dataset.indices)[rows]
         dataset = dataset.dataset
     return dataset, rows
 
 
+def _table_of(dataset):
+    """The X of the table that a dataset deals rows of, None if it has none."""
+    table = _table_and_rows(dataset)[0]
+    return table.X if type(table) is Dataset else None
+
+
 def _is_table(X):
     if isinstance(X, Mapping):
-        return all(map(_is_table, X.values()))
+        return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
     if sparse.issparse(X):
         return X.format == "csr"
     return isinstance(X, np.ndarray | torch.Tensor)
@@ -474,6 +523,8 @@ def _n_batches(batches):
 
 def _shaped_like(output, y):
     """Give 1-d numbers the shape (B, 1) of the module's output, where that is it."""
+    if not isinstance(output, torch.Tensor):
+        return y
     y_is_flat = isinstance(y, torch.Tensor) and y.ndim == 1
     if y_is_flat and y.is_floating_point() and output.shape == (len(y), 1):
         return y.reshape(-1, 1)
@@ -512,13 +563,14 @@ _CANNOT_TELL_ROWS = (
 
 def _row_size(net, rows, y):
     """What each row adds to the normaliser of the criterion's own mean, (B,)."""
-    criterion = net.criterion
-    kind = criterion if isinstance(criterion, type) else type(criterion)
-    class_weight = getattr(net.criterion_, "weight", None)
-    if class_weight is None or not issubclass(kind, _NORMALISED_BY_CLASS_WEIGHT):
+    if not _divides_by_class_weight(net):
         return torch.ones_like(rows)
-    return class_weight[y].to(rows.dtype)
+    size = net.criterion_.weight[y].to(rows.dtype)
+    return size * (y != net.criterion_.ignore_index)
 
 
-# torch divides the mean of these by the sum of the rows' class weights.
-_NORMALISED_BY_CLASS_WEIGHT = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+def _divides_by_class_weight(net):
+    # torch divides the mean of these by the sum of the rows' class weights.
+    if getattr(net.criterion_, "weight", None) is None:
+        return False
+    return criterion_is(net, torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)

@@ -63,8 +63,8 @@ def binary_net(**params):
     return NeuralNetBinaryClassifier(**(SHARED | {"module": Layers} | params))
 
 
-def number_net(**params):
-    return NeuralNetRegressor(**(SHARED | {"module": Layers} | params))
+def number_net(kind=NeuralNetRegressor, **params):
+    return kind(**(SHARED | {"module": Layers} | params))
 
 
 def full_batch_net(kind=NeuralNetClassifier, **params):

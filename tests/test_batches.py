@@ -50,10 +50,12 @@ def test_batches_know_the_numbers_of_their_rows():
     X, y = np.arange(10.0)[:, None], np.arange(10)
     batches = Batches(X, y, indices=[7, 3, 5, 1, 9], batch_size=2, shuffle=True)
     seen = []
-    for X_batch, y_batch in batches:
-        assert_array_equal(batches.rows, y_batch)
-        assert_array_equal(batches.rows, X_batch[:, 0])
-        seen += batches.rows.tolist()
+    for batch in batches:
+        X_batch, y_batch = batch
+        assert batch.table is X
+        assert_array_equal(batch.rows, y_batch)
+        assert_array_equal(batch.rows, X_batch[:, 0])
+        seen += batch.rows.tolist()
     assert sorted(seen) == [1, 3, 5, 7, 9]
 
 

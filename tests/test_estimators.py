@@ -1,6 +1,8 @@
 """The door: labels, frames, weights, partial fits, and errors that teach."""
 
 import warnings
+from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import torch
 from nets import Layers, Linear, binary_net, full_batch_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import DataConversionWarning, NotFittedError
@@ -237,6 +240,53 @@ def test_small_split_is_warned_of(wine):
         MixupClassifier(net).fit(X, y, X_val=X, y_val=y)
 
 
+def test_objects_that_are_numbers_are_numbers(wine, clf):
+    X, y = wine
+    frame = pd.DataFrame(X).rename(columns=str).astype(object)
+    expected = clone(clf).fit(X, y).predict_proba(X)
+    assert_array_equal(clone(clf).fit(frame, y).predict_proba(frame), expected)
+
+
+def test_set_output_of_frames_does_no_harm(wine):
+    X, y = wine
+    expected = MixupClassifier(random_state=0).fit(X, y).predict_proba(X)
+    with config_context(transform_output="pandas"):
+        clf = MixupClassifier(random_state=0).fit(X, y)
+        assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_sizes_given_by_a_partial_are_given(wine):
+    X, y = wine
+    module = partial(Layers, d_out=3, d=7)
+    fitted = MixupClassifier(logits_net(module=module, max_epochs=1)).fit(X, y)
+    assert "module__d_out" not in vars(fitted.estimator_)
+    assert fitted.estimator_.module__d_in == 13
+
+
+def test_dict_for_a_net_that_takes_a_table(wine, clf):
+    X, y = wine
+    with pytest.raises(ValueError, match="Got X as a dict for a net of the default"):
+        MixupClassifier().fit({"X": X}, y)
+    with pytest.raises(ValueError, match=r"Got X as a dict.*13 columns"):
+        clf.fit(X, y).predict({"X": X})
+
+
+def test_odd_numbers(wine, clf, diabetes):
+    X, y = wine
+    weight = np.where(y == 0, 1e307, 5e306)
+    huge = clone(clf).fit(X, y, sample_weight=weight)
+    usual = clone(clf).fit(X, y, sample_weight=weight / 1e307)
+    assert_allclose(huge.predict_proba(X), usual.predict_proba(X), rtol=1e-4)
+    fraction = clone(clf).set_params(alpha=Fraction(1, 2)).fit(X, y)
+    decimal = clone(clf).set_params(alpha=0.5).fit(X, y)
+    assert_array_equal(fraction.predict_proba(X), decimal.predict_proba(X))
+    X, y = diabetes
+    half = (100 * y).astype(np.float16)
+    assert np.isfinite(MixupRegressor(random_state=0).fit(X, half).predict(X)).all()
+    with pytest.raises(ValueError, match="variance is no finite number"):
+        MixupRegressor().fit(X, 1e200 * y)
+
+
 # partial_fit
 
 
@@ -294,6 +344,16 @@ def test_partial_fit_weights(wine):
     assert_array_equal(part.predict_proba(X), whole)
 
 
+def test_partial_fit_of_a_fitted_default_net_trains_on_all_rows(wine):
+    X, y = wine
+    clf = MixupClassifier(random_state=0).fit(X, y)
+    epochs = clf.n_iter_
+    clf.partial_fit(X, y)
+    assert clf.n_iter_ == epochs + 1
+    last = clf.history_[-1]["batches"]
+    assert sum(batch["train_batch_size"] for batch in last) == len(y)
+
+
 def test_partial_fit_errors(wine, clf):
     X, y = wine
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -339,6 +399,9 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("verbose", 7, ValueError, "expected 0 or 1"),
         ("random_state", "seed", ValueError, "cannot be used to seed"),
         ("class_weight", "even", ValueError, "balanced"),
+        ("class_weight", {0: -1, 1: 1, 2: 1}, ValueError, "finite numbers of at least"),
+        ("class_weight", {0: np.nan}, ValueError, "finite numbers of at least 0"),
+        ("class_weight", {0: 0, 1: 0, 2: 0}, ValueError, "zero for every row"),
     ],
 )
 def test_bad_parameters(wine, name, value, error, match):
@@ -431,6 +494,25 @@ def test_nested_parameters_on_the_default_net():
                 y,
             ),
             r"not numbers \(day\)",
+        ),
+        (
+            lambda X, y: (pd.DataFrame({"day": pd.to_datetime(y)}), y),
+            r"not numbers \(day\)",
+        ),
+        (
+            lambda X, y: (pd.DataFrame({"kind": pd.Categorical(y)}), y),
+            r"not numbers \(kind\)",
+        ),
+        (
+            lambda X, y: (pd.DataFrame(np.c_[X[:, :1], ["a"] * len(y)]), y),
+            r"not numbers \(0, 1\)",
+        ),
+        (
+            lambda X, y: (
+                pd.DataFrame(X[:, :2], columns=["x", "x"]).assign(kind="a"),
+                y,
+            ),
+            r"not numbers \(kind\)",
         ),
     ],
 )

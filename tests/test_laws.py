@@ -256,6 +256,23 @@ def test_law_2_the_fitted_net_is_plain(wine):
     assert net.initialized_ is False
 
 
+class PredictsOutside(Callback):
+    """Asks the estimator that is being fitted again."""
+
+    def on_epoch_end(self, net, **kwargs):
+        clf, X, expected = PredictsOutside.asks
+        assert_array_equal(clf.predict_proba(X), expected)
+        assert_array_equal(clf.classes_, [0, 1, 2])
+
+
+def test_law_2_a_fit_is_seen_only_when_it_is_done(wine):
+    X, y = wine
+    clf = MixupClassifier(logits_net(max_epochs=2), random_state=0).fit(X, y)
+    PredictsOutside.asks = clf, X, clf.predict_proba(X)
+    clf.set_params(estimator__callbacks=[PredictsOutside()])
+    assert_array_equal(clf.fit(2 * X + 1, y + 5).classes_, [5, 6, 7])
+
+
 # Law 3: both forms of the loss agree.
 
 
@@ -655,6 +672,30 @@ def test_law_6_equal_weights_are_no_weights(wine, alpha):
         assert_same_net(weighted.estimator_, bare)
 
 
+def test_law_6_equal_weights_are_no_weights_for_the_scaling_of_targets(diabetes):
+    X, y = diabetes
+    y = 1e-3 * y + 1e6
+    reg = MixupRegressor(random_state=0)
+    weighted = clone(reg).fit(X, y, sample_weight=np.full(len(y), 3.0))
+    assert_same_net(weighted.estimator_, clone(reg).fit(X, y).estimator_)
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_law_6_class_weights_of_the_criterion_in_a_full_batch(wine, alpha):
+    X, y = wine
+    weight = np.where(y == 2, 5, 1)
+    c = torch.tensor([1.0, 1.0, 20.0]).double()
+    net = full_batch_net(lr=0.0, max_epochs=1, criterion__weight=c)
+    if alpha:
+        net.set_params(lr=0.0, max_epochs=300)
+    clf = MixupClassifier(net, alpha=alpha, random_state=0)
+    weighted = clone(clf).fit(X, y, sample_weight=weight)
+    X_, y_ = np.repeat(X, weight, axis=0), np.repeat(y, weight)
+    repeated = clone(clf).fit(X_, y_)
+    losses = [np.mean(m.history_[:, "train_loss"]) for m in (weighted, repeated)]
+    assert_allclose(*losses, rtol=0.02 if alpha else 1e-10)
+
+
 def test_law_6_rows_of_weight_0_leave_first(wine):
     X, y = wine
     keep = np.arange(len(y)) % 3 > 0
@@ -911,15 +952,31 @@ class NoSingleStep(NeuralNetClassifier):
         return {"loss": loss, "y_pred": y_pred}
 
 
-@pytest.mark.parametrize("kind", [NoInfer, NoGetLoss, NoSingleStep])
+class NoTrainStep(NeuralNetClassifier):
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        step_fn = self.train_step_single if training else step_fn
+        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+
+class MicroBatches(NeuralNetClassifier):
+    def train_step(self, batch, **fit_params):
+        X, y = batch
+        half = len(y) // 2
+        self.train_step_single((X[:half], y[:half]))
+        return self.train_step_single((X[half:], y[half:]))
+
+
+@pytest.mark.parametrize(
+    "kind", [NoInfer, NoGetLoss, NoSingleStep, NoTrainStep, MicroBatches]
+)
 def test_law_11_a_step_that_is_not_mixed_is_an_error(cancer, kind):
     X, y = cancer
     net = kind(Layers, module__softmax=True, max_epochs=1, train_split=None)
-    with pytest.raises(RuntimeError, match=f"{kind.__name__} that never called"):
+    with pytest.raises(RuntimeError, match=f"step of {kind.__name__} that"):
         MixupClassifier(net, alpha=0.2).fit(X, y)
     MixupClassifier(net, alpha=0).fit(X, y)
-    if kind is NoSingleStep:
-        with pytest.raises(RuntimeError, match="never called"):
+    if kind in (NoSingleStep, NoTrainStep):
+        with pytest.raises(RuntimeError, match="were not mixed or weighted"):
             MixupClassifier(net, alpha=0).fit(X, y, sample_weight=1.0 + y)
 
 

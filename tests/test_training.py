@@ -1,5 +1,7 @@
 """Any skorch net trains, whatever it overrides, on real tables."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler,
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     BatchScoring,
+    Callback,
     Checkpoint,
     EarlyStopping,
     EpochScoring,
@@ -25,9 +28,10 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
 )
 from skorch.dataset import Dataset, ValidSplit, unpack_data
+from skorch.helper import predefined_split
 from skorch.hf import AccelerateMixin
 from torch import nn
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Subset, default_collate
 
 from skmix import MixupClassifier, MixupRegressor
 from skmix.batches import Batches
@@ -346,6 +350,199 @@ def test_seams_are_taken_back_after_an_error(cancer):
     assert vars(net) == before
 
 
+# What a user's class does besides: iterate, split, predict, reconstruct.
+
+
+class Peek(Callback):
+    """Looks at a batch of its own in the middle of an epoch."""
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        next(iter(net.get_iterator(dataset_train, training=True)))
+
+    def on_batch_end(self, net, **kwargs):
+        next(iter(net.get_iterator(self.rows, training=False)))
+
+    def on_train_begin(self, net, X, y, **kwargs):
+        self.rows = Dataset(X[:7], y[:7])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_other_iterators_change_no_draw_and_no_weight(cancer, weighted):
+    X, y = cancer
+    weight = 1.0 + y if weighted else None
+    net = full_batch_net(iterator_train__shuffle=False, batch_size=100, max_epochs=3)
+    clf = MixupClassifier(net, alpha=1, random_state=0)
+    alone = clone(clf).fit(X, y, sample_weight=weight)
+    clf.set_params(estimator__callbacks=[Peek()]).fit(X, y, sample_weight=weight)
+    for name in ("lam_mean", "train_loss"):
+        assert clf.history_[:, name] == alone.history_[:, name]
+
+
+class OwnLoop(NeuralNetClassifier):
+    """Draws a subset of the rows for each epoch."""
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        train, _ = self.get_split_datasets(X, y)
+        for _ in range(epochs or self.max_epochs):
+            self.notify("on_epoch_begin", dataset_train=train, dataset_valid=None)
+            rows = torch.randperm(len(train))[:100]
+            batches = self.get_iterator(Subset(train, rows), training=True)
+            self.run_single_epoch(
+                batches, training=True, prefix="train", step_fn=self.train_step
+            )
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=None)
+        return self
+
+
+def test_a_loop_of_ones_own_is_mixed_and_weighted(cancer):
+    X, y = cancer
+    net = softmax_net(kind=OwnLoop, max_epochs=3)
+    clf = MixupClassifier(net, alpha=1, random_state=0)
+    lams = clone(clf).fit(X, y).history_[:, "lam_mean"]
+    assert len(set(lams)) == 3
+    first, second = (
+        clone(clf).fit(X, y, sample_weight=w).history_[-1, "train_loss"]
+        for w in (1.0 + y, 2.0 - y)
+    )
+    assert first != second
+
+
+class OwnRows(NeuralNetClassifier):
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return Dataset(X[::-2].copy(), y[::-2].copy()), None
+
+
+def test_weights_are_never_those_of_other_rows(cancer):
+    X, y = cancer
+    net = softmax_net(kind=OwnRows, max_epochs=1)
+    MixupClassifier(net).fit(X, y)
+    with pytest.raises(ValueError, match="which rows a batch holds"):
+        MixupClassifier(net).fit(X, y, sample_weight=1.0 + y)
+    # Validation rows of another table have no weights.
+    split = predefined_split(Dataset(X[:50], y[:50]))
+    clf = MixupClassifier(logits_net(train_split=split), random_state=0)
+    clf.fit(X[50:], y[50:], sample_weight=1.0 + y[50:])
+    beside = MixupClassifier(logits_net(), random_state=0)
+    beside.fit(X[50:], y[50:], sample_weight=1.0 + y[50:], X_val=X[:50], y_val=y[:50])
+    assert clf.history_[:, "valid_loss"] == beside.history_[:, "valid_loss"]
+
+
+class Augmented(Subset):
+    def __getitem__(self, row):
+        X, y = super().__getitem__(row)
+        return X + 1, y
+
+    def __getitems__(self, rows):
+        return [self[row] for row in rows]
+
+
+def augmenting_split(dataset, y):
+    return Augmented(dataset, np.arange(len(dataset))), None
+
+
+def test_subsets_of_ones_own_are_respected(cancer):
+    X, y = cancer
+    net = logits_net(train_split=augmenting_split, max_epochs=1)
+    augmented = MixupClassifier(net, random_state=0).fit(X, y)
+    shifted = MixupClassifier(net.set_params(train_split=None), random_state=0)
+    shifted.fit(X + 1, y)
+    assert_array_equal(augmented.predict(X), shifted.predict(X))
+
+
+class Teacher(NeuralNetClassifier):
+    """Predicts in the middle of its step."""
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        if training:
+            clean = Teacher.rows
+            self.module_.eval()
+            expected = self.module_(torch.as_tensor(clean)).detach().numpy()
+            np.testing.assert_allclose(self.predict_proba(clean), expected, rtol=1e-5)
+            self.module_.train()
+        return super().get_loss(y_pred, y_true, X=X, training=training)
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_predictions_in_the_middle_of_a_step_are_of_clean_rows(cancer, lam_per):
+    X, y = cancer
+    Teacher.rows = X[:7]
+    net = softmax_net(kind=Teacher, max_epochs=1)
+    MixupClassifier(net, alpha=1, lam_per=lam_per, random_state=0).fit(X, y)
+
+
+class Autoencoder(nn.Module):
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.output = nn.Linear(d_in, d_out)
+
+    def forward(self, X):
+        return self.output(X).softmax(-1), X.clone()
+
+
+class Reconstructs(NeuralNetClassifier):
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        proba, decoded = y_pred
+        assert torch.equal(decoded, X)
+        return super().get_loss(proba, y_true, X=X, training=training)
+
+
+def test_reconstruction_losses_see_the_mixed_rows(cancer):
+    X, y = cancer
+    net = Reconstructs(Autoencoder, max_epochs=1, train_split=None)
+    clf = MixupClassifier(net, alpha=1, random_state=0)
+    assert clf.fit(X, y, X_val=X, y_val=y).predict_proba(X).shape == (len(y), 2)
+
+
+class Quantiles(NeuralNetRegressor):
+    """Two outputs for one number, with a loss and a prediction of its own."""
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        error = y_true.reshape(-1, 1) - y_pred
+        levels = torch.tensor([0.25, 0.75])
+        return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+    def predict(self, X):
+        return super().predict(X).mean(axis=1)
+
+
+def test_regressors_with_outputs_of_their_own(cancer):
+    X, y = cancer
+    net = number_net(kind=Quantiles, module__d_out=2)
+    assert MixupRegressor(net, random_state=0).fit(X, y).score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_criteria_made_by_a_partial(cancer, lam_per):
+    X, y = cancer
+    weight = torch.tensor([1.0, 20.0])
+    partly = partial(nn.CrossEntropyLoss, weight=weight)
+    losses = [
+        MixupClassifier(logits_net(**params), lam_per=lam_per, random_state=0)
+        .fit(X, y)
+        .history_[:, "train_loss"]
+        for params in ({"criterion": partly}, {"criterion__weight": weight})
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_rows_of_an_ignored_class_add_nothing(cancer):
+    X, y = cancer
+    losses = [
+        MixupClassifier(
+            full_batch_net(lr=0.0, max_epochs=1, criterion__ignore_index=0, **params),
+            alpha=0,
+            random_state=0,
+        )
+        .fit(X, y, sample_weight=weight)
+        .history_[-1, "train_loss"]
+        for weight, params in (
+            (None, {}),
+            (1 + 1e-12 * y, {"criterion__weight": torch.ones(2).double()}),
+        )
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
 # In-memory batches are used where nothing is the user's own, and only there.
 
 
@@ -422,7 +619,13 @@ def test_as_module_dtype():
     double = logits_net(module__double=True).initialize()
     assert as_module_dtype(double, X32).dtype == np.float64
     X32.flags.writeable = False
-    assert as_module_dtype(net, X32).flags.writeable
+    for odd in (X32, X64[::-1].astype("f4"), np.zeros((5, 3), "f4").T[::-1]):
+        torch.from_numpy(as_module_dtype(net, odd))  # warns and raises otherwise
+    for odd in (codes[::-1], codes.astype(">i8"), codes[:, ::-1]):
+        assert_array_equal(torch.from_numpy(as_module_dtype(net, odd)), odd)
+    half = logits_net(module=nn.Linear, module__in_features=5, module__out_features=2)
+    half.set_params(module__dtype=torch.float16).initialize()
+    assert as_module_dtype(half, X64).dtype == np.float16
     with pytest.raises(ValueError, match="too large for float32"):
         as_module_dtype(net, np.full((3, 5), 1e300))
 
