@@ -153,3 +153,9 @@ class TestQuickstart:
         with pytest.raises(SystemExit, match="2"):
             quickstart([str(table), *arguments])
         assert message in capsys.readouterr().err
+
+
+def test_figures_of_the_defaults_are_those_of_the_benchmark():
+    benchmark = [sys.executable, ROOT / "benchmarks" / "defaults.py", "--markdown"]
+    table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
+    assert table.stdout.strip() in (ROOT / "docs" / "defaults.md").read_text("utf-8")
