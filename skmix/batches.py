@@ -2,6 +2,7 @@
 
 One gather a batch instead of one Python call a row, and every batch knows the
 numbers of its rows, which is what weights and partners from the whole table need.
+From top to bottom: the batches, when a net can have them, the dtype it wants.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from scipy import sparse
+from skorch import NeuralNet
+from skorch.dataset import Dataset
+from torch.utils.data import DataLoader, Subset
 
 
 class Batch(list):
@@ -112,3 +116,131 @@ def _in_memory(X):
 
 def _draw_int64():
     return int(torch.empty((), dtype=torch.int64).random_().item())
+
+
+def in_memory_batches(net, dataset, training):
+    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
+
+    None where anything is the user's own: an overridden `get_iterator`, another
+    iterator, dataset, sampler, collate function, worker processes.
+    """
+    prefix = "iterator_train" if training else "iterator_valid"
+    if type(net).get_iterator is not NeuralNet.get_iterator:
+        return None
+    if getattr(net, prefix) is not DataLoader:
+        return None
+    kwargs = {"batch_size": net.batch_size} | net.get_params_for(prefix)
+    if not kwargs.keys() <= {"batch_size", "shuffle", "drop_last"}:
+        return None
+    table, indices = table_and_rows(dataset)
+    if table is None or table.y is None or not _is_table(table.X):
+        return None
+    if kwargs["batch_size"] == -1:
+        kwargs["batch_size"] = len(dataset)
+    if training and not kwargs.get("drop_last"):
+        kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
+    return Batches(table.X, table.y, indices=indices, **kwargs)
+
+
+def table_and_rows(dataset):
+    """Unwrap `Subset`s into skorch's own dataset and the rows of it that remain.
+
+    ``(None, None)`` where something else is at the bottom.
+    """
+    rows = None
+    while type(dataset) is Subset:
+        indices = np.asarray(dataset.indices)
+        rows = indices if rows is None else indices[rows]
+        dataset = dataset.dataset
+    if type(dataset) is not Dataset:
+        return None, None
+    return dataset, np.arange(len(dataset)) if rows is None else rows
+
+
+def table_of(dataset):
+    """The `X` of the table that a dataset deals rows of, or None."""
+    table, _ = table_and_rows(dataset)
+    return None if table is None else table.X
+
+
+def _is_table(X):
+    if isinstance(X, Mapping):
+        return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
+    if sparse.issparse(X):
+        return X.format == "csr"
+    return isinstance(X, np.ndarray | torch.Tensor)
+
+
+def _no_lonely_row(n_rows, batch_size):
+    """Smallest batch size from `batch_size` up that leaves no last batch of one row.
+
+    BatchNorm refuses such a batch, and its row has nobody to be mixed with.
+    """
+    while 1 < batch_size < n_rows and n_rows % batch_size == 1:
+        batch_size += 1
+    return batch_size
+
+
+def module_dtype(net):
+    """Floating dtype of an initialised net's parameters, as a numpy dtype."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.dtype in _NUMPY_DTYPES:
+            return np.dtype(_NUMPY_DTYPES[parameter.dtype])
+    return np.dtype(np.float32)
+
+
+_NUMPY_DTYPES = {
+    torch.float16: np.float16,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
+
+
+def as_module_dtype(net, data):
+    """Bring floating-point data to the dtype of an initialised net's parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    data : ndarray, CSR matrix or array, or mapping
+        Integers keep their dtype; tensors, and whatever else a mapping may hold,
+        pass unchanged.
+
+    Returns
+    -------
+    Same structure as `data`; dense arrays are such as torch can share the memory
+    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if isinstance(data, Mapping):
+        return {name: as_module_dtype(net, column) for name, column in data.items()}
+    if sparse.issparse(data):
+        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
+    elif not isinstance(data, np.ndarray):
+        return data
+    if data.dtype.kind != "f":
+        return data if sparse.issparse(data) else _shareable(data)
+    dtype = module_dtype(net)
+    with np.errstate(over="ignore"):
+        cast = data.astype(dtype, copy=False)
+    values = cast.data if sparse.issparse(cast) else cast
+    if cast is not data and not np.isfinite(values).all():
+        raise ValueError(
+            f"Got input with a value too large for {dtype}, the dtype of the net's "
+            "parameters. Scale the columns (for example with "
+            "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
+        )
+    return cast if sparse.issparse(cast) else _shareable(cast)
+
+
+def _shareable(array):
+    """Copy what torch cannot share memory with (or warns about)."""
+    forward = all(stride >= 0 for stride in array.strides)
+    native = array.dtype.isnative
+    if array.flags.writeable and forward and native:
+        return array
+    return np.array(array, dtype=array.dtype.newbyteorder("="))

@@ -38,6 +38,7 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
+from skmix.batches import as_module_dtype
 from skmix.mixing import Plan
 from skmix.networks import (
     default_net,
@@ -46,7 +47,7 @@ from skmix.networks import (
     wants_scaled,
 )
 from skmix.targets import ClassCodec, NumberCodec
-from skmix.training import as_module_dtype, mixed_training, seeded
+from skmix.training import mixed_training, seeded
 
 
 class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):

@@ -7,20 +7,24 @@ remains is the plain skorch net; what the net's class overrides stays in charge.
 
 import threading
 import warnings
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
-from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.utils import to_tensor
-from torch.utils.data import DataLoader, Subset
 
-from skmix.batches import Batch, Batches, take
+from skmix.batches import (
+    Batch,
+    Batches,
+    as_module_dtype,
+    in_memory_batches,
+    table_and_rows,
+    table_of,
+    take,
+)
 from skmix.mixing import mixed_loss, mixup
 from skmix.targets import criterion_is
 
@@ -90,71 +94,6 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
         seams.restore_caching()
 
 
-def module_dtype(net):
-    """Floating dtype of an initialised net's parameters, as a numpy dtype."""
-    for _, parameter in net.get_all_learnable_params():
-        if parameter.dtype in _NUMPY_DTYPES:
-            return np.dtype(_NUMPY_DTYPES[parameter.dtype])
-    return np.dtype(np.float32)
-
-
-_NUMPY_DTYPES = {
-    torch.float16: np.float16,
-    torch.float32: np.float32,
-    torch.float64: np.float64,
-}
-
-
-def as_module_dtype(net, data):
-    """Bring floating-point data to the dtype of an initialised net's parameters.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    data : ndarray, CSR matrix or array, or mapping
-        Integers keep their dtype; tensors, and whatever else a mapping may hold,
-        pass unchanged.
-
-    Returns
-    -------
-    Same structure as `data`; dense arrays are such as torch can share the memory
-    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
-
-    Raises
-    ------
-    ValueError
-        If a finite value does not fit into the dtype.
-    """
-    if isinstance(data, Mapping):
-        return {name: as_module_dtype(net, column) for name, column in data.items()}
-    if sparse.issparse(data):
-        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
-    elif not isinstance(data, np.ndarray):
-        return data
-    if data.dtype.kind != "f":
-        return data if sparse.issparse(data) else _shareable(data)
-    dtype = module_dtype(net)
-    with np.errstate(over="ignore"):
-        cast = data.astype(dtype, copy=False)
-    values = cast.data if sparse.issparse(cast) else cast
-    if cast is not data and not np.isfinite(values).all():
-        raise ValueError(
-            f"Got input with a value too large for {dtype}, the dtype of the net's "
-            "parameters. Scale the columns (for example with "
-            "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
-        )
-    return cast if sparse.issparse(cast) else _shareable(cast)
-
-
-def _shareable(array):
-    """Copy what torch cannot share memory with (or warns about)."""
-    forward = all(stride >= 0 for stride in array.strides)
-    native = array.dtype.isnative
-    if array.flags.writeable and forward and native:
-        return array
-    return np.array(array, dtype=array.dtype.newbyteorder("="))
-
-
 @dataclass
 class _Step:
     """One forward and backward pass: what is mixed, how, and whether it was."""
@@ -176,8 +115,8 @@ class _Weights:
 
     @classmethod
     def over(cls, dataset, values):
-        rows = _table_and_rows(dataset)[1]
-        return cls(_table_of(dataset), values / values[rows].mean())
+        rows = table_and_rows(dataset)[1]
+        return cls(table_of(dataset), values / values[rows].mean())
 
     def of(self, batch):
         if not isinstance(batch, Batch) or batch.table is not self.table:
@@ -226,7 +165,7 @@ class _Seams:
         self.planned = None  # the _Step drawn for the current batch
         self.running = None  # the _Step whose forward and backward pass is running
         self.uncached = []
-        self.epoch, self.lams = 0, []
+        self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
     # What leaves the net: pickles, copies and parameters know nothing of the loan.
 
@@ -289,11 +228,11 @@ class _Seams:
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
         self.train_set = train
         if self.weight is not None:
-            if _table_of(train) is not X:
+            if table_of(train) is not X:
                 raise ValueError(_ROWS_UNKNOWN)
             self.train_weight = _Weights.over(train, self.weight)
         # A split may validate on rows of another table, which have no weights.
-        known = _table_of(valid) is (X if self.validation is None else X_val)
+        known = table_of(valid) is (X if self.validation is None else X_val)
         if valid_weight is not None and known:
             self.valid_weight = _Weights.over(valid, valid_weight)
         return train, valid
@@ -315,7 +254,7 @@ class _Seams:
         if self.train_weight is None:
             self.plan = self.make_plan()
             return
-        table, rows = _table_and_rows(self.train_set)
+        table, rows = table_and_rows(self.train_set)
         self.table = Batches(table.X, table.y)
         self.plan = self.make_plan(rows=rows, weight=self.train_weight.values[rows])
 
@@ -365,9 +304,10 @@ class _Seams:
     def _record_lam(self, lam):
         history = self.net.history
         if len(history) != self.epoch:
-            self.epoch, self.lams = len(history), []
-        self.lams.append(float(lam))
-        history.record("lam_mean", sum(self.lams) / len(self.lams))
+            self.epoch, self.lam_sum, self.n_steps = len(history), 0.0, 0
+        self.lam_sum += float(lam)
+        self.n_steps += 1
+        history.record("lam_mean", self.lam_sum / self.n_steps)
 
     @contextmanager
     def _run(self, step):
@@ -455,63 +395,6 @@ class _Seams:
             if _divides_by_class_weight(self.net):
                 size = size * weight
         return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
-
-
-def in_memory_batches(net, dataset, training):
-    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
-
-    None where anything is the user's own: an overridden `get_iterator`, another
-    iterator, dataset, sampler, collate function, worker processes.
-    """
-    prefix = "iterator_train" if training else "iterator_valid"
-    if type(net).get_iterator is not NeuralNet.get_iterator:
-        return None
-    if getattr(net, prefix) is not DataLoader:
-        return None
-    kwargs = {"batch_size": net.batch_size} | net.get_params_for(prefix)
-    if not kwargs.keys() <= {"batch_size", "shuffle", "drop_last"}:
-        return None
-    table, indices = _table_and_rows(dataset)
-    if type(table) is not Dataset or table.y is None or not _is_table(table.X):
-        return None
-    if kwargs["batch_size"] == -1:
-        kwargs["batch_size"] = len(dataset)
-    if training and not kwargs.get("drop_last"):
-        kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
-    return Batches(table.X, table.y, indices=indices, **kwargs)
-
-
-def _table_and_rows(dataset):
-    """Unwrap nested `Subset`s into the table and the rows of it that remain."""
-    rows = np.arange(0 if dataset is None else len(dataset))
-    while type(dataset) is Subset:
-        rows = np.asarray(dataset.indices)[rows]
-        dataset = dataset.dataset
-    return dataset, rows
-
-
-def _table_of(dataset):
-    """The X of the table that a dataset deals rows of, None if it has none."""
-    table = _table_and_rows(dataset)[0]
-    return table.X if type(table) is Dataset else None
-
-
-def _is_table(X):
-    if isinstance(X, Mapping):
-        return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
-    if sparse.issparse(X):
-        return X.format == "csr"
-    return isinstance(X, np.ndarray | torch.Tensor)
-
-
-def _no_lonely_row(n_rows, batch_size):
-    """Smallest batch size from `batch_size` up that leaves no last batch of one row.
-
-    BatchNorm refuses such a batch, and its row has nobody to be mixed with.
-    """
-    while 1 < batch_size < n_rows and n_rows % batch_size == 1:
-        batch_size += 1
-    return batch_size
 
 
 def _n_batches(batches):

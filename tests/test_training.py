@@ -34,8 +34,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix.batches import Batches
-from skmix.training import as_module_dtype, in_memory_batches, mixed_training
+from skmix.batches import Batches, as_module_dtype, in_memory_batches
+from skmix.training import mixed_training
 
 
 def numbers(X):
