@@ -196,7 +196,7 @@ _NUMPY_DTYPES = {
 }
 
 
-def as_module_dtype(net, data):
+def as_module_dtype(net, data, name="X"):
     """Bring floating-point data to the dtype of an initialised net's parameters.
 
     Parameters
@@ -205,6 +205,8 @@ def as_module_dtype(net, data):
     data : ndarray, CSR matrix or array, or mapping
         Integers keep their dtype; tensors, and whatever else a mapping may hold,
         pass unchanged.
+    name : str, default="X"
+        What `data` is called in an error.
 
     Returns
     -------
@@ -217,7 +219,7 @@ def as_module_dtype(net, data):
         If a finite value does not fit into the dtype.
     """
     if isinstance(data, Mapping):
-        return {name: as_module_dtype(net, column) for name, column in data.items()}
+        return {key: as_module_dtype(net, part, name) for key, part in data.items()}
     if sparse.issparse(data):
         data = sparse.csr_matrix(data)  # shares the memory of a CSR array
     elif not isinstance(data, np.ndarray):
@@ -230,9 +232,9 @@ def as_module_dtype(net, data):
     values = cast.data if sparse.issparse(cast) else cast
     if cast is not data and not np.isfinite(values).all():
         raise ValueError(
-            f"Got input with a value too large for {dtype}, the dtype of the net's "
-            "parameters. Scale the columns (for example with "
-            "sklearn.preprocessing.StandardScaler), or use a module of dtype float64."
+            f"Got {name} with a value too large for {dtype}, the dtype of the net's "
+            "parameters. Express it in another unit (columns: sklearn.preprocessing."
+            "StandardScaler), or use a module of dtype float64."
         )
     return cast if sparse.issparse(cast) else _shareable(cast)
 

@@ -10,7 +10,6 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 from pandas.api.types import is_numeric_dtype, is_object_dtype
@@ -93,7 +92,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             X, y, weight = draft._learn_coding(net, X, y, weight, targets=y)
             validation = draft._check_validation(X_val, y_val)
             _warn_of_small_split(net, len(y), validation)
-            draft._train(net, net.fit, X, y, weight, validation)
+            seed = _draw_seed(draft.random_state)
+            draft._train(net, net.fit, X, y, weight, validation, seed)
         return self
 
     def _partial_fit(self, X, y, sample_weight, targets=None):
@@ -102,6 +102,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             first = not hasattr(draft, "estimator_")
             X, y = draft._check_table(X, y, reset=first)
             X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
+            seed = _draw_seed(draft.random_state)
             if first:
                 net = draft._new_net(len(y))
                 targets = y if targets is None else targets
@@ -109,9 +110,13 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             else:
                 net = draft.estimator_
                 X, y, weight = _weigh(X, y, weight, draft._codec.class_factor(y))
+                # Not the draws of the calls before.
+                sequence = np.random.SeedSequence([seed, len(net.history)])
+                seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
+            _warn_of_small_split(net, len(y), None)
             with _one_epoch(net):
-                draft._train(net, net.partial_fit, X, y, weight, None)
+                draft._train(net, net.partial_fit, X, y, weight, None, seed)
         return self
 
     def _learn_coding(self, net, X, y, weight, targets):
@@ -142,21 +147,20 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if net.iterator_train is DataLoader and not _orders_rows(net):
             net.set_params(iterator_train__shuffle=True)
         net.set_params(verbose=self.verbose)
-        if not self.verbose and getattr(net, "callbacks__print_log__sink", 0) == "auto":
-            net.callbacks__print_log__sink = print  # the one sink that obeys `verbose`
+        if (
+            not self.verbose
+            and getattr(net, "callbacks__print_log__sink", "") == "auto"
+        ):
+            # AccelerateMixin's own, which prints at any `verbose`; `print` does not.
+            # (set_params would initialise the callbacks, and so resolve "auto".)
+            net.callbacks__print_log__sink = print
         return net
 
-    def _train(self, net, fit, X, y, weight, validation):
+    def _train(self, net, fit, X, y, weight, validation, seed):
         """Train `net` by its method `fit`, seeded, and adopt it."""
-        seed = _draw_seed(self.random_state)
-        if hasattr(self, "estimator_") and net is self.estimator_:
-            # A later call of partial_fit must not repeat the draws of the first.
-            sequence = np.random.SeedSequence([seed, len(net.history)])
-            seed = int(sequence.generate_state(1)[0])
         plan = None
         if self.alpha > 0:
-            alpha = float(self.alpha)
-            plan = partial(Plan, alpha=alpha, lam_per=self.lam_per, seed=seed)
+            plan = Plan(alpha=float(self.alpha), lam_per=self.lam_per, seed=seed)
         seams = mixed_training(
             net,
             plan=plan,
@@ -165,7 +169,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             check_output=self._codec.check_output,
         )
         X, target = self._encoded(X), self._codec.encode(y)
-        with seeded(seed), seams:
+        with seeded(seed, net.device), seams:
             fit(X, target)
         self.estimator_ = net
         self.history_ = net.history
@@ -176,8 +180,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._encoded(self._check_rows(X, reset=False))
         X = as_module_dtype(self.estimator_, X)
-        with seeded():  # a DataLoader draws from torch's generator even to predict
-            return self._forward(self.estimator_, X)
+        net = self.estimator_
+        # A DataLoader draws from torch's generator even to predict.
+        with seeded(device=net.device):
+            return self._forward(net, X)
 
     def _encoded(self, X):
         if not hasattr(self, "encoder_"):
@@ -307,6 +313,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                     f"{self.n_features_in_} columns, as in training."
                 )
             return dict(X)
+        if not reset and not hasattr(self, "n_features_in_"):
+            raise ValueError(
+                "Got X as a table, but expected a dict of arrays, as in training."
+            )
         if self.categorical_features == "from_dtype":
             self._check_dtypes(X)
         options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
@@ -844,11 +854,6 @@ def _check_sample_weight(sample_weight, y):
         raise ValueError(
             f"Got a negative sample_weight ({weight.min()}), but expected weights of "
             "at least 0; rows of weight 0 are left out."
-        )
-    if not weight.any():
-        raise ValueError(
-            "Got a sample_weight that is zero for every row, but expected at least one "
-            "positive weight."
         )
     return weight
 

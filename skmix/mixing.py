@@ -17,7 +17,8 @@ class Draw(NamedTuple):
     Attributes
     ----------
     partner : ndarray of shape (B,), int64
-        The row that each row is mixed with.
+        The row that each row is mixed with: its position in the batch or, where
+        `Plan.from_table`, its number in the table.
     lam : ndarray of shape (1,) or (B,), float64
         Weight of a row's own half; its partner's weighs ``1 - lam``.
     swap_seed : int
@@ -38,14 +39,8 @@ class Plan:
         ``lam ~ Beta(alpha, alpha)`` (Zhang et al. 2018).
     lam_per : {"batch", "row"}
         One `lam` for the whole batch, or one for each row.
-    seed : int or list of int
+    seed : int
         Entropy of the plan's own generators.
-    rows : ndarray of shape (n_rows,), int64, default=None
-        The rows that may be drawn as partners when rows are weighted.
-    weight : ndarray of shape (n_rows,), float64, default=None
-        Their weights. Partners are then drawn from the whole table with
-        probability proportional to it; without weights they are the other
-        rows of the batch.
 
     Notes
     -----
@@ -54,13 +49,27 @@ class Plan:
     `alpha` alone meet the same partners and the same quantiles of `lam`.
     """
 
-    def __init__(self, *, alpha, lam_per, seed, rows=None, weight=None):
+    def __init__(self, *, alpha, lam_per, seed):
         self.alpha = alpha
         self.lam_per = lam_per
-        self.rows = rows
-        self.cdf = None if weight is None else np.cumsum(weight) / np.sum(weight)
+        self.rows = self.cdf = None
         children = np.random.SeedSequence(seed).spawn(3)
         self._partner, self._lam, self._swap = map(np.random.default_rng, children)
+
+    def weigh(self, rows, weight):
+        """Draw partners from a table from now on, in proportion to their weights.
+
+        Without this, partners are the other rows of the batch.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,), int64
+            The rows of the table that may be drawn.
+        weight : ndarray of shape (n_rows,), float64
+            Their positive weights.
+        """
+        self.rows = rows
+        self.cdf = np.cumsum(weight) / np.sum(weight)
 
     @property
     def from_table(self):
@@ -68,7 +77,17 @@ class Plan:
         return self.cdf is not None
 
     def draw(self, n_rows):
-        """Draw partner, lam and swap seed for a batch of `n_rows` rows."""
+        """Draw what one training step needs.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the batch, B.
+
+        Returns
+        -------
+        Draw
+        """
         if self.from_table:
             partner = self.rows[weighted_choice(self.cdf, n_rows, self._partner)]
         else:

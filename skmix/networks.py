@@ -60,7 +60,7 @@ def default_net(task):
     estimators fill in ``module__d_in`` and ``module__d_out``, replace
     ``batch_size="auto"`` by a size between 16 rows on small tables and 256 on large
     ones, and scale the columns (and the targets of a regressor) of a net whose
-    module is an `MLP`.
+    module is the class `MLP`, a subclass or an instance of it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def default_net(task):
     Raises
     ------
     ValueError
-        If `task` is neither.
+        If `task` is neither 'classifier' nor 'regressor'.
 
     Examples
     --------
@@ -127,6 +127,7 @@ def stop_stopping(net):
     if isinstance(net.callbacks, list):
         net.set_params(callbacks=_without_early_stopping(net.callbacks))
     if net.initialized_:
+        # set_params has initialised these from the callbacks that were there before.
         net.callbacks_ = _without_early_stopping(net.callbacks_)
 
 

@@ -56,6 +56,11 @@ class ClassCodec:
                     f"Got class weights {class_weight} for the classes {classes!r}, "
                     "but expected finite numbers of at least 0."
                 )
+            if (class_weight > 0).sum() < 2:
+                raise ValueError(
+                    f"Got class weights {class_weight} for the classes {classes!r}, "
+                    "but expected at least two classes of a weight above zero."
+                )
         return cls(classes, binary, class_weight)
 
     @property
@@ -123,14 +128,11 @@ class ClassCodec:
                 f"expected ({len(proba)}, {len(self.classes)})."
             )
         if not _are_probabilities(torch.from_numpy(proba)):
+            if np.isnan(proba).any():
+                raise ValueError(_DIVERGED.format("predict_proba"))
             raise ValueError(
-                "Got outputs of the net's predict_proba that are no probabilities"
-                + (
-                    ": some are NaN. Training has diverged; lower `lr`, or scale the "
-                    "columns."
-                    if np.isnan(proba).any()
-                    else ". Pass a predict_nonlinearity that makes them so."
-                )
+                "Got outputs of the net's predict_proba that are no probabilities. "
+                "Pass a predict_nonlinearity that makes them so."
             )
         return proba / proba.sum(axis=1, keepdims=True)
 
@@ -184,8 +186,15 @@ class NumberCodec:
     def decode(self, output):
         """Return predictions of shape (n,), float64."""
         numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
+        if not np.isfinite(numbers).all():
+            raise ValueError(_DIVERGED.format("predict"))
         return numbers * self.scale + self.mean
 
+
+_DIVERGED = (
+    "Got outputs of the net's {} that are no finite numbers. Training has diverged; "
+    "lower `lr`, or scale the columns."
+)
 
 # skorch makes probabilities of the outputs that belong to these criteria.
 _LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)

@@ -34,21 +34,31 @@ _global_generators = threading.RLock()
 
 
 @contextmanager
-def seeded(seed=None):
+def seeded(seed=None, device="cpu"):
     """Seed the global generators of torch and numpy, and leave them as found.
 
     Parameters
     ----------
     seed : int, default=None
         None seeds nothing: the block continues the current streams.
+    device : str or torch.device, default="cpu"
+        Where the block computes. CUDA's generators are included for a CUDA device,
+        and for None (another library decides) where there is one.
     """
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    if device is None:
+        cuda = torch.cuda.is_available()
+    else:
+        cuda = torch.device(device).type == "cuda"
+    devices = range(torch.cuda.device_count()) if cuda else ()
     with _global_generators, torch.random.fork_rng(devices=devices):
         numpy_state = np.random.get_state()
         try:
             if seed is not None:
-                torch.manual_seed(seed)
+                # torch.manual_seed would reach CUDA's generators for a CPU net, too.
+                torch.default_generator.manual_seed(seed)
                 np.random.seed(seed)
+                if cuda:
+                    torch.cuda.manual_seed_all(seed)
             yield
         finally:
             np.random.set_state(numpy_state)
@@ -61,10 +71,8 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : callable, default=None
-        ``plan(rows=None, weight=None)`` returns the `Plan` of the training;
-        `rows` and `weight` are passed where rows are weighted. None trains
-        without mixing.
+    plan : skmix.mixing.Plan, default=None
+        None trains without mixing.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), default=None
@@ -155,12 +163,11 @@ class _Seams:
 
     def __init__(self, net, plan, weight, validation, check_output):
         self.net = net
-        self.make_plan = plan
+        self.plan = plan
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
-        self.plan = None
-        self.train_set = self.table = None
+        self.table = None  # of weighted rows, to take partners from
         self.train_weight = self.valid_weight = None  # _Weights
         self.planned = None  # the _Step drawn for the current batch
         self.running = None  # the _Step whose forward and backward pass is running
@@ -182,7 +189,7 @@ class _Seams:
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
-        if self.make_plan is not None:
+        if self.plan is not None:
             self._stop_caching()
 
     def _stop_caching(self):
@@ -208,7 +215,7 @@ class _Seams:
             return
         if cached and net.use_caching is True:  # which overrules the callbacks
             cached.append(net)
-        self.uncached = cached
+        self.uncached += cached
         for owner in cached:
             owner.use_caching = "auto" if owner is net else False
 
@@ -218,19 +225,17 @@ class _Seams:
 
     def get_split_datasets(self, X, y=None, **fit_params):
         net = self.net
-        X, y = as_module_dtype(net, X), as_module_dtype(net, y)
+        X, y = as_module_dtype(net, X), as_module_dtype(net, y, name="y")
         if self.validation is None:
             train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
             valid_weight = self.weight
         else:
             X_val, y_val, valid_weight = self.validation
-            X_val, y_val = as_module_dtype(net, X_val), as_module_dtype(net, y_val)
+            X_val = as_module_dtype(net, X_val, name="X_val")
+            y_val = as_module_dtype(net, y_val, name="y_val")
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
-        self.train_set = train
         if self.weight is not None:
-            if table_of(train) is not X:
-                raise ValueError(_ROWS_UNKNOWN)
-            self.train_weight = _Weights.over(train, self.weight)
+            self._weigh(train, X)
         # A split may validate on rows of another table, which have no weights.
         known = table_of(valid) is (X if self.validation is None else X_val)
         if valid_weight is not None and known:
@@ -250,13 +255,15 @@ class _Seams:
             )
         return batches
 
-    def _start_plan(self):
-        if self.train_weight is None:
-            self.plan = self.make_plan()
-            return
-        table, rows = table_and_rows(self.train_set)
+    def _weigh(self, train, X):
+        """Weigh the rows trained on, in the loss and in the choice of partners."""
+        table, rows = table_and_rows(train)
+        if table is None or table.X is not X:
+            raise ValueError(_ROWS_UNKNOWN)
+        self.train_weight = _Weights.over(train, self.weight)
         self.table = Batches(table.X, table.y)
-        self.plan = self.make_plan(rows=rows, weight=self.train_weight.values[rows])
+        if self.plan is not None:
+            self.plan.weigh(rows, self.train_weight.values[rows])
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -270,7 +277,7 @@ class _Seams:
         return step
 
     def train_step_single(self, batch, **fit_params):
-        if self.planned is None and (self.make_plan or self.weight is not None):
+        if self.planned is None and (self.plan or self.weight is not None):
             raise self._unmixed("was not called by self.train_step")
         with self._run(self.planned):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
@@ -292,9 +299,7 @@ class _Seams:
             if self.train_weight is None:
                 raise ValueError(_ROWS_UNKNOWN)
             step.weight = self.train_weight.of(batch)
-        if self.make_plan is not None:
-            if self.plan is None:
-                self._start_plan()
+        if self.plan is not None:
             step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
             if self.plan.from_table:
                 step.X_partner, step.y_partner = self.table.take(step.draw.partner)
@@ -329,8 +334,8 @@ class _Seams:
             f"Got a training step of {type(self.net).__name__} that {what}, so that "
             "its rows were not mixed or weighted. That needs a train_step that passes "
             "its batch to self.train_step_single, and a train_step_single that calls "
-            "self.infer and self.get_loss; alpha=0 without row weights trains by any "
-            "step."
+            "self.infer and self.get_loss. With alpha=0 and no row weights any step "
+            "will do."
         )
 
     def infer(self, x, **fit_params):
@@ -353,11 +358,7 @@ class _Seams:
             self.check_output(net, output)
             self.check_output = None
         if step is not None and step.X_mixed is not None:
-            # The rows that the outputs are of, which a reconstruction loss needs.
-            if "X" in kwargs:
-                kwargs["X"] = step.X_mixed
-            elif args:
-                args = (step.X_mixed, *args[1:])
+            args, kwargs = _with_rows(step.X_mixed, args, kwargs)
 
         def loss(y):
             y = _shaped_like(output, y)
@@ -395,6 +396,15 @@ class _Seams:
             if _divides_by_class_weight(self.net):
                 size = size * weight
         return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
+
+
+def _with_rows(X, args, kwargs):
+    """Pass `X` on, where `get_loss` is given rows: a reconstruction loss needs those
+    that the outputs are of.
+    """
+    if "X" in kwargs:
+        return args, kwargs | {"X": X}
+    return (X, *args[1:]) if args else args, kwargs
 
 
 def _n_batches(batches):
@@ -446,14 +456,17 @@ _CANNOT_TELL_ROWS = (
 
 def _row_size(net, rows, y):
     """What each row adds to the normaliser of the criterion's own mean, (B,)."""
-    if not _divides_by_class_weight(net):
-        return torch.ones_like(rows)
-    size = net.criterion_.weight[y].to(rows.dtype)
-    return size * (y != net.criterion_.ignore_index)
+    size = torch.ones_like(rows)
+    if criterion_is(net, *_NORMALISED):
+        if net.criterion_.weight is not None:
+            size = net.criterion_.weight[y].to(rows.dtype)
+        size = size * (y != net.criterion_.ignore_index)
+    return size
 
 
 def _divides_by_class_weight(net):
-    # torch divides the mean of these by the sum of the rows' class weights.
-    if getattr(net.criterion_, "weight", None) is None:
-        return False
-    return criterion_is(net, torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+    return criterion_is(net, *_NORMALISED) and net.criterion_.weight is not None
+
+
+# torch divides the mean of these by the sum of the class weights of rows not ignored.
+_NORMALISED = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)

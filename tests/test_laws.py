@@ -110,6 +110,7 @@ def test_law_1_alpha_0_is_the_bare_regressor(diabetes, train_split):
     torch.manual_seed(7)
     bare.fit(X.astype(np.float32), y.astype(np.float32)[:, None])
     assert_same_net(ours, bare)
+    assert ours.history[:, "train_loss"] == bare.history[:, "train_loss"]
     if train_split is not None:
         assert ours.history[:, "valid_loss"] == bare.history[:, "valid_loss"]
 
@@ -256,6 +257,15 @@ def test_law_2_the_fitted_net_is_plain(wine):
     assert net.initialized_ is False
 
 
+def test_law_2_generators_of_other_devices_are_left_alone(wine, monkeypatch):
+    X, y = wine
+    calls = []
+    for name in ("manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, lambda seed: calls.append(seed))
+    MixupClassifier(logits_net(max_epochs=1), random_state=0).fit(X, y)
+    assert calls == []
+
+
 class PredictsOutside(Callback):
     """Asks the estimator that is being fitted again."""
 
@@ -287,11 +297,14 @@ class FixedPlan:
     def draw(self, n_rows):
         return self.drawn
 
+    def weigh(self, rows, weight):
+        pass
+
 
 def step_loss(net, X, y, plan, weight=None):
     """Loss of one training step on the whole table, by the seams."""
     net = net.set_params(lr=0.0, batch_size=-1, max_epochs=1).initialize()
-    with mixed_training(net, plan=lambda **_: plan, weight=weight):
+    with mixed_training(net, plan=plan, weight=weight):
         net.fit_loop(X, y, epochs=1)
     return net, net.history[-1, "batches", 0, "train_loss"]
 
@@ -562,7 +575,8 @@ class Grid:
 def test_law_6_partners_are_drawn_in_proportion_to_their_weights():
     _, _, weight = weighted_table()
     rows = np.arange(100, 100 + len(weight))
-    plan = Plan(alpha=1, lam_per="row", seed=0, rows=rows, weight=weight)
+    plan = Plan(alpha=1, lam_per="row", seed=0)
+    plan.weigh(rows, weight)
     plan._partner = Grid(weight.sum())
     partners = plan.draw(weight.sum()).partner
     assert_array_equal(np.bincount(partners - 100), weight)
@@ -775,6 +789,28 @@ def test_law_7_held_out_rows_are_no_partners(cancer, weighted, given_rows):
     assert len(clf.history_[:, "valid_loss"]) == 2
 
 
+def test_law_7_no_partners_from_an_earlier_split(cancer):
+    X, y = cancer
+    X = X[:, :5].copy()
+    seen = []
+
+    class Loop(NeuralNetClassifier):
+        def fit_loop(self, X, y=None, epochs=None, **fit_params):
+            for fold in range(3):
+                held_out = np.arange(len(y)) % 3 == fold
+                split = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+                self.train_split = ValidSplit(iter([split]))
+                X[:, 0] = held_out
+                Witness.seen = ()
+                super().fit_loop(X, y, epochs=1, **fit_params)
+                seen.append(torch.cat(Witness.seen)[:, 0].max().item())
+            return self
+
+    net = Loop(Witness, module__softmax=True, verbose=0, train_split=None)
+    MixupClassifier(net, alpha=1, random_state=0).fit(X, y, sample_weight=1.0 + y)
+    assert seen == [0, 0, 0]
+
+
 def test_law_7_validation_rows_are_in_no_statistic_of_the_encoder(wine):
     X, y = wine
     clf = MixupClassifier(random_state=0).fit(X, y, X_val=X + 100, y_val=y)
@@ -789,6 +825,7 @@ def test_law_7_default_net_holds_out_rows_of_its_own(wine):
     n_valid = sum(batch.get("valid_batch_size", 0) for batch in batches)
     assert n_train + n_valid == len(y)
     assert n_valid > 0
+    assert_allclose(clf.encoder_.mean_, X.mean(axis=0), atol=1e-12)  # of all of them
 
 
 # Law 9: any batch works.
@@ -818,7 +855,8 @@ def test_law_9_batches_of_one_class(wine):
     X, y = wine  # sorted by class
     net = logits_net(max_epochs=2, iterator_train__shuffle=False)
     clf = MixupClassifier(net, alpha=1, random_state=0).fit(X, y)
-    assert np.isfinite(clf.predict_proba(X)).all()
+    assert clf.score(X, y) > 0.3
+    assert np.isfinite(clf.history_[:, "train_loss"]).all()
 
 
 # Law 10: evaluation never mixes.
@@ -832,6 +870,20 @@ def test_law_10_validation_loss_is_of_clean_rows(cancer):
     proba = clf.predict_proba(X)
     clean = -np.log(proba[np.arange(len(y)), y]).mean()
     assert_allclose(clf.history_[-1, "valid_loss"], clean, rtol=1e-10)
+
+
+class TrainsTwice(NeuralNetClassifier):
+    def fit(self, X, y, **fit_params):
+        return super().fit(X, y, **fit_params).partial_fit(X, y)
+
+
+def test_law_10_scorings_get_their_cache_back_after_every_training(cancer):
+    X, y = cancer
+    on_train = EpochScoring("accuracy", on_train=True, name="on_train")
+    net = softmax_net(kind=TrainsTwice, max_epochs=1, callbacks=[on_train])
+    clf = MixupClassifier(net, alpha=1, random_state=0).fit(X, y)
+    assert clf.n_iter_ == 2
+    assert dict(clf.estimator_.callbacks_)["EpochScoring"].use_caching is True
 
 
 class Losses(Callback):

@@ -29,16 +29,18 @@ def test_weighted_choice_reaches_both_ends():
     assert_array_equal(weighted_choice(cdf, 2, Ends()), [0, 8])
 
 
-def test_a_plan_is_replayed_by_its_seed():
-    rows, weight = np.arange(10), np.arange(1.0, 11)
-    for options in ({}, {"rows": rows, "weight": weight}):
-        draws = [
-            [Plan(alpha=0.3, lam_per="batch", seed=5, **options).draw(8)]
-            for _ in range(2)
-        ]
-        assert_array_equal(draws[0][0].partner, draws[1][0].partner)
-        assert draws[0][0].lam == draws[1][0].lam
-        assert draws[0][0].lam.shape == (1,)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_plan_is_replayed_by_its_seed(weighted):
+    plans = [Plan(alpha=0.3, lam_per="batch", seed=5) for _ in range(2)]
+    if weighted:
+        for plan in plans:
+            plan.weigh(np.arange(10), np.arange(1.0, 11))
+    first, second = ([plan.draw(8) for _ in range(3)] for plan in plans)
+    for a, b in zip(first, second, strict=True):
+        assert_array_equal(a.partner, b.partner)
+        assert a.lam == b.lam
+        assert a.lam.shape == (1,)
+    assert first[0].lam != first[1].lam
 
 
 def test_lam_per_row_reaches_every_shape():

@@ -9,10 +9,10 @@ from nets import Layers, binary_net, full_batch_net, logits_net, number_net, sof
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, scale
+from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler, scale
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     BatchScoring,
@@ -48,11 +48,6 @@ def numbers(X):
     return encoder.fit_transform(X)
 
 
-def sampled(X, y, n_rows=600):
-    rows = np.random.default_rng(0).permutation(len(y))[:n_rows]
-    return X.iloc[rows], y.iloc[rows]
-
-
 class Focal(nn.Module):
     """A criterion of one's own, that knows no reduction."""
 
@@ -65,7 +60,7 @@ class OwnStep(NeuralNetClassifier):
     """Overrides the step, as for gradient noise or mixed precision."""
 
     def train_step_single(self, batch, **fit_params):
-        self._set_training(True)
+        self.module_.train()
         Xi, yi = unpack_data(batch)
         y_pred = self.infer(Xi + 0.01 * torch.randn_like(Xi), **fit_params)
         loss = self.get_loss(y_pred, yi, X=Xi, training=True)
@@ -161,9 +156,9 @@ ROWS_UNKNOWN = (
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch.compile's own
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifiers_train_on_a_real_table(table, name, lam_per):
-    X, y = sampled(*table("phoneme"))
-    X = StandardScaler().fit_transform(X)
+def test_classifiers_train_on_a_real_table(name, lam_per):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)[:, [0, 1, 4, 8, 11]]  # some of the weaker columns
     clf = MixupClassifier(
         CLASSIFIERS[name](), alpha=0.4, lam_per=lam_per, random_state=0
     )
@@ -172,7 +167,7 @@ def test_classifiers_train_on_a_real_table(table, name, lam_per):
             clf.fit(X, y)
         return
     clf.fit(X, y)
-    assert clf.score(X, y) > 0.76  # the majority has 0.71
+    assert clf.score(X, y) > 0.85  # the majority has 0.63
     assert 0.2 < np.mean(clf.history_[:, "lam_mean"]) < 0.8
     again = clone(clf).fit(X, y)
     assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
@@ -181,7 +176,7 @@ def test_classifiers_train_on_a_real_table(table, name, lam_per):
         with pytest.raises(ValueError, match=r"lam_per='batch'|which rows a batch"):
             clf.fit(X, y, sample_weight=weight)
     else:
-        assert clf.fit(X, y, sample_weight=weight).score(X, y) > 0.76
+        assert clf.fit(X, y, sample_weight=weight).score(X, y) > 0.85
 
 
 @pytest.mark.slow
@@ -189,13 +184,13 @@ def test_classifiers_train_on_a_real_table(table, name, lam_per):
 @pytest.mark.parametrize(
     "criterion", [nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss]
 )
-def test_regressors_train_on_a_real_table(table, criterion, lam_per):
-    X, y = sampled(*table("concrete"), n_rows=300)
-    X, y = StandardScaler().fit_transform(X), scale(y)
+def test_regressors_train_on_a_real_table(criterion, lam_per):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = scale(X), scale(y)
     net = number_net(criterion=criterion, lr=0.03)
     reg = MixupRegressor(net, alpha=0.4, lam_per=lam_per, random_state=0).fit(X, y)
-    assert reg.score(X, y) > 0.7
-    assert reg.fit(X, y, sample_weight=1.0 + np.arange(len(y)) % 2).score(X, y) > 0.7
+    assert reg.score(X, y) > 0.4
+    assert reg.fit(X, y, sample_weight=1.0 + np.arange(len(y)) % 2).score(X, y) > 0.4
 
 
 @pytest.mark.slow
@@ -227,11 +222,13 @@ class Codes(nn.Module):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
-def test_dict_input_of_a_real_table(table, lam_per, weighted):
-    frame, y = table("credit-g")
-    words = frame.select_dtypes(exclude="number")
-    x_num = scale(frame.select_dtypes("number").to_numpy(float))
-    x_cat = OrdinalEncoder().fit_transform(words).astype(np.int64)
+def test_dict_input_of_a_real_table(lam_per, weighted):
+    X, y = load_breast_cancer(return_X_y=True)
+    x_num = scale(X[:, :3])
+    bins = KBinsDiscretizer(
+        5, encode="ordinal", quantile_method="averaged_inverted_cdf"
+    )
+    x_cat = bins.fit_transform(X[:, 3:10]).astype(np.int64)
     net = logits_net(
         module=Codes,
         module__n_num=x_num.shape[1],
@@ -242,7 +239,7 @@ def test_dict_input_of_a_real_table(table, lam_per, weighted):
     weight = 1.0 + np.arange(len(y)) % 3 if weighted else None
     clf = MixupClassifier(net, alpha=1, lam_per=lam_per, random_state=0)
     clf.fit(X, y, sample_weight=weight, X_val=X_val, y_val=y[:100])
-    assert clf.score(X, y) > 0.72  # the majority has 0.70
+    assert clf.score(X, y) > 0.85  # the majority has 0.63
     assert not hasattr(clf, "n_features_in_")
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         clf.fit(X, y[:-1])
@@ -327,7 +324,7 @@ def test_the_closure_calls_of_LBFGS_share_one_draw(cancer):
     plan = CountingPlan(Plan(alpha=1, lam_per="row", seed=0))
     net = full_batch_net(module=Inputs, optimizer=torch.optim.LBFGS, max_epochs=1)
     net.set_params(module__d_in=30)
-    with mixed_training(net, plan=lambda: plan):
+    with mixed_training(net, plan=plan):
         net.fit(X, y)
     assert plan.draws == 1
     assert len(Inputs.seen) > 5
@@ -446,7 +443,7 @@ def test_subsets_of_ones_own_are_respected(cancer):
     augmented = MixupClassifier(net, random_state=0).fit(X, y)
     shifted = MixupClassifier(net.set_params(train_split=None), random_state=0)
     shifted.fit(X + 1, y)
-    assert_array_equal(augmented.predict(X), shifted.predict(X))
+    assert_array_equal(augmented.predict_proba(X), shifted.predict_proba(X))
 
 
 class Teacher(NeuralNetClassifier):
@@ -525,22 +522,18 @@ def test_criteria_made_by_a_partial(cancer, lam_per):
     assert losses[0] == losses[1]
 
 
-def test_rows_of_an_ignored_class_add_nothing(cancer):
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 3.0]).double()])
+def test_rows_of_an_ignored_class_add_nothing(cancer, weight):
     X, y = cancer
-    losses = [
-        MixupClassifier(
-            full_batch_net(lr=0.0, max_epochs=1, criterion__ignore_index=0, **params),
-            alpha=0,
-            random_state=0,
-        )
-        .fit(X, y, sample_weight=weight)
-        .history_[-1, "train_loss"]
-        for weight, params in (
-            (None, {}),
-            (1 + 1e-12 * y, {"criterion__weight": torch.ones(2).double()}),
-        )
-    ]
-    np.testing.assert_allclose(*losses, rtol=1e-9)
+    net = full_batch_net(
+        lr=0.0, max_epochs=1, criterion__ignore_index=0, criterion__weight=weight
+    )
+    clf = MixupClassifier(net, alpha=0, random_state=0)
+    bare, by_row = (
+        clone(clf).fit(X, y, sample_weight=w).history_[-1, "train_loss"]
+        for w in (None, 1 + 1e-12 * y)
+    )
+    np.testing.assert_allclose(bare, by_row, rtol=1e-9)
 
 
 # In-memory batches are used where nothing is the user's own, and only there.
