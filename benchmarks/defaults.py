@@ -67,7 +67,7 @@ CELLS = {
 def read_table(path, classify):
     """Return columns and coded targets of at most 2,000 rows of a table.
 
-    Classes of fewer than six rows and constant columns are left out.
+    Classes of fewer than six rows and columns without a value are left out.
     """
     X = pd.read_parquet(path)
     y = X.pop("target")

@@ -1,10 +1,11 @@
 """The default net: a plain multilayer perceptron and the recipe that trains it."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
 from torch import nn
 from torch.utils.data import Subset
@@ -52,7 +53,7 @@ class MLP(nn.Module):
         return self.output(self.blocks(X))
 
 
-def default_net(task):
+def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     """Return the unfitted skorch net that ``estimator=None`` stands for.
 
     An `MLP` trained by AdamW with early stopping: one row in five is held out,
