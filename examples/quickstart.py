@@ -118,25 +118,34 @@ def judge(model, X, y):
     by_bin = rows.groupby(np.minimum(confidence * 15 // 1, 14))  # 15 bins
     bins = by_bin.mean().assign(share=by_bin.size() / len(y))
     gap = (bins["confidence"] - bins["accuracy"]).abs()
+    of_truth = proba[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     return {
         "accuracy": accuracy_score(y, predicted),
         "log loss": log_loss(y, proba, labels=model.classes_),
         "calibration error": (gap * bins["share"]).sum(),
         "bins": bins,
+        "losses": -np.log(of_truth.clip(np.finfo(float).eps)),  # as log_loss clips
     }
 
 
 def report(losses, best, scores):
     cv = pd.DataFrame({"log loss": losses.mean(), "standard error": losses.sem()})
-    held_out = pd.DataFrame(scores).drop("bins").T.astype(float)
+    held_out = pd.DataFrame(scores).drop(["bins", "losses"]).T.astype(float)
     print(f"\n{N_FOLDS}-fold cross-validation\n{cv.rename_axis('alpha').round(4)}\n")
     if best == 0:
         print("Best alpha: 0. Mixing did not help on this table.")
     else:
         cut = losses[0] - losses[best]
         print(f"Best alpha: {best:g}. Fold by fold, it cuts the log loss of alpha=0 by")
-        print(f"{cut.mean():.4f} on average, with a standard error of {cut.sem():.4f}.")
+        print(f"{cut.mean():.4f} on average, with a standard error of {cut.sem():.4f}")
+        print("(the best of several alphas, so a little too good).")
     print(f"\nRows held out\n{held_out.rename_axis('alpha').round(4)}")
+    if best != 0:
+        cut = pd.Series(scores[0]["losses"] - scores[best]["losses"])
+        clear = abs(cut.mean()) > 2 * cut.sem()
+        answer = ("yes" if cut.mean() > 0 else "no, it hurt") if clear else "unclear"
+        print(f"\nDid mixing help? {answer}: row by row, it cuts the log loss by")
+        print(f"{cut.mean():.4f} on average, with a standard error of {cut.sem():.4f}.")
 
 
 def draw(losses, scores):

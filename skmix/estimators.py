@@ -7,6 +7,7 @@ back into the user's terms.
 
 import inspect
 import numbers
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -76,7 +77,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         X_val, y_val : like X and y, default=None
             Rows to validate on after every epoch (for early stopping), never
             trained on nor mixed. They replace the net's ``train_split``, and count
-            alike (but for ``class_weight``).
+            alike (but for ``class_weight``). A Pipeline passes them on as they are,
+            unless ``transform_input=["X_val"]`` and metadata routing are set.
 
         Returns
         -------
@@ -98,14 +100,14 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             X, y = draft._check_table(X, y, reset=True, min_rows=2)
             X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
             net = draft._new_net(len(y))
-            X, y, weight = draft._learn_coding(net, X, y, weight, targets=y)
+            X, y, weight = draft._learn_coding(net, X, y, weight)
             validation = draft._check_validation(X_val, y_val)
             _warn_of_small_split(net, len(y), validation)
             seed = _draw_seed(draft.random_state)
             draft._train(net, net.fit, X, y, weight, validation, seed)
         return self
 
-    def _partial_fit(self, X, y, sample_weight, targets=None):
+    def _partial_fit(self, X, y, sample_weight, classes=None):
         with _adopted_if_done(self) as draft:
             draft._check_parameters()
             first = not hasattr(draft, "estimator_")
@@ -114,8 +116,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             seed = _draw_seed(draft.random_state)
             if first:
                 net = draft._new_net(len(y))
-                targets = y if targets is None else targets
-                X, y, weight = draft._learn_coding(net, X, y, weight, targets)
+                X, y, weight = draft._learn_coding(net, X, y, weight, classes)
             else:
                 net = draft.estimator_
                 X, y, weight = _weigh(X, y, weight, draft._codec.class_factor(y))
@@ -128,9 +129,12 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 draft._train(net, net.partial_fit, X, y, weight, None, seed)
         return self
 
-    def _learn_coding(self, net, X, y, weight, targets):
+    def _learn_coding(self, net, X, y, weight, classes=None):
         """Learn from training rows how targets and columns are coded for `net`."""
-        self._codec = self._code(net, targets, weight)
+        if classes is None:
+            self._codec = self._code(net, y, weight, "y")
+        else:
+            self._codec = self._code(net, np.asarray(classes), None, "classes")
         X, y, weight = _weigh(X, y, weight, self._codec.class_factor(y))
         vars(self).pop("encoder_", None)
         if wants_scaled(net):
@@ -225,27 +229,28 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         net, name = self.estimator, type(self).__name__
         if net is None:
             return
-        if isinstance(net, type):
+        if isinstance(net, type) and issubclass(net, NeuralNet):
             raise TypeError(
                 f"Got the class {net.__name__} as estimator, but expected an instance "
                 f"of a skorch net: {name}({net.__name__}(...))."
             )
-        if isinstance(net, nn.Module):
+        if isinstance(net, nn.Module) or callable(net):
+            module = getattr(net, "__name__", type(net).__name__)
             raise TypeError(
-                f"Got a torch module ({type(net).__name__}) as estimator, but expected "
-                f"a skorch net around one: {name}(skorch.NeuralNet{self._task}("
-                f"{type(net).__name__}, ...))."
+                f"Got {module} as estimator, but expected a skorch net around a torch "
+                f"module: {name}(skorch.NeuralNet{self._task}({module}, ...))."
             )
         if not isinstance(net, NeuralNet):
             raise TypeError(
-                f"Got estimator={net!r}, but expected a skorch net, or None for "
-                f"skmix.default_net({self._task.lower()!r})."
+                f"Got a {type(net).__name__} as estimator, but expected a skorch net, "
+                f"or None for skmix.default_net({self._task.lower()!r}). (Other steps "
+                f"stand before {name} in a Pipeline.)"
             )
         if self._refuses(net):
             other = "Regressor" if self._task == "Classifier" else "Classifier"
             raise TypeError(
                 f"Got a {type(net).__name__} as estimator of {name}. "
-                f"Use skmix.Mixup{other} for it."
+                f"Use skmix.Mixup{other} for it, or a skorch.NeuralNet{self._task}."
             )
         self._check_untrained()
 
@@ -337,6 +342,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         except (ValueError, TypeError) as error:
             self._check_dtypes(X, objects=True, error=error)
+            _name_columns_not_finite(X, error, type(self).__name__)
             raise
 
     def _check_dtypes(self, X, *, objects=False, error=None):
@@ -352,9 +358,9 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 f"Got columns that are not numbers ({', '.join(words)}), but expected "
                 f"numbers only: {type(self).__name__} does not encode categories yet. "
-                "Encode them in a Pipeline before it, for example by sklearn.compose."
-                "make_column_transformer with OneHotEncoder(handle_unknown='ignore') "
-                "for these columns."
+                "Encode them in a Pipeline before it (dates as numbers), for example "
+                "by sklearn.compose.make_column_transformer with "
+                "OneHotEncoder(handle_unknown='ignore') for these columns."
             ) from error
 
     def _check_validation(self, X_val, y_val):
@@ -384,10 +390,12 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     ----------
     estimator : skorch.NeuralNetClassifier, skorch.NeuralNetBinaryClassifier or \
             similar, default=None
-        The unfitted net. It is cloned, never touched. ``module__d_in`` and
+        The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
+        no effect: see `partial_fit`). It gets columns as they are. ``module__d_in`` and
         ``module__d_out`` are filled in where the module's signature has them and
         they are not given, ``iterator_train__shuffle=True`` where the rows'
-        order is not given. None stands for
+        order is not given; a batch size that would leave a last batch of one row is
+        raised. None stands for
         ``skmix.default_net("classifier")`` behind a ``StandardScaler``.
     alpha : float, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
@@ -396,12 +404,13 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
         row. The latter needs a criterion with a ``reduction``.
     mixing : {"mixup"}, default="mixup"
-        How two rows become one.
+        How two rows become one; the only value so far.
     pairing : {"shuffle"}, default="shuffle"
         Who is mixed with whom: a random other row of the batch. Where rows are
         weighted, a row of the training table, drawn in proportion to its weight.
+        The only value so far.
     layers : {"input"}, default="input"
-        Where rows are mixed.
+        Where rows are mixed; the only value so far.
     clean_weight : float, default=0.0
         Weight of the loss on unmixed rows. Only 0 is supported.
     class_weight : dict, "balanced" or None, default=None
@@ -426,7 +435,8 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         The fitted net, a plain skorch net. It is trained on class indices.
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
-        that of clean ones, ``lam_mean`` the mean `lam` of an epoch.
+        that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
+        half in expectation, whatever `alpha`.
     n_iter_ : int
         Epochs run.
     encoder_ : sklearn.preprocessing.StandardScaler
@@ -508,8 +518,9 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
         """Train for one more epoch, on these rows.
 
-        The first call fixes classes, columns and scaling; the default net does not
-        stop by itself. Call it on a fitted estimator to train it further.
+        The first call fixes classes, columns and scaling, so let it have rows that
+        stand for the others; the default net does not stop by itself. Call it on a
+        fitted estimator to train it further.
 
         Parameters
         ----------
@@ -546,7 +557,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
             )
         if classes is not None and fitted:
             self._codec.check_classes(classes)
-        return self._partial_fit(X, y, sample_weight, targets=classes)
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def predict_proba(self, X) -> np.ndarray:
         """Predict the probability of each class.
@@ -626,10 +637,13 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
             return self.classes_[(proba[:, 1] > self.estimator_.threshold).astype(int)]
         return self.classes_[proba.argmax(axis=1)]
 
-    def _code(self, net, y, weight):
-        binary = isinstance(net, NeuralNetBinaryClassifier)
+    def _code(self, net, targets, weight, name):
         return ClassCodec.learn(
-            y, binary=binary, class_weight=self.class_weight, weight=weight
+            targets,
+            binary=isinstance(net, NeuralNetBinaryClassifier),
+            class_weight=self.class_weight,
+            weight=weight,
+            name=name,
         )
 
     @staticmethod
@@ -657,10 +671,13 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     Parameters
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
-        The unfitted net. It is cloned, never touched. ``module__d_in`` and
+        The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
+        no effect: see `partial_fit`). It gets columns and targets as
+        they are. ``module__d_in`` and
         ``module__d_out`` are filled in where the module's signature has them and
         they are not given, ``iterator_train__shuffle=True`` where the rows'
-        order is not given. None stands for ``skmix.default_net("regressor")``
+        order is not given; a batch size that would leave a last batch of one row is
+        raised. None stands for ``skmix.default_net("regressor")``
         behind a ``StandardScaler`` for columns and target.
     alpha : float, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
@@ -670,12 +687,13 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
         row. The latter needs a criterion with a ``reduction``.
     mixing : {"mixup"}, default="mixup"
-        How two rows become one.
+        How two rows become one; the only value so far.
     pairing : {"shuffle"}, default="shuffle"
         Who is mixed with whom: a random other row of the batch. Where rows are
         weighted, a row of the training table, drawn in proportion to its weight.
+        The only value so far.
     layers : {"input"}, default="input"
-        Where rows are mixed.
+        Where rows are mixed; the only value so far.
     clean_weight : float, default=0.0
         Weight of the loss on unmixed rows. Only 0 is supported.
     categorical_features : {"from_dtype"} or None, default="from_dtype"
@@ -695,7 +713,8 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         columns and targets of mean 0 and variance 1.
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
-        that of clean ones, ``lam_mean`` the mean `lam` of an epoch.
+        that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
+        half in expectation, whatever `alpha`.
     n_iter_ : int
         Epochs run.
     encoder_ : sklearn.preprocessing.StandardScaler
@@ -767,8 +786,9 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Train for one more epoch, on these rows.
 
-        The first call fixes columns and scaling; the default net does not stop by
-        itself. Call it on a fitted estimator to train it further.
+        The first call fixes columns and scaling, so let it have rows that stand for
+        the others; the default net does not stop by itself. Call it on a fitted
+        estimator to train it further.
 
         Parameters
         ----------
@@ -813,7 +833,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         outputs = self._outputs(X)
         return self._codec.decode(outputs)
 
-    def _code(self, net, y, weight):
+    def _code(self, net, y, weight, name):
         # A user's net is trained on the numbers as they are.
         return NumberCodec.learn(y, weight) if wants_scaled(net) else NumberCodec()
 
@@ -886,9 +906,9 @@ def _warn_of_small_split(net, n_rows, validation):
     if of_skorch and validation is None and n_rows < 1000:
         warnings.warn(
             f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
-            "same ones whatever the seed, and nothing may be using them. Set "
-            "train_split=None to train on all rows, or ValidSplit(0.2, "
-            "stratified=True) to draw them at random.",
+            "same ones whatever the seed, which serve for nothing unless a callback "
+            "watches them. Set train_split=None to train on all rows, or "
+            "ValidSplit(0.2, stratified=True) to draw them at random.",
             UserWarning,
             stacklevel=3,
         )
@@ -958,6 +978,25 @@ def _check_option(name, value, options):
 
 def _either(options):
     return " or ".join(map(repr, options))
+
+
+def _name_columns_not_finite(X, error, estimator):
+    """Raise again what scikit-learn says of NaN and infinity, and name the columns."""
+    if sparse.issparse(X) or not re.search("NaN|infinity", str(error)):
+        return
+    values = np.asarray(X, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    if len(bad) == 0:  # y has them
+        return
+    names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in bad[:10]]
+    names += ["..."] * (len(bad) > 10)
+    what = "NaN" if np.isnan(values).any() else "infinity"
+    raise ValueError(
+        f"Input X contains {what} in columns ({', '.join(names)}), but expected finite "
+        f"numbers: {estimator} does not encode missing values yet. Impute them in a "
+        "Pipeline before it, for example by sklearn.impute.SimpleImputer("
+        "add_indicator=True)."
+    ) from error
 
 
 def _holds_numbers(dtype):

@@ -5,6 +5,7 @@ net's first outputs against them, and decodes what the fitted net predicts.
 """
 
 import inspect
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +33,14 @@ class ClassCodec:
     class_weight: np.ndarray | None
 
     @classmethod
-    def learn(cls, y, *, binary, class_weight=None, weight=None):
+    def learn(cls, y, *, binary, class_weight=None, weight=None, name="y"):
         """Learn the codec from training labels and their row weights."""
         check_classification_targets(y)
         classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(
-                f"Got y with one class only ({classes[0]!r}), but expected rows of at "
-                "least two classes (rows of weight 0 do not count)."
+                f"Got {name} with one class only ({classes.tolist()[0]!r}), but "
+                "expected at least two classes (rows of weight 0 do not count)."
             )
         if binary and len(classes) > 2:
             raise ValueError(
@@ -47,19 +48,25 @@ class ClassCodec:
                 f"{type_of_target(y)}: got {len(classes)} classes for a net with a "
                 "single output. Use skorch.NeuralNetClassifier for more than two."
             )
+        if isinstance(class_weight, str) and class_weight != "balanced":
+            raise ValueError(
+                f"Got class_weight={class_weight!r}, but expected 'balanced', a dict "
+                "{label: weight} or None."
+            )
         if class_weight is not None:
             class_weight = compute_class_weight(
                 class_weight, classes=classes, y=y, sample_weight=weight
             )
             if not (class_weight >= 0).all() or not np.isfinite(class_weight).all():
                 raise ValueError(
-                    f"Got class weights {class_weight} for the classes {classes!r}, "
-                    "but expected finite numbers of at least 0."
+                    f"Got class weights {class_weight} for the classes "
+                    f"{classes.tolist()}, but expected finite numbers of at least 0."
                 )
             if (class_weight > 0).sum() < 2:
                 raise ValueError(
-                    f"Got class weights {class_weight} for the classes {classes!r}, "
-                    "but expected at least two classes of a weight above zero."
+                    f"Got class weights {class_weight} for the classes "
+                    f"{classes.tolist()}, but expected at least two classes of a "
+                    "weight above zero."
                 )
         return cls(classes, binary, class_weight)
 
@@ -81,15 +88,15 @@ class ClassCodec:
         if not np.array_equal(np.unique(classes), self.classes):
             raise ValueError(
                 f"Got classes={classes!r}, but expected those of the first call, "
-                f"{self.classes!r}."
+                f"{self.classes.tolist()}."
             )
 
     def _index(self, y, name="y"):
         known = np.isin(y, self.classes)
         if not known.all():
             raise ValueError(
-                f"Got {name} with unknown labels {np.unique(y[~known])!r}, but "
-                f"expected only {self.classes!r}, the classes seen in training."
+                f"Got {name} with unknown labels {np.unique(y[~known]).tolist()}, but "
+                f"expected only {self.classes.tolist()}, the classes seen in training."
             )
         return np.searchsorted(self.classes, y)
 
@@ -108,6 +115,14 @@ class ClassCodec:
         if callable(net.predict_nonlinearity):
             proba = net.predict_nonlinearity(proba)
         elif net.predict_nonlinearity == "auto" and criterion_is(net, *_LOGITS):
+            if criterion_is(net, nn.CrossEntropyLoss) and _are_probabilities(proba):
+                warnings.warn(
+                    "The module's outputs are probabilities already, of which "
+                    "CrossEntropyLoss takes the softmax once more. Let the module end "
+                    "without a softmax, or use criterion=torch.nn.NLLLoss.",
+                    UserWarning,
+                    stacklevel=2,
+                )
             return
         if not _are_probabilities(proba):
             raise ValueError(
@@ -193,7 +208,7 @@ class NumberCodec:
 
 _DIVERGED = (
     "Got outputs of the net's {} that are no finite numbers. Training has diverged; "
-    "lower `lr`, or scale the columns."
+    "lower `lr`, or scale the columns (and the targets of a regression)."
 )
 
 # skorch makes probabilities of the outputs that belong to these criteria.

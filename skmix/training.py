@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.utils import to_tensor
 
@@ -189,8 +190,26 @@ class _Seams:
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
+        self._check_monitors()
         if self.plan is not None:
             self._stop_caching()
+
+    def _check_monitors(self):
+        net = self.net
+        own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
+        if self.validation is not None or net.train_split or own_split:
+            return
+        blind = [
+            name
+            for name, callback in net.callbacks_
+            if str(getattr(callback, "monitor", "")).startswith("valid")
+        ]
+        if blind:
+            raise ValueError(
+                f"Got callbacks that watch scores on validation rows "
+                f"({', '.join(blind)}), but no such rows. Pass X_val and y_val, or set "
+                "a train_split, or remove the callbacks."
+            )
 
     def _stop_caching(self):
         # A score on training rows would be computed from the cached outputs for

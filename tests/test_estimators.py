@@ -20,6 +20,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, scale
 from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Checkpoint, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -364,10 +365,12 @@ def test_partial_fit_errors(wine, clf):
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         clf.partial_fit(X, y)
     clf.partial_fit(X[y < 2], y[y < 2], classes=[0, 1])
-    with pytest.raises(ValueError, match=r"unknown labels array\(\[2\]\)"):
+    with pytest.raises(ValueError, match=r"unknown labels \[2\]"):
         clf.partial_fit(X, y)
     with pytest.raises(ValueError, match="but expected those of the first call"):
         clf.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="Got classes with one class only"):
+        clone(clf).partial_fit(X, y, classes=[0])
     with pytest.raises(ValueError, match="balanced"):
         clone(clf).set_params(class_weight="balanced").partial_fit(X, y, [0, 1, 2])
 
@@ -403,7 +406,7 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("categorical_features", [0, 1], TypeError, "expected 'from_dtype' or None"),
         ("verbose", 7, ValueError, "expected 0 or 1"),
         ("random_state", "seed", ValueError, "cannot be used to seed"),
-        ("class_weight", "even", ValueError, "balanced"),
+        ("class_weight", "even", ValueError, "'even', but expected 'balanced'"),
         ("class_weight", {0: -1, 1: 1, 2: 1}, ValueError, "finite numbers of at least"),
         ("class_weight", {0: np.nan}, ValueError, "finite numbers of at least 0"),
         ("class_weight", {0: 1, 1: 0, 2: 0}, ValueError, "at least two classes"),
@@ -421,8 +424,10 @@ def test_bad_parameters(wine, name, value, error, match):
     [
         (NeuralNetClassifier, TypeError, r"MixupClassifier\(NeuralNetClassifier\("),
         (Layers(), TypeError, r"skorch.NeuralNetClassifier\(Layers"),
-        (Layers, TypeError, "Got the class Layers"),
-        ("mlp", TypeError, "Got estimator='mlp'"),
+        (Layers, TypeError, r"skorch.NeuralNetClassifier\(Layers"),
+        (lambda: Layers(), TypeError, r"skorch.NeuralNetClassifier\(<lambda>"),
+        (make_pipeline(logits_net()), TypeError, "Got a Pipeline.* in a Pipeline"),
+        ("mlp", TypeError, "Got a str as estimator"),
         (number_net(), TypeError, "Use skmix.MixupRegressor"),
     ],
 )
@@ -467,7 +472,11 @@ def test_nested_parameters_on_the_default_net():
     ("change", "match"),
     [
         (lambda X, y: (X[:, 0], y), "Expected 2D array"),
-        (lambda X, y: (np.where(X > 2, np.nan, X), y), "contains NaN"),
+        (lambda X, y: (np.where(X > 2, np.nan, X), y), "contains NaN.*SimpleImputer"),
+        (
+            lambda X, y: (pd.DataFrame({"a": X[:, 0], "b": np.nan}), y),
+            r"contains NaN in columns \(b\)",
+        ),
         (lambda X, y: (np.where(X > 2, np.inf, X), y), "contains infinity"),
         (lambda X, y: (np.full_like(X, 1e300), y), "too large for float32"),
         (lambda X, y: (X, np.zeros(len(y))), "one class only"),
@@ -614,6 +623,24 @@ def test_bad_outputs(wine, clf, net, match):
     clf.fit(X, y)
     clf.estimator = net.set_params(batch_size=32)
     assert_refused(clf, ValueError, match, X, y)
+
+
+def test_softmax_twice_is_warned_of(wine):
+    net = logits_net(module__softmax=True, max_epochs=1)
+    with pytest.warns(UserWarning, match="probabilities already"):
+        MixupClassifier(net).fit(*wine)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping(), Checkpoint()])
+def test_callbacks_without_validation_rows_to_watch(wine, callback, tmp_path):
+    X, y = wine
+    name = type(callback).__name__
+    if name == "Checkpoint":
+        callback.set_params(dirname=str(tmp_path))
+    clf = MixupClassifier(logits_net(max_epochs=1, callbacks=[callback]))
+    with pytest.raises(ValueError, match=rf"\({name}\), but no such rows"):
+        clf.fit(X, y)
+    clf.fit(X, y, X_val=X, y_val=y)
 
 
 def test_binary_net_of_three_classes(wine):
