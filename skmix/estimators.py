@@ -7,14 +7,12 @@ back into the user's terms.
 
 import inspect
 import numbers
-import re
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import Literal, Self
 
 import numpy as np
-from pandas.api.types import is_numeric_dtype, is_object_dtype
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -22,8 +20,6 @@ from sklearn.base import (
     MetaEstimatorMixin,
     RegressorMixin,
     clone,
-    is_classifier,
-    is_regressor,
 )
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import (
@@ -40,6 +36,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix.batches import as_module_dtype
+from skmix.checks import (
+    check_alpha,
+    check_columns,
+    check_net,
+    check_option,
+    check_sample_weight,
+    check_untrained,
+    explain_not_finite,
+)
 from skmix.mixing import Plan
 from skmix.networks import (
     default_net,
@@ -54,8 +59,8 @@ from skmix.training import mixed_training, seeded
 class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     """What classifier and regressor share: from a table to a fitted net.
 
-    A subclass names its `_task`, and says how targets are coded (`_code`), how a
-    fitted net is asked (`_forward`) and which nets are not for it (`_refuses`).
+    A subclass names its `_task`, and says how targets are coded (`_code`) and how a
+    fitted net is asked (`_forward`).
     """
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None) -> Self:
@@ -98,7 +103,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         with _adopted_if_done(self) as draft:
             draft._check_parameters()
             X, y = draft._check_table(X, y, reset=True, min_rows=2)
-            X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
+            X, y, weight = _weigh(X, y, check_sample_weight(sample_weight, y))
             net = draft._new_net(len(y))
             X, y, weight = draft._learn_coding(net, X, y, weight)
             validation = draft._check_validation(X_val, y_val)
@@ -112,7 +117,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             draft._check_parameters()
             first = not hasattr(draft, "estimator_")
             X, y = draft._check_table(X, y, reset=first)
-            X, y, weight = _weigh(X, y, _check_sample_weight(sample_weight, y))
+            X, y, weight = _weigh(X, y, check_sample_weight(sample_weight, y))
             seed = _draw_seed(draft.random_state)
             if first:
                 net = draft._new_net(len(y))
@@ -213,63 +218,23 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     # Checks: what was got, what was expected, the way out.
 
     def _check_parameters(self):
-        _check_strength(self.alpha)
-        _check_option("lam_per", self.lam_per, ("batch", "row"))
-        _check_option("mixing", self.mixing, ("mixup",))
-        _check_option("pairing", self.pairing, ("shuffle",))
-        _check_option("layers", self.layers, ("input",))
-        _check_option("clean_weight", self.clean_weight, (0,))
-        _check_option(
+        check_alpha(self.alpha)
+        check_option("lam_per", self.lam_per, ("batch", "row"))
+        check_option("mixing", self.mixing, ("mixup",))
+        check_option("pairing", self.pairing, ("shuffle",))
+        check_option("layers", self.layers, ("input",))
+        check_option("clean_weight", self.clean_weight, (0,))
+        check_option(
             "categorical_features", self.categorical_features, ("from_dtype", None)
         )
-        _check_option("verbose", self.verbose, (0, 1))
-        self._check_estimator()
-
-    def _check_estimator(self):
-        net, name = self.estimator, type(self).__name__
-        if net is None:
-            return
-        if isinstance(net, type) and issubclass(net, NeuralNet):
-            raise TypeError(
-                f"Got the class {net.__name__} as estimator, but expected an instance "
-                f"of a skorch net: {name}({net.__name__}(...))."
-            )
-        if isinstance(net, nn.Module) or callable(net):
-            module = getattr(net, "__name__", type(net).__name__)
-            raise TypeError(
-                f"Got {module} as estimator, but expected a skorch net around a torch "
-                f"module: {name}(skorch.NeuralNet{self._task}({module}, ...))."
-            )
-        if not isinstance(net, NeuralNet):
-            raise TypeError(
-                f"Got a {type(net).__name__} as estimator, but expected a skorch net, "
-                f"or None for skmix.default_net({self._task.lower()!r}). (Other steps "
-                f"stand before {name} in a Pipeline.)"
-            )
-        if self._refuses(net):
-            other = "Regressor" if self._task == "Classifier" else "Classifier"
-            raise TypeError(
-                f"Got a {type(net).__name__} as estimator of {name}. "
-                f"Use skmix.Mixup{other} for it, or a skorch.NeuralNet{self._task}."
-            )
-        self._check_untrained()
-
-    def _check_untrained(self):
-        net = self.estimator
-        trained = getattr(net, "initialized_", False) and len(net.history) > 0
-        if trained and isinstance(net.module, nn.Module):
-            raise ValueError(
-                "Got a fitted net whose module is an instance "
-                f"({type(net.module).__name__}): its trained weights would leak into "
-                "this fit and into every fold of a cross-validation. Pass the module's "
-                f"class instead: {type(net).__name__}({type(net.module).__name__}, "
-                "module__...=...)."
-            )
+        check_option("verbose", self.verbose, (0, 1))
+        if self.estimator is not None:
+            check_net(self.estimator, task=self._task)
 
     def __sklearn_clone__(self):
         # A clone no longer shows that its module was trained.
         if isinstance(self.estimator, NeuralNet):
-            self._check_untrained()
+            check_untrained(self.estimator)
         return super().__sklearn_clone__()
 
     def set_params(self, **params) -> Self:
@@ -332,7 +297,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "Got X as a table, but expected a dict of arrays, as in training."
             )
         if self.categorical_features == "from_dtype":
-            self._check_dtypes(X)
+            check_columns(X, type(self).__name__)
         options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
         if not isinstance(y, str):
             options["y_numeric"] = self._task == "Regressor"
@@ -341,27 +306,9 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 self, X, y, reset=reset, ensure_min_samples=min_rows, **options
             )
         except (ValueError, TypeError) as error:
-            self._check_dtypes(X, objects=True, error=error)
-            _name_columns_not_finite(X, error, type(self).__name__)
+            check_columns(X, type(self).__name__, objects=True, error=error)
+            explain_not_finite(X, error, type(self).__name__)
             raise
-
-    def _check_dtypes(self, X, *, objects=False, error=None):
-        """Refuse a frame with columns that are not numbers (nor, maybe, objects)."""
-        if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
-            return
-        words = [
-            str(name)
-            for name, dtype in zip(X.columns, X.dtypes, strict=True)
-            if not (_holds_numbers(dtype) or (is_object_dtype(dtype) and not objects))
-        ]
-        if words:
-            raise ValueError(
-                f"Got columns that are not numbers ({', '.join(words)}), but expected "
-                f"numbers only: {type(self).__name__} does not encode categories yet. "
-                "Encode them in a Pipeline before it (dates as numbers), for example "
-                "by sklearn.compose.make_column_transformer with "
-                "OneHotEncoder(handle_unknown='ignore') for these columns."
-            ) from error
 
     def _check_validation(self, X_val, y_val):
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
@@ -650,10 +597,6 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     def _forward(net, X):
         return net.predict_proba(X)
 
-    @staticmethod
-    def _refuses(net):
-        return is_regressor(net)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
@@ -841,10 +784,6 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     def _forward(net, X):
         return net.predict(X)
 
-    @staticmethod
-    def _refuses(net):
-        return is_classifier(net)
-
 
 @contextmanager
 def _adopted_if_done(estimator):
@@ -935,71 +874,3 @@ def _weigh(X, y, weight, factor=None):
         return X, y, None
     weight = weight / weight.max()  # the sum of huge ones would be infinite
     return X, y, weight / weight.mean()
-
-
-def _check_sample_weight(sample_weight, y):
-    if sample_weight is None:
-        return None
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
-    if weight.shape != (len(y),):
-        raise ValueError(
-            f"Got sample_weight of shape {weight.shape}, but expected ({len(y)},)."
-        )
-    if (weight < 0).any():
-        raise ValueError(
-            f"Got a negative sample_weight ({weight.min()}), but expected weights of "
-            "at least 0; rows of weight 0 are left out."
-        )
-    return weight
-
-
-def _check_strength(alpha):
-    if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
-        raise TypeError(
-            f"Got alpha={alpha!r}, but expected a number of at least 0; alpha=0 trains "
-            "without mixing."
-        )
-    if not 0 <= alpha < np.inf:
-        raise ValueError(
-            f"Got alpha={alpha!r}, but expected a finite number of at least 0; alpha=0 "
-            "trains without mixing."
-        )
-
-
-def _check_option(name, value, options):
-    # `==` of an array or a frame is no bool.
-    if not (value is None or isinstance(value, str | numbers.Real)):
-        raise TypeError(f"Got {name}={value!r}, but expected {_either(options)}.")
-    if value not in options:
-        raise ValueError(f"Got {name}={value!r}, but expected {_either(options)}.")
-
-
-def _either(options):
-    return " or ".join(map(repr, options))
-
-
-def _name_columns_not_finite(X, error, estimator):
-    """Raise again what scikit-learn says of NaN and infinity, and name the columns."""
-    if sparse.issparse(X) or not re.search("NaN|infinity", str(error)):
-        return
-    values = np.asarray(X, dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
-    if len(bad) == 0:  # y has them
-        return
-    names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in bad[:10]]
-    names += ["..."] * (len(bad) > 10)
-    what = "NaN" if np.isnan(values).any() else "infinity"
-    raise ValueError(
-        f"Input X contains {what} in columns ({', '.join(names)}), but expected finite "
-        f"numbers: {estimator} does not encode missing values yet. Impute them in a "
-        "Pipeline before it, for example by sklearn.impute.SimpleImputer("
-        "add_indicator=True)."
-    ) from error
-
-
-def _holds_numbers(dtype):
-    if hasattr(dtype, "is_numeric"):  # of polars
-        return dtype.is_numeric() or str(dtype) == "Boolean"
-    return is_numeric_dtype(dtype)

@@ -8,7 +8,15 @@ import pytest
 import skmix
 
 PACKAGE = Path(skmix.__file__).parent
-GROUND = {"mixing", "batches", "encoding", "networks", "targets", "inspection"}
+GROUND = {
+    "batches",
+    "checks",
+    "encoding",
+    "inspection",
+    "mixing",
+    "networks",
+    "targets",
+}
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
 MAY_IMPORT["training"] = {"mixing", "batches", "targets"}

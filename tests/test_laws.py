@@ -944,6 +944,8 @@ def test_law_10_scores_that_cannot_be_of_clean_rows_are_warned_of(cancer):
 
 
 class PredictsInMidStep(Callback):
+    steps = 0
+
     def __init__(self, X):
         self.X = X
 
@@ -952,6 +954,7 @@ class PredictsInMidStep(Callback):
         clean = net.module_(torch.as_tensor(self.X)).softmax(-1).detach().numpy()
         assert_allclose(net.predict_proba(self.X), clean, rtol=1e-5)
         net.module_.train()
+        PredictsInMidStep.steps += 1
 
 
 def test_law_10_callbacks_may_predict_in_mid_step(wine):
@@ -959,6 +962,7 @@ def test_law_10_callbacks_may_predict_in_mid_step(wine):
     callback = PredictsInMidStep(X.astype(np.float32))
     net = logits_net(max_epochs=1, callbacks=[callback])
     MixupClassifier(net, alpha=1, random_state=0).fit(X, y)
+    assert PredictsInMidStep.steps == 6
 
 
 @pytest.mark.parametrize(("alpha", "low", "high"), [(0, 1, 1), (1, 0.3, 0.7)])

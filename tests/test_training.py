@@ -456,15 +456,17 @@ class Teacher(NeuralNetClassifier):
             expected = self.module_(torch.as_tensor(clean)).detach().numpy()
             np.testing.assert_allclose(self.predict_proba(clean), expected, rtol=1e-5)
             self.module_.train()
+            Teacher.lessons += 1
         return super().get_loss(y_pred, y_true, X=X, training=training)
 
 
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
 def test_predictions_in_the_middle_of_a_step_are_of_clean_rows(cancer, lam_per):
     X, y = cancer
-    Teacher.rows = X[:7]
+    Teacher.rows, Teacher.lessons = X[:7], 0
     net = softmax_net(kind=Teacher, max_epochs=1)
     MixupClassifier(net, alpha=1, lam_per=lam_per, random_state=0).fit(X, y)
+    assert Teacher.lessons == 2 * 18  # the loss of both labels, in each of 18 steps
 
 
 class Autoencoder(nn.Module):

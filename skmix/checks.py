@@ -1,0 +1,144 @@
+"""What a user gives, refused with what was got, what was expected and the way out."""
+
+import numbers
+import re
+
+import numpy as np
+from pandas.api.types import is_numeric_dtype, is_object_dtype
+from scipy import sparse
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils import check_array
+from skorch import NeuralNet
+from torch import nn
+
+
+def check_alpha(alpha):
+    """Refuse what is no finite number of at least 0."""
+    if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
+        raise TypeError(
+            f"Got alpha={alpha!r}, but expected a number of at least 0; alpha=0 trains "
+            "without mixing."
+        )
+    if not 0 <= alpha < np.inf:
+        raise ValueError(
+            f"Got alpha={alpha!r}, but expected a finite number of at least 0; alpha=0 "
+            "trains without mixing."
+        )
+
+
+def check_option(name, value, options):
+    """Refuse a value that is none of the options."""
+    # `==` of an array or a frame is no bool.
+    if not (value is None or isinstance(value, str | numbers.Real)):
+        raise TypeError(f"Got {name}={value!r}, but expected {_either(options)}.")
+    if value not in options:
+        raise ValueError(f"Got {name}={value!r}, but expected {_either(options)}.")
+
+
+def _either(options):
+    return " or ".join(map(repr, options))
+
+
+def check_net(net, *, task):
+    """Refuse what is no unfitted skorch net for a task ("Classifier", "Regressor")."""
+    name = f"Mixup{task}"
+    if isinstance(net, type) and issubclass(net, NeuralNet):
+        raise TypeError(
+            f"Got the class {net.__name__} as estimator, but expected an instance "
+            f"of a skorch net: {name}({net.__name__}(...))."
+        )
+    if isinstance(net, nn.Module) or callable(net):
+        module = getattr(net, "__name__", type(net).__name__)
+        raise TypeError(
+            f"Got {module} as estimator, but expected a skorch net around a torch "
+            f"module: {name}(skorch.NeuralNet{task}({module}, ...))."
+        )
+    if not isinstance(net, NeuralNet):
+        raise TypeError(
+            f"Got a {type(net).__name__} as estimator, but expected a skorch net, "
+            f"or None for skmix.default_net({task.lower()!r}). (Other steps "
+            f"stand before {name} in a Pipeline.)"
+        )
+    other = "Regressor" if task == "Classifier" else "Classifier"
+    if (is_regressor if task == "Classifier" else is_classifier)(net):
+        raise TypeError(
+            f"Got a {type(net).__name__} as estimator of {name}. "
+            f"Use skmix.Mixup{other} for it, or a skorch.NeuralNet{task}."
+        )
+    check_untrained(net)
+
+
+def check_untrained(net):
+    """Refuse a fitted net whose module is an instance: clones would be trained."""
+    trained = getattr(net, "initialized_", False) and len(net.history) > 0
+    if trained and isinstance(net.module, nn.Module):
+        raise ValueError(
+            "Got a fitted net whose module is an instance "
+            f"({type(net.module).__name__}): its trained weights would leak into "
+            "this fit and into every fold of a cross-validation. Pass the module's "
+            f"class instead: {type(net).__name__}({type(net.module).__name__}, "
+            "module__...=...)."
+        )
+
+
+def check_columns(X, estimator, *, objects=False, error=None):
+    """Refuse a frame with columns that are not numbers (nor, maybe, objects)."""
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+        return
+    words = [
+        str(name)
+        for name, dtype in zip(X.columns, X.dtypes, strict=True)
+        if not (_holds_numbers(dtype) or (is_object_dtype(dtype) and not objects))
+    ]
+    if words:
+        raise ValueError(
+            f"Got columns that are not numbers ({', '.join(words)}), but expected "
+            f"numbers only: {estimator} does not encode categories yet. "
+            "Encode them in a Pipeline before it (dates as numbers), for example "
+            "by sklearn.compose.make_column_transformer with "
+            "OneHotEncoder(handle_unknown='ignore') for these columns."
+        ) from error
+
+
+def _holds_numbers(dtype):
+    if hasattr(dtype, "is_numeric"):  # of polars
+        return dtype.is_numeric() or str(dtype) == "Boolean"
+    return is_numeric_dtype(dtype)
+
+
+def explain_not_finite(X, error, estimator):
+    """Raise again what scikit-learn says of NaN and infinity, and name the columns."""
+    if sparse.issparse(X) or not re.search("NaN|infinity", str(error)):
+        return
+    values = np.asarray(X, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    if len(bad) == 0:  # y has them
+        return
+    names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in bad[:10]]
+    names += ["..."] * (len(bad) > 10)
+    what = "NaN" if np.isnan(values).any() else "infinity"
+    raise ValueError(
+        f"Input X contains {what} in columns ({', '.join(names)}), but expected finite "
+        f"numbers: {estimator} does not encode missing values yet. Impute them in a "
+        "Pipeline before it, for example by sklearn.impute.SimpleImputer("
+        "add_indicator=True)."
+    ) from error
+
+
+def check_sample_weight(sample_weight, y):
+    """Return weights as an array of shape (n,), float64, or None."""
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.shape != (len(y),):
+        raise ValueError(
+            f"Got sample_weight of shape {weight.shape}, but expected ({len(y)},)."
+        )
+    if (weight < 0).any():
+        raise ValueError(
+            f"Got a negative sample_weight ({weight.min()}), but expected weights of "
+            "at least 0; rows of weight 0 are left out."
+        )
+    return weight
