@@ -47,7 +47,7 @@ def check_net(net, *, task):
             f"Got the class {net.__name__} as estimator, but expected an instance "
             f"of a skorch net: {name}({net.__name__}(...))."
         )
-    if isinstance(net, nn.Module) or callable(net):
+    if callable(net) and not isinstance(net, NeuralNet):
         module = getattr(net, "__name__", type(net).__name__)
         raise TypeError(
             f"Got {module} as estimator, but expected a skorch net around a torch "

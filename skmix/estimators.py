@@ -299,7 +299,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if self.categorical_features == "from_dtype":
             check_columns(X, type(self).__name__)
         options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
-        if not isinstance(y, str):
+        if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
         try:
             return validate_data(
