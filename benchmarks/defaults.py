@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import time
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +65,7 @@ CELLS = {
 }
 
 
+@cache
 def read_table(path, classify):
     """Return columns and coded targets of at most 2,000 rows of a table.
 

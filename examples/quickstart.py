@@ -51,7 +51,8 @@ def main(argv=None):
     search = search_alpha(X_search, y_search, n_jobs=args.n_jobs)
     best = search.best_params_["mixupclassifier__alpha"]
     bare = clone(search.estimator).set_params(mixupclassifier__alpha=0)
-    models = {0: bare.fit(X_search, y_search), best: search.best_estimator_}
+    models = {0: bare.fit(X_search, y_search)} if best != 0 else {}
+    models[best] = search.best_estimator_
     scores = {a: judge(model, X_held_out, y_held_out) for a, model in models.items()}
 
     # One row a fold, one column an alpha.

@@ -157,12 +157,6 @@ def table_and_rows(dataset):
     return dataset, np.arange(len(dataset)) if rows is None else rows
 
 
-def table_of(dataset):
-    """The `X` of the table that a dataset deals rows of, or None."""
-    table, _ = table_and_rows(dataset)
-    return None if table is None else table.X
-
-
 def _is_table(X):
     if isinstance(X, Mapping):
         return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())

@@ -165,10 +165,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if net.iterator_train is DataLoader and not _orders_rows(net):
             net.set_params(iterator_train__shuffle=True)
         net.set_params(verbose=self.verbose)
-        if (
-            not self.verbose
-            and getattr(net, "callbacks__print_log__sink", "") == "auto"
-        ):
+        sink = getattr(net, "callbacks__print_log__sink", None)
+        if sink == "auto" and not self.verbose:
             # AccelerateMixin's own, which prints at any `verbose`; `print` does not.
             # (set_params would initialise the callbacks, and so resolve "auto".)
             net.callbacks__print_log__sink = print
@@ -193,15 +191,15 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         self.history_ = net.history
         self.n_iter_ = len(net.history)
 
-    def _outputs(self, X):
-        """Outputs of the fitted net for a raw table, as a numpy array."""
+    def _predicted(self, X):
+        """Predictions of the fitted net for a raw table, in the user's terms."""
         check_is_fitted(self)
-        X = self._encoded(self._check_rows(X, reset=False))
-        X = as_module_dtype(self.estimator_, X)
         net = self.estimator_
+        X = as_module_dtype(net, self._encoded(self._check_rows(X, reset=False)))
         # A DataLoader draws from torch's generator even to predict.
         with seeded(device=net.device):
-            return self._forward(net, X)
+            outputs = self._forward(net, X)
+        return self._codec.decode(outputs)
 
     def _encoded(self, X):
         if not hasattr(self, "encoder_"):
@@ -528,8 +526,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
             If the columns are not those of `fit`, or the net's outputs are not
             finite (training has diverged).
         """
-        outputs = self._outputs(X)
-        return self._codec.decode(outputs)
+        return self._predicted(X)
 
     def predict_log_proba(self, X) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
@@ -773,8 +770,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
             If the columns are not those of `fit`, or the net's outputs are not
             finite (training has diverged).
         """
-        outputs = self._outputs(X)
-        return self._codec.decode(outputs)
+        return self._predicted(X)
 
     def _code(self, net, y, weight, name):
         # A user's net is trained on the numbers as they are.

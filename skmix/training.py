@@ -23,7 +23,6 @@ from skmix.batches import (
     as_module_dtype,
     in_memory_batches,
     table_and_rows,
-    table_of,
     take,
 )
 from skmix.mixing import mixed_loss, mixup
@@ -119,16 +118,20 @@ class _Step:
 class _Weights:
     """Row weights of a table, of mean 1 over the rows of it that are dealt."""
 
-    table: Any
+    table: Dataset
+    rows: np.ndarray
     values: np.ndarray
 
     @classmethod
-    def over(cls, dataset, values):
-        rows = table_and_rows(dataset)[1]
-        return cls(table_of(dataset), values / values[rows].mean())
+    def over(cls, dataset, X, values):
+        """Weigh the rows of `X` that a dataset deals; None if it deals others."""
+        table, rows = table_and_rows(dataset)
+        if table is None or table.X is not X:
+            return None
+        return cls(table, rows, values / values[rows].mean())
 
     def of(self, batch):
-        if not isinstance(batch, Batch) or batch.table is not self.table:
+        if not isinstance(batch, Batch) or batch.table is not self.table.X:
             raise ValueError(_ROWS_UNKNOWN)
         return self.values[batch.rows.numpy()]
 
@@ -247,7 +250,7 @@ class _Seams:
         X, y = as_module_dtype(net, X), as_module_dtype(net, y, name="y")
         if self.validation is None:
             train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
-            valid_weight = self.weight
+            X_val, valid_weight = X, self.weight
         else:
             X_val, y_val, valid_weight = self.validation
             X_val = as_module_dtype(net, X_val, name="X_val")
@@ -255,10 +258,9 @@ class _Seams:
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
         if self.weight is not None:
             self._weigh(train, X)
-        # A split may validate on rows of another table, which have no weights.
-        known = table_of(valid) is (X if self.validation is None else X_val)
-        if valid_weight is not None and known:
-            self.valid_weight = _Weights.over(valid, valid_weight)
+        if valid_weight is not None:
+            # A split may validate on rows of another table, which have no weights.
+            self.valid_weight = _Weights.over(valid, X_val, valid_weight)
         return train, valid
 
     def get_iterator(self, dataset, training=False):
@@ -276,13 +278,12 @@ class _Seams:
 
     def _weigh(self, train, X):
         """Weigh the rows trained on, in the loss and in the choice of partners."""
-        table, rows = table_and_rows(train)
-        if table is None or table.X is not X:
+        weights = self.train_weight = _Weights.over(train, X, self.weight)
+        if weights is None:
             raise ValueError(_ROWS_UNKNOWN)
-        self.train_weight = _Weights.over(train, self.weight)
-        self.table = Batches(table.X, table.y)
         if self.plan is not None:
-            self.plan.weigh(rows, self.train_weight.values[rows])
+            self.table = Batches(weights.table.X, weights.table.y)
+            self.plan.weigh(weights.rows, weights.values[weights.rows])
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -296,7 +297,7 @@ class _Seams:
         return step
 
     def train_step_single(self, batch, **fit_params):
-        if self.planned is None and (self.plan or self.weight is not None):
+        if self.planned is None and not (self.plan is self.weight is None):
             raise self._unmixed("was not called by self.train_step")
         with self._run(self.planned):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
