@@ -108,9 +108,9 @@ def _holds_numbers(dtype):
 
 def explain_not_finite(X, error, estimator):
     """Raise again what scikit-learn says of NaN and infinity, and name the columns."""
-    if sparse.issparse(X) or not re.search("NaN|infinity", str(error)):
+    if sparse.issparse(X) or not re.search("contains (NaN|infinity)", str(error)):
         return
-    values = np.asarray(X, dtype=np.float64)
+    values = check_array(X, dtype=np.float64, ensure_all_finite=False)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
     if len(bad) == 0:  # y has them
         return

@@ -304,8 +304,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 self, X, y, reset=reset, ensure_min_samples=min_rows, **options
             )
         except (ValueError, TypeError) as error:
-            check_columns(X, type(self).__name__, objects=True, error=error)
             explain_not_finite(X, error, type(self).__name__)
+            check_columns(X, type(self).__name__, objects=True, error=error)
             raise
 
     def _check_validation(self, X_val, y_val):

@@ -477,6 +477,20 @@ def test_nested_parameters_on_the_default_net():
             lambda X, y: (pd.DataFrame({"a": X[:, 0], "b": np.nan}), y),
             r"contains NaN in columns \(b\)",
         ),
+        (
+            lambda X, y: (
+                pd.DataFrame({"a": X[:, 0], "b": pd.array([None, *y[1:]], "Int64")}),
+                y,
+            ),
+            r"contains NaN in columns \(b\)",
+        ),
+        (
+            lambda X, y: (
+                pd.DataFrame({"a": X[:, 0], "b": [np.nan, *y[1:]]}, dtype=object),
+                y,
+            ),
+            r"contains NaN in columns \(b\)",
+        ),
         (lambda X, y: (np.where(X > 2, np.inf, X), y), "contains infinity"),
         (lambda X, y: (np.full_like(X, 1e300), y), "too large for float32"),
         (lambda X, y: (X, np.zeros(len(y))), "one class only"),
