@@ -9,23 +9,29 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.history import History
 from skorch.utils import to_tensor
 
 from skmix.batches import (
     Batch,
     Batches,
+    Chunk,
     as_module_dtype,
     in_memory_batches,
+    is_skorchs_own,
+    module_dtype,
     table_and_rows,
     take,
 )
-from skmix.mixing import mixed_loss, mixup
+from skmix.loop import Step, all_is_skorchs_own, run_epoch
+from skmix.mixing import mixed_loss, mixed_nll, mixup
 from skmix.targets import criterion_is
 
 # Initialisation and dropout can only draw from torch's global generator, so
@@ -103,8 +109,8 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
 
 
 @dataclass
-class _Step:
-    """One forward and backward pass: what is mixed, how, and whether it was."""
+class _Pass:
+    """A pass by the net's own step: what is mixed, how, and whether it was."""
 
     draw: Any = None
     X_partner: Any = None
@@ -131,7 +137,7 @@ class _Weights:
         return cls(table, rows, values / values[rows].mean())
 
     def of(self, batch):
-        if not isinstance(batch, Batch) or batch.table is not self.table.X:
+        if not isinstance(batch, Batch | Chunk) or batch.table is not self.table.X:
             raise ValueError(_ROWS_UNKNOWN)
         return self.values[batch.rows.numpy()]
 
@@ -157,6 +163,7 @@ class _Seams:
         "on_train_begin",
         "get_split_datasets",
         "get_iterator",
+        "run_single_epoch",
         "train_step",
         "train_step_single",
         "validation_step",
@@ -167,14 +174,15 @@ class _Seams:
 
     def __init__(self, net, plan, weight, validation, check_output):
         self.net = net
+        self.shortest_way = all_is_skorchs_own(net)
         self.plan = plan
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
-        self.table = None  # of weighted rows, to take partners from
+        self.batches = None  # those trained on, where they are of a table in memory
         self.train_weight = self.valid_weight = None  # _Weights
-        self.planned = None  # the _Step drawn for the current batch
-        self.running = None  # the _Step whose forward and backward pass is running
+        self.planned = None  # the _Pass drawn for the current batch
+        self.running = None  # the _Pass whose forward and backward pass is running
         self.uncached = []
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
@@ -268,6 +276,8 @@ class _Seams:
         batches = in_memory_batches(net, dataset, training)
         if batches is None:
             batches = type(net).get_iterator(net, dataset, training=training)
+        elif training:
+            self.batches = batches
         if training and _n_batches(batches) == 0:
             raise ValueError(
                 f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
@@ -282,8 +292,58 @@ class _Seams:
         if weights is None:
             raise ValueError(_ROWS_UNKNOWN)
         if self.plan is not None:
-            self.table = Batches(weights.table.X, weights.table.y)
             self.plan.weigh(weights.rows, weights.values[weights.rows])
+
+    # Each epoch: by the shortest way, or by the steps of the net.
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        net = self.net
+        if training:
+            self.batches = iterator if type(iterator) is Batches else None
+        short = self.shortest_way and type(net.history) is History and not fit_params
+        if short and type(iterator) is Batches:
+            steps = self._steps(iterator, training)
+            return run_epoch(net, steps, training=training, prefix=prefix)
+        return type(net).run_single_epoch(
+            net, iterator, training, prefix, step_fn, **fit_params
+        )
+
+    def _steps(self, batches, training):
+        """Mix and weigh a chunk of batches at a time, and yield its steps."""
+        net, plan = self.net, self.plan if training else None
+        weights = self.train_weight if training else self.valid_weight
+        for chunk in batches.chunks():
+            X, draw, y_partner = chunk.X, None, None
+            if plan is not None:
+                draw = plan.draw(chunk.batch_size, chunk.n_batches)
+                X_partner, y_partner = self._partners(draw, chunk)
+                X = mixup(X, X_partner, draw)
+            if training:
+                self._record_lam(draw, chunk.n_batches)
+            weight = None if weights is None else weights.of(chunk)
+            loss = _loss_by_part(net, chunk.y, y_partner, draw, weight, chunk.n_batches)
+            for part in chunk.parts():
+                yield Step(
+                    take(X, part),
+                    partial(self._checked_loss, loss, part),
+                    chunk.batch_size,
+                    partial(chunk.batch, part),
+                )
+
+    def _checked_loss(self, loss, part, output):
+        if self.check_output is not None:
+            self._check(output)
+        return loss(part, output)
+
+    def _check(self, output):
+        check, self.check_output = self.check_output, None
+        check(self.net, _first(output))
+
+    def _partners(self, draw, chunk):
+        if self.plan.from_table:
+            return self.batches.take(draw.partner)
+        rows = torch.from_numpy(draw.partner)
+        return take(chunk.X, rows), take(chunk.y, rows)
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -305,7 +365,7 @@ class _Seams:
     def validation_step(self, batch, **fit_params):
         step = None
         if self.valid_weight is not None:
-            step = _Step(weight=self.valid_weight.of(batch))
+            step = _Pass(weight=self.valid_weight.of(batch))
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -314,7 +374,7 @@ class _Seams:
             return type(self.net).evaluation_step(self.net, batch, training=training)
 
     def _plan_step(self, batch):
-        step = _Step()
+        step = _Pass()
         if self.weight is not None:
             if self.train_weight is None:
                 raise ValueError(_ROWS_UNKNOWN)
@@ -322,16 +382,16 @@ class _Seams:
         if self.plan is not None:
             step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
             if self.plan.from_table:
-                step.X_partner, step.y_partner = self.table.take(step.draw.partner)
-        self._record_lam(1.0 if step.draw is None else step.draw.lam.mean())
+                step.X_partner, step.y_partner = self.batches.take(step.draw.partner)
+        self._record_lam(step.draw, 1)
         return step
 
-    def _record_lam(self, lam):
+    def _record_lam(self, draw, n_steps):
         history = self.net.history
         if len(history) != self.epoch:
             self.epoch, self.lam_sum, self.n_steps = len(history), 0.0, 0
-        self.lam_sum += float(lam)
-        self.n_steps += 1
+        self.lam_sum += n_steps * (1.0 if draw is None else float(draw.lam.mean()))
+        self.n_steps += n_steps
         history.record("lam_mean", self.lam_sum / self.n_steps)
 
     @contextmanager
@@ -373,49 +433,135 @@ class _Seams:
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         net, step = self.net, self.running
-        output = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         if self.check_output is not None:
-            self.check_output(net, output)
-            self.check_output = None
-        if step is not None and step.X_mixed is not None:
-            args, kwargs = _with_rows(step.X_mixed, args, kwargs)
-
-        def loss(y):
-            y = _shaped_like(output, y)
-            return type(net).get_loss(net, y_pred, y, *args, **kwargs)
-
+            self._check(y_pred)
         if step is None:
-            return loss(y_true)
+            y_true = _shaped_like(_first(y_pred), y_true)
+            return type(net).get_loss(net, y_pred, y_true, *args, **kwargs)
         step.loss_passed = True
-        y_true = to_tensor(y_true, device=net.device)
-        if step.draw is None:
-            return loss(y_true) if step.weight is None else self._by_row(loss, y_true)
-        if step.y_partner is None:
-            y_partner = take(y_true, torch.as_tensor(step.draw.partner))
-        else:
-            y_partner = to_tensor(step.y_partner, device=net.device)
-        if step.weight is None and len(step.draw.lam) == 1:
+        if step.X_mixed is not None:
+            args, kwargs = _with_rows(step.X_mixed, args, kwargs)
+        y, y_partner = to_tensor(y_true, device=net.device), step.y_partner
+        if y_partner is not None:
+            y_partner = to_tensor(y_partner, device=net.device)
+        elif step.draw is not None:
+            y_partner = take(y, torch.as_tensor(step.draw.partner))
+        loss = _loss_by_part(net, y, y_partner, step.draw, step.weight, 1, args, kwargs)
+        return loss(slice(None), y_pred)
+
+
+def _loss_by_part(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
+    """Loss of rows that are mixed, weighted, both or neither.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    y, y_partner : torch.Tensor of shape (S * B, ...)
+        `y_partner` is None where nothing is mixed.
+    draw : skmix.mixing.Draw or None
+    weight : ndarray of shape (S * B,) or None
+    n_steps : int
+        S.
+    args, kwargs : tuple, dict
+        Passed on to the net's `get_loss`.
+
+    Returns
+    -------
+    loss : callable
+        ``loss(part, output)``, of one step: `part` is the slice of its rows.
+    """
+
+    def own(output, y):
+        y = _shaped_like(_first(output), y)
+        return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
+
+    if draw is weight is None:
+        return lambda part, output: own(output, take(y, part))
+
+    log_proba = _log_proba(net, y)
+    if log_proba is not None:
+        labels, minus_shares = _labels_and_minus_shares(
+            net, y, y_partner, draw, weight, n_steps
+        )
+        return lambda part, output: mixed_nll(
+            log_proba(output), labels[part], minus_shares[part]
+        )
+
+    lam = None if draw is None else np.repeat(draw.lam, len(y) // len(draw.lam))
+
+    def loss(part, output):
+        here = [None if rows is None else take(rows, part) for rows in (y, y_partner)]
+        if weight is None and len(draw.lam) == n_steps:
             # Partners within a batch are a permutation of it, so that both terms
             # of a class-weighted mean have the same normaliser.
-            return mixed_loss(loss(y_true), loss(y_partner), step.draw.lam)
-        return self._by_row(loss, y_true, y_partner)
+            return mixed_loss(*(own(output, y) for y in here), lam[part][:1])
+        given = [None if rows is None else rows[part] for rows in (lam, weight)]
+        return _by_row(net, partial(own, output), *here, *given)
 
-    def _by_row(self, loss, y, y_partner=None):
-        """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
-        step = self.running
-        with _unreduced(self.net) as reduction:
-            rows = _checked_rows(loss(y), y)
-            size = _row_size(self.net, rows, y)
-            if y_partner is not None:
-                lam = step.draw.lam
-                rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
-                size = mixed_loss(size, _row_size(self.net, rows, y_partner), lam)
-        if step.weight is not None:
-            weight = torch.as_tensor(step.weight).to(rows.device, rows.dtype)
-            rows = rows * weight
-            if _divides_by_class_weight(self.net):
-                size = size * weight
-        return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
+    return loss
+
+
+def _log_proba(net, y):
+    """How to get log-probabilities of an output, where the loss is just their mean.
+
+    None where the loss is anything else.
+    """
+    criterion = net.criterion_
+    labels = isinstance(y, torch.Tensor) and y.ndim == 1 and y.dtype == torch.int64
+    if not labels or not is_skorchs_own(net, "get_loss"):
+        return None
+    if type(criterion) is torch.nn.CrossEntropyLoss and not criterion.label_smoothing:
+        return partial(torch.log_softmax, dim=1)
+    if type(criterion) is torch.nn.NLLLoss and isinstance(net, NeuralNetClassifier):
+        return _log_of_proba
+    return None
+
+
+def _log_of_proba(proba):
+    return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
+
+
+def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
+    """Labels of rows and partners, and the share of each in the loss of its step.
+
+    Returns
+    -------
+    labels, minus_shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
+    """
+    labels, size = [y], [_row_size(net, y)]
+    if draw is not None:
+        lam = torch.from_numpy(np.repeat(draw.lam, len(y) // len(draw.lam))).to(size[0])
+        labels.append(y_partner)
+        size = [lam * size[0], (1 - lam) * _row_size(net, y_partner)]
+    labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
+    share = size
+    if weight is not None:
+        share = size * torch.from_numpy(weight).to(size)[:, None]
+        size = share if _divides_by_class_weight(net) else size
+    if net.criterion_.reduction == "mean":
+        total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
+        share = (share.reshape(n_steps, -1) / total).reshape(size.shape)
+    return labels, -share
+
+
+def _by_row(net, loss, y, y_partner, lam, weight):
+    """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
+    with _unreduced(net) as reduction:
+        rows = _checked_rows(loss(y), y)
+        size = _row_size(net, y)
+        if y_partner is not None:
+            rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
+            size = mixed_loss(size, _row_size(net, y_partner), lam)
+    if weight is not None:
+        weight = torch.as_tensor(weight).to(size)
+        rows = rows * weight
+        if _divides_by_class_weight(net):
+            size = size * weight
+    return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
+
+
+def _first(output):
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _with_rows(X, args, kwargs):
@@ -474,14 +620,14 @@ _CANNOT_TELL_ROWS = (
 )
 
 
-def _row_size(net, rows, y):
+def _row_size(net, y):
     """What each row adds to the normaliser of the criterion's own mean, (B,)."""
-    size = torch.ones_like(rows)
-    if criterion_is(net, *_NORMALISED):
-        if net.criterion_.weight is not None:
-            size = net.criterion_.weight[y].to(rows.dtype)
-        size = size * (y != net.criterion_.ignore_index)
-    return size
+    ones = torch.ones(len(y), dtype=module_dtype(net), device=y.device)
+    if not criterion_is(net, *_NORMALISED):
+        return ones
+    weight = net.criterion_.weight
+    size = ones if weight is None else weight[y].to(ones)
+    return size * (y != net.criterion_.ignore_index)
 
 
 def _divides_by_class_weight(net):

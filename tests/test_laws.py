@@ -294,7 +294,7 @@ class FixedPlan:
     def __init__(self, partner, lam):
         self.drawn = Draw(np.asarray(partner), np.atleast_1d(lam), 0)
 
-    def draw(self, n_rows):
+    def draw(self, n_rows, n_steps=1):
         return self.drawn
 
     def weigh(self, rows, weight):

@@ -302,9 +302,9 @@ class CountingPlan:
     def __init__(self, plan):
         self.plan, self.draws = plan, 0
 
-    def draw(self, n_rows):
+    def draw(self, n_rows, n_steps=1):
         self.draws += 1
-        return self.plan.draw(n_rows)
+        return self.plan.draw(n_rows, n_steps)
 
 
 class Inputs(Layers):
