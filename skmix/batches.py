@@ -293,17 +293,21 @@ _NUMPY_DTYPES = {
 }
 
 
-def as_module_dtype(net, data, name="X"):
-    """Bring floating-point data to the dtype of an initialised net's parameters.
+def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
+    """Bring numbers to the dtype of an initialised net's parameters.
 
     Parameters
     ----------
     net : skorch.NeuralNet
     data : ndarray, CSR matrix or array, or mapping
-        Integers keep their dtype; tensors, and whatever else a mapping may hold,
-        pass unchanged.
+        Tensors, and whatever else a mapping may hold, keep their dtype.
     name : str, default="X"
         What `data` is called in an error.
+    kinds : str, default="f"
+        Kinds of numpy dtypes that stand for numbers. Others keep their dtype, as
+        integers in a mapping do, which may be codes.
+    copy : bool, default=False
+        Whether dense data must not share the memory of `data`.
 
     Returns
     -------
@@ -316,24 +320,42 @@ def as_module_dtype(net, data, name="X"):
         If a finite value does not fit into the dtype.
     """
     if isinstance(data, Mapping):
-        return {key: as_module_dtype(net, part, name) for key, part in data.items()}
+        return {k: as_module_dtype(net, v, name, copy=copy) for k, v in data.items()}
     if sparse.issparse(data):
         data = sparse.csr_matrix(data)  # shares the memory of a CSR array
+    elif isinstance(data, torch.Tensor):
+        return data.clone() if copy else data
     elif not isinstance(data, np.ndarray):
         return data
-    if data.dtype.kind != "f":
-        return data if sparse.issparse(data) else _shareable(data)
-    dtype = np.dtype(_NUMPY_DTYPES[module_dtype(net)])
+    cast = data
+    if data.dtype.kind in kinds:
+        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name)
+    if sparse.issparse(cast):
+        return cast
+    return cast.copy() if copy and cast is data else _shareable(cast)
+
+
+def narrowed(data, dtype, name="X"):
+    """Cast an array or CSR matrix to a floating dtype, if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if data.dtype == dtype:
+        return data
     with np.errstate(over="ignore"):
-        cast = data.astype(dtype, copy=False)
+        cast = data.astype(dtype)
     values = cast.data if sparse.issparse(cast) else cast
-    if cast is not data and not np.isfinite(values).all():
+    # (A sum in float64 takes no memory, and is finite where all values are.)
+    if not np.isfinite(values.sum(dtype=np.float64)):
         raise ValueError(
-            f"Got {name} with a value too large for {dtype}, the dtype of the net's "
-            "parameters. Express it in another unit (columns: sklearn.preprocessing."
-            "StandardScaler), or use a module of dtype float64."
+            f"Got {name} with a value too large for {np.dtype(dtype)}, the dtype of "
+            "the net's parameters. Express it in another unit (columns: sklearn."
+            "preprocessing.StandardScaler), or use a module of dtype float64."
         )
-    return cast if sparse.issparse(cast) else _shareable(cast)
+    return cast
 
 
 def _shareable(array):

@@ -10,9 +10,11 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, Self
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -21,7 +23,6 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import (
     check_array,
     check_consistent_length,
@@ -35,7 +36,7 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix.batches import as_module_dtype
+from skmix.batches import as_module_dtype, narrowed
 from skmix.checks import (
     check_alpha,
     check_columns,
@@ -45,6 +46,7 @@ from skmix.checks import (
     check_untrained,
     explain_not_finite,
 )
+from skmix.encoding import learn_scaler, scaled
 from skmix.mixing import Plan
 from skmix.networks import (
     default_net,
@@ -52,8 +54,9 @@ from skmix.networks import (
     stop_stopping,
     wants_scaled,
 )
+from skmix.prediction import draws, in_chunks
 from skmix.targets import ClassCodec, NumberCodec
-from skmix.training import mixed_training, seeded
+from skmix.training import mixed_training, one_thread_each, seeded
 
 
 class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
@@ -148,10 +151,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                     "Got X as a dict for a net of the default kind, but expected a "
                     "table of shape (n_samples, n_features)."
                 )
-            # Frames would reach skorch as dicts, so no set_output.
-            scaler = StandardScaler(with_mean=not sparse.issparse(X))
-            self.encoder_ = scaler.set_output(transform="default")
-            self.encoder_.fit(X, sample_weight=weight)
+            self.encoder_ = learn_scaler(X, weight)
         _fill_sizes(net, X, self._codec.n_outputs)
         return X, y, weight
 
@@ -185,8 +185,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             check_output=self._codec.check_output,
         )
         X, target = self._encoded(X), self._codec.encode(y)
-        with seeded(seed, net.device), seams:
-            fit(X, target)
+        with one_thread_each(), seeded(seed, net.device):
+            with seams:
+                fit(X, target)
+            self._draws = draws(net, multi_indexing(X, slice(2)))
         self.estimator_ = net
         self.history_ = net.history
         self.n_iter_ = len(net.history)
@@ -194,19 +196,28 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _predicted(self, X):
         """Predictions of the fitted net for a raw table, in the user's terms."""
         check_is_fitted(self)
+        if not self._is_plainly_fine(X):
+            X = self._check_rows(X, reset=False)
+        X = self._encoded(X)
+        with one_thread_each():
+            return self._codec.decode(self._outputs(X))
+
+    def _outputs(self, X):
         net = self.estimator_
-        X = as_module_dtype(net, self._encoded(self._check_rows(X, reset=False)))
-        # A DataLoader draws from torch's generator even to predict.
-        with seeded(device=net.device):
-            outputs = self._forward(net, X)
-        return self._codec.decode(outputs)
+        twin = None if self._draws else in_chunks(net)
+        if twin is None:
+            with seeded(device=net.device):
+                return self._forward(net, as_module_dtype(net, X, kinds="fiub"))
+        with torch.inference_mode():
+            return self._forward(twin, X)
 
     def _encoded(self, X):
+        """The table as the net is given it, but for the dtype of a user's net."""
         if not hasattr(self, "encoder_"):
             return X
-        if sparse.issparse(X) and self.encoder_.with_mean:
-            X = X.toarray()  # fitted on dense rows, which are no longer sparse
-        return self.encoder_.transform(X)
+        double = torch.get_default_dtype() is torch.float64  # what modules are made of
+        dtype = np.float64 if double else np.float32
+        return scaled(X, self.encoder_, partial(narrowed, dtype=dtype))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -279,6 +290,19 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             X, y = self._check_rows(X, y, reset=reset, min_rows=min_rows)
         return X, y
 
+    def _is_plainly_fine(self, X):
+        """Whether X is a plain array of numbers that `_check_rows` would return as is.
+
+        For a single row, all that scikit-learn asks takes longer than the net.
+        """
+        if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
+            return False
+        named = hasattr(self, "feature_names_in_")
+        if named or X.shape[1] != getattr(self, "n_features_in_", None) or not len(X):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(X.sum()))
+
     def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
         if _is_dict(X):
             if reset:
@@ -296,7 +320,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         if self.categorical_features == "from_dtype":
             check_columns(X, type(self).__name__)
-        options = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+        options = {"accept_sparse": "csr"}
         if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
         try:

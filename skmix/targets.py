@@ -115,7 +115,9 @@ class ClassCodec:
         if callable(net.predict_nonlinearity):
             proba = net.predict_nonlinearity(proba)
         elif net.predict_nonlinearity == "auto" and criterion_is(net, *_LOGITS):
-            if criterion_is(net, nn.CrossEntropyLoss) and _are_probabilities(proba):
+            if criterion_is(net, nn.CrossEntropyLoss) and _are_probabilities(
+                proba, proba.sum(dim=1)
+            ):
                 warnings.warn(
                     "The module's outputs are probabilities already, of which "
                     "CrossEntropyLoss takes the softmax once more. Let the module end "
@@ -124,7 +126,7 @@ class ClassCodec:
                     stacklevel=2,
                 )
             return
-        if not _are_probabilities(proba):
+        if not _are_probabilities(proba, proba.sum(dim=1)):
             raise ValueError(
                 "Got module outputs that are no probabilities (rows sum to "
                 f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
@@ -142,14 +144,15 @@ class ClassCodec:
                 f"Got outputs of shape {proba.shape} from the net's predict_proba, but "
                 f"expected ({len(proba)}, {len(self.classes)})."
             )
-        if not _are_probabilities(torch.from_numpy(proba)):
+        total = proba.sum(axis=1, keepdims=True)
+        if not _are_probabilities(proba, total):
             if np.isnan(proba).any():
                 raise ValueError(_DIVERGED.format("predict_proba"))
             raise ValueError(
                 "Got outputs of the net's predict_proba that are no probabilities. "
                 "Pass a predict_nonlinearity that makes them so."
             )
-        return proba / proba.sum(axis=1, keepdims=True)
+        return proba / total
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,7 @@ def _decoded_by_skorch(net, method, output):
     return module is not None and module.__name__.startswith("skorch.")
 
 
-def _are_probabilities(proba):
+def _are_probabilities(proba, total):
+    """Whether rows, and what each sums to, are probabilities of classes."""
     # Half precision sums to 1 within some 1e-2.
-    sums = proba.sum(dim=1)
-    return bool((proba >= 0).all() and ((sums - 1).abs() < 2e-2).all())
+    return bool((proba.min() >= 0) & (abs(total - 1).max() < 2e-2))

@@ -5,6 +5,7 @@ batches, inputs and losses pass, and takes them back when the block ends. What
 remains is the plain skorch net; what the net's class overrides stays in charge.
 """
 
+import multiprocessing
 import threading
 import warnings
 from contextlib import contextmanager
@@ -68,6 +69,20 @@ def seeded(seed=None, device="cpu"):
             yield
         finally:
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def one_thread_each():
+    """Compute on one torch thread in a process that works beside others of a pool."""
+    n_threads = torch.get_num_threads()
+    if multiprocessing.parent_process() is None or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @contextmanager
@@ -255,13 +270,14 @@ class _Seams:
 
     def get_split_datasets(self, X, y=None, **fit_params):
         net = self.net
-        X, y = as_module_dtype(net, X), as_module_dtype(net, y, name="y")
+        X = as_module_dtype(net, X, kinds="fiub")
+        y = as_module_dtype(net, y, name="y")
         if self.validation is None:
             train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
             X_val, valid_weight = X, self.weight
         else:
             X_val, y_val, valid_weight = self.validation
-            X_val = as_module_dtype(net, X_val, name="X_val")
+            X_val = as_module_dtype(net, X_val, name="X_val", kinds="fiub")
             y_val = as_module_dtype(net, y_val, name="y_val")
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
         if self.weight is not None:

@@ -20,9 +20,10 @@ GROUND = {
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
 MAY_IMPORT["loop"] = {"batches"}
+MAY_IMPORT["prediction"] = {"batches"}
 MAY_IMPORT["training"] = {"mixing", "batches", "loop", "targets"}
-MAY_IMPORT["estimators"] = GROUND | {"training"}
-MAY_IMPORT["search"] = GROUND | {"training", "estimators"}
+MAY_IMPORT["estimators"] = GROUND | {"prediction", "training"}
+MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators"}
 MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
 
 
