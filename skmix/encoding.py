@@ -27,7 +27,7 @@ def learn_scaler(X, weight=None):
     # Frames would reach skorch as dicts, so no set_output.
     scaler = StandardScaler(with_mean=not sparse.issparse(X))
     scaler.set_output(transform="default")
-    for rows in _blocks(X):
+    for rows in [slice(None)] if sparse.issparse(X) else _blocks(X):
         scaler.partial_fit(
             X[rows], sample_weight=None if weight is None else weight[rows]
         )

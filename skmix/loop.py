@@ -73,7 +73,8 @@ def run_epoch(net, steps, *, training, prefix):
     records, unheard = net.history[-1]["batches"], []
     n_before = len(records)
     take_step = _train if training else _validate
-    _set_mode(net, training)
+    if not heard:
+        _set_mode(net, training)
     try:
         for x, loss_of, n_rows, deal in steps:
             if not heard:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet, NeuralNetClassifier
+from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.history import History
 from skorch.utils import to_tensor
@@ -26,14 +26,12 @@ from skmix.batches import (
     Chunk,
     as_module_dtype,
     in_memory_batches,
-    is_skorchs_own,
-    module_dtype,
     table_and_rows,
     take,
 )
 from skmix.loop import Step, all_is_skorchs_own, run_epoch
-from skmix.mixing import mixed_loss, mixed_nll, mixup
-from skmix.targets import criterion_is
+from skmix.losses import first_output, loss_by_part, shaped_like
+from skmix.mixing import mixup
 
 # Initialisation and dropout can only draw from torch's global generator, so
 # fits in several threads take turns at it.
@@ -337,7 +335,7 @@ class _Seams:
             if training:
                 self._record_lam(draw, chunk.n_batches)
             weight = None if weights is None else weights.of(chunk)
-            loss = _loss_by_part(net, chunk.y, y_partner, draw, weight, chunk.n_batches)
+            loss = loss_by_part(net, chunk.y, y_partner, draw, weight, chunk.n_batches)
             for part in chunk.parts():
                 yield Step(
                     take(X, part),
@@ -353,7 +351,7 @@ class _Seams:
 
     def _check(self, output):
         check, self.check_output = self.check_output, None
-        check(self.net, _first(output))
+        check(self.net, first_output(output))
 
     def _partners(self, draw, chunk):
         if self.plan.from_table:
@@ -452,7 +450,7 @@ class _Seams:
         if self.check_output is not None:
             self._check(y_pred)
         if step is None:
-            y_true = _shaped_like(_first(y_pred), y_true)
+            y_true = shaped_like(first_output(y_pred), y_true)
             return type(net).get_loss(net, y_pred, y_true, *args, **kwargs)
         step.loss_passed = True
         if step.X_mixed is not None:
@@ -462,122 +460,8 @@ class _Seams:
             y_partner = to_tensor(y_partner, device=net.device)
         elif step.draw is not None:
             y_partner = take(y, torch.as_tensor(step.draw.partner))
-        loss = _loss_by_part(net, y, y_partner, step.draw, step.weight, 1, args, kwargs)
+        loss = loss_by_part(net, y, y_partner, step.draw, step.weight, 1, args, kwargs)
         return loss(slice(None), y_pred)
-
-
-def _loss_by_part(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
-    """Loss of rows that are mixed, weighted, both or neither.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    y, y_partner : torch.Tensor of shape (S * B, ...)
-        `y_partner` is None where nothing is mixed.
-    draw : skmix.mixing.Draw or None
-    weight : ndarray of shape (S * B,) or None
-    n_steps : int
-        S.
-    args, kwargs : tuple, dict
-        Passed on to the net's `get_loss`.
-
-    Returns
-    -------
-    loss : callable
-        ``loss(part, output)``, of one step: `part` is the slice of its rows.
-    """
-
-    def own(output, y):
-        y = _shaped_like(_first(output), y)
-        return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
-
-    if draw is weight is None:
-        return lambda part, output: own(output, take(y, part))
-
-    log_proba = _log_proba(net, y)
-    if log_proba is not None:
-        labels, minus_shares = _labels_and_minus_shares(
-            net, y, y_partner, draw, weight, n_steps
-        )
-        return lambda part, output: mixed_nll(
-            log_proba(output), labels[part], minus_shares[part]
-        )
-
-    lam = None if draw is None else np.repeat(draw.lam, len(y) // len(draw.lam))
-
-    def loss(part, output):
-        here = [None if rows is None else take(rows, part) for rows in (y, y_partner)]
-        if weight is None and len(draw.lam) == n_steps:
-            # Partners within a batch are a permutation of it, so that both terms
-            # of a class-weighted mean have the same normaliser.
-            return mixed_loss(*(own(output, y) for y in here), lam[part][:1])
-        given = [None if rows is None else rows[part] for rows in (lam, weight)]
-        return _by_row(net, partial(own, output), *here, *given)
-
-    return loss
-
-
-def _log_proba(net, y):
-    """How to get log-probabilities of an output, where the loss is just their mean.
-
-    None where the loss is anything else.
-    """
-    criterion = net.criterion_
-    labels = isinstance(y, torch.Tensor) and y.ndim == 1 and y.dtype == torch.int64
-    if not labels or not is_skorchs_own(net, "get_loss"):
-        return None
-    if type(criterion) is torch.nn.CrossEntropyLoss and not criterion.label_smoothing:
-        return partial(torch.log_softmax, dim=1)
-    if type(criterion) is torch.nn.NLLLoss and isinstance(net, NeuralNetClassifier):
-        return _log_of_proba
-    return None
-
-
-def _log_of_proba(proba):
-    return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
-
-
-def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
-    """Labels of rows and partners, and the share of each in the loss of its step.
-
-    Returns
-    -------
-    labels, minus_shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
-    """
-    labels, size = [y], [_row_size(net, y)]
-    if draw is not None:
-        lam = torch.from_numpy(np.repeat(draw.lam, len(y) // len(draw.lam))).to(size[0])
-        labels.append(y_partner)
-        size = [lam * size[0], (1 - lam) * _row_size(net, y_partner)]
-    labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
-    share = size
-    if weight is not None:
-        share = size * torch.from_numpy(weight).to(size)[:, None]
-        size = share if _divides_by_class_weight(net) else size
-    if net.criterion_.reduction == "mean":
-        total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
-        share = (share.reshape(n_steps, -1) / total).reshape(size.shape)
-    return labels, -share
-
-
-def _by_row(net, loss, y, y_partner, lam, weight):
-    """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
-    with _unreduced(net) as reduction:
-        rows = _checked_rows(loss(y), y)
-        size = _row_size(net, y)
-        if y_partner is not None:
-            rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
-            size = mixed_loss(size, _row_size(net, y_partner), lam)
-    if weight is not None:
-        weight = torch.as_tensor(weight).to(size)
-        rows = rows * weight
-        if _divides_by_class_weight(net):
-            size = size * weight
-    return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
-
-
-def _first(output):
-    return output[0] if isinstance(output, tuple) else output
 
 
 def _with_rows(X, args, kwargs):
@@ -594,61 +478,3 @@ def _n_batches(batches):
         return len(batches)
     except TypeError:  # an iterator of unknown length
         return None
-
-
-def _shaped_like(output, y):
-    """Give 1-d numbers the shape (B, 1) of the module's output, where that is it."""
-    if not isinstance(output, torch.Tensor):
-        return y
-    y_is_flat = isinstance(y, torch.Tensor) and y.ndim == 1
-    if y_is_flat and y.is_floating_point() and output.shape == (len(y), 1):
-        return y.reshape(-1, 1)
-    return y
-
-
-@contextmanager
-def _unreduced(net):
-    """Let the criterion return one loss a row; yield its own reduction."""
-    criterion = getattr(net, "criterion_", None)
-    reduction = getattr(criterion, "reduction", None)
-    if reduction is None:
-        raise ValueError(_CANNOT_TELL_ROWS.format(type(criterion).__name__, "has none"))
-    criterion.reduction = "none"
-    try:
-        yield reduction
-    finally:
-        criterion.reduction = reduction
-
-
-def _checked_rows(losses, y):
-    """Return one loss a row, of shape (B,)."""
-    if losses.ndim == 0 or len(losses) != len(y):
-        got = f"gave a loss of shape {tuple(losses.shape)} for {len(y)} rows"
-        raise ValueError(_CANNOT_TELL_ROWS.format("The net's get_loss", got))
-    return losses.reshape(len(y), -1).mean(dim=1)
-
-
-_CANNOT_TELL_ROWS = (
-    "One loss a row is needed for lam_per='row' and for row weights (sample_weight, "
-    "class_weight), by a criterion with an attribute `reduction` that can be set to "
-    "'none'. {} {}. Use lam_per='batch' and no row weights, or a criterion such as "
-    "those of torch.nn."
-)
-
-
-def _row_size(net, y):
-    """What each row adds to the normaliser of the criterion's own mean, (B,)."""
-    ones = torch.ones(len(y), dtype=module_dtype(net), device=y.device)
-    if not criterion_is(net, *_NORMALISED):
-        return ones
-    weight = net.criterion_.weight
-    size = ones if weight is None else weight[y].to(ones)
-    return size * (y != net.criterion_.ignore_index)
-
-
-def _divides_by_class_weight(net):
-    return criterion_is(net, *_NORMALISED) and net.criterion_.weight is not None
-
-
-# torch divides the mean of these by the sum of the class weights of rows not ignored.
-_NORMALISED = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)

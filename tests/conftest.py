@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import scale
 
 torch.set_num_threads(1)
 
@@ -28,3 +30,9 @@ def table():
         return frame.drop(columns="target"), frame["target"]
 
     return load
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y

@@ -10,6 +10,7 @@ from scipy import sparse
 from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset
 
+import skmix.batches
 from skmix.batches import Batches, take
 
 
@@ -80,3 +81,39 @@ def test_take_from_a_nest():
     taken = take(nest, rows)
     assert_array_equal(taken["a"], [2, 0])
     assert_array_equal(taken["b"][0], [[4, 5], [0, 1]])
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4, 10, 25, 40])
+@pytest.mark.parametrize("cells", [1, 30, 10**6])
+def test_chunks_are_consecutive_batches(
+    cells, batch_size, drop_last, container, monkeypatch
+):
+    monkeypatch.setattr(skmix.batches, "CHUNK_CELLS", cells)
+    X, y = np.arange(75.0).reshape(25, 3), np.arange(25)
+    dealer = Batches(
+        container(X), y, batch_size=batch_size, shuffle=True, drop_last=drop_last
+    )
+    torch.manual_seed(0)
+    chunks = list(dealer.chunks())
+    torch.manual_seed(0)
+    expected = list(DataLoader(Dataset(X, y), batch_size, True, drop_last=drop_last))
+    parts = [chunk.batch(part) for chunk in chunks for part in chunk.parts()]
+    assert len(parts) == len(expected) == len(dealer)
+    for ours, theirs in zip(parts, expected, strict=True):
+        assert_array_equal(ours[0], theirs[0])
+        assert_array_equal(ours[1], theirs[1])
+        assert_array_equal(ours.rows, theirs[1])
+    for chunk in chunks:
+        assert chunk.X.numel() <= max(cells, 3 * batch_size)
+        assert chunk.n_batches * chunk.batch_size == len(chunk.rows)
+
+
+def test_writing_to_a_batch_changes_no_table():
+    X, y = np.zeros((10, 2), np.float32), np.zeros(10)
+    for X_batch, y_batch in Batches(X, y, batch_size=3):
+        X_batch += 1
+        y_batch += 1
+    assert not X.any()
+    assert not y.any()

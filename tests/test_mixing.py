@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import betaincinv
 
-from skmix.mixing import Draw, Plan, mixed_loss, mixup, shuffle, weighted_choice
+from skmix.mixing import (
+    Draw,
+    Plan,
+    lam_table,
+    mixed_loss,
+    mixed_nll,
+    mixup,
+    shuffle,
+    weighted_choice,
+)
 
 
 def test_every_other_row_is_as_likely_a_partner():
@@ -77,3 +87,52 @@ def test_mixed_loss_per_batch_and_per_row():
     assert_allclose(mixed_loss(own, partner, np.array([0.0, 1.0])), [3, 2])
     assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])) == own.sum()
     assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])).ndim == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_steps_drawn_together_are_those_drawn_one_by_one(lam_per, weighted):
+    plans = [Plan(alpha=0.3, lam_per=lam_per, seed=5) for _ in range(2)]
+    if weighted:
+        for plan in plans:
+            plan.weigh(np.arange(10), np.arange(1.0, 11))
+    together = plans[0].draw(7, 3)
+    steps = [plans[1].draw(7) for _ in range(3)]
+    offset = 0 if weighted else 7  # numbers in the table, or positions in the chunk
+    partners = [step.partner + k * offset for k, step in enumerate(steps)]
+    assert_array_equal(together.partner, np.concatenate(partners))
+    assert_array_equal(together.lam, np.concatenate([step.lam for step in steps]))
+    assert_array_equal(plans[0].draw(4).partner, plans[1].draw(4).partner)
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_steps_mixed_together_are_those_mixed_one_by_one(lam_per):
+    draw = Plan(alpha=1, lam_per=lam_per, seed=0).draw(6, 4)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(24, 3)))
+    partner = torch.from_numpy(draw.partner)
+    mixed = mixup({"a": x, "b": x[:, 0]}, {"a": x[partner], "b": x[partner, 0]}, draw)
+    lams = draw.lam.reshape(4, -1)
+    for k in range(4):
+        rows = slice(6 * k, 6 * k + 6)
+        step = Draw(draw.partner[rows], lams[k], 0)
+        expected = mixup(x[rows], x[partner[rows]], step)
+        assert_allclose(mixed["a"][rows], expected, rtol=1e-12)
+        assert_allclose(mixed["b"][rows], expected[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.05, 0.2, 1.0, 7.0, 1e3, 1e8])
+def test_tabulated_quantiles(alpha):
+    rng = np.random.default_rng(0)
+    u = np.r_[rng.random(10_000), 10.0 ** -np.arange(1, 16), 0, 0.5, np.nextafter(1, 0)]
+    lam = lam_table(alpha)(u)
+    assert_allclose(lam[u > 0], betaincinv(alpha, alpha, u[u > 0]), rtol=0, atol=1e-9)
+    assert ((lam >= 0) & (lam <= 1)).all()
+    assert (np.diff(lam[np.argsort(u)]) >= 0).all()
+
+
+def test_mixed_nll():
+    log_proba = torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log()
+    labels = torch.tensor([[0, 1], [1, 1]])
+    loss = mixed_nll(log_proba, labels, -torch.tensor([[0.3, 0.2], [0.3, 0.2]]))
+    expected = -(0.3 * np.log(0.8) + 0.2 * np.log(0.2) + 0.5 * np.log(0.5))
+    assert_allclose(loss, expected, rtol=1e-6)

@@ -1,0 +1,196 @@
+"""What a batch of mixed or weighted rows costs, by the criterion of any net.
+
+Cross-entropy takes one pass over the outputs, whatever is mixed or weighted; any other
+criterion is asked for the losses of both labels.
+"""
+
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+
+from skmix.batches import is_skorchs_own, module_dtype, take
+from skmix.mixing import mixed_loss, mixed_nll
+from skmix.targets import criterion_is
+
+
+def loss_by_part(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
+    """Loss of rows that are mixed, weighted, both or neither.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    y, y_partner : torch.Tensor of shape (S * B, ...)
+        `y_partner` is None where nothing is mixed.
+    draw : skmix.mixing.Draw or None
+    weight : ndarray of shape (S * B,) or None
+    n_steps : int
+        S.
+    args, kwargs : tuple, dict
+        Passed on to the net's `get_loss`.
+
+    Returns
+    -------
+    loss : callable
+        ``loss(part, output)``, of one step: `part` is the slice of its rows.
+    """
+
+    def own(output, y):
+        y = shaped_like(first_output(output), y)
+        return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
+
+    if draw is weight is None:
+        return lambda part, output: own(output, take(y, part))
+
+    log_proba = _log_proba(net, y)
+    if log_proba is not None:
+        labels, minus_shares = _labels_and_minus_shares(
+            net, y, y_partner, draw, weight, n_steps
+        )
+        return lambda part, output: mixed_nll(
+            log_proba(output), labels[part], minus_shares[part]
+        )
+
+    lam = None if draw is None else _lam_of_rows(draw)
+
+    def loss(part, output):
+        given = (y, y_partner, lam, weight)
+        y_, y_partner_, lam_, weight_ = (
+            None if rows is None else take(rows, part) for rows in given
+        )
+        if weight is None and len(draw.lam) == n_steps:
+            # Partners within a batch are a permutation of it, so that both terms
+            # of a class-weighted mean have the same normaliser.
+            return mixed_loss(own(output, y_), own(output, y_partner_), lam_[:1])
+        return _by_row(net, partial(own, output), y_, y_partner_, lam_, weight_)
+
+    return loss
+
+
+def _lam_of_rows(draw):
+    """The `lam` of each row, where it may be one a step, of shape (S * B,)."""
+    return np.repeat(draw.lam, len(draw.partner) // len(draw.lam))
+
+
+def _log_proba(net, y):
+    """How to get log-probabilities of an output, where the loss is just their mean.
+
+    None where the loss is anything else.
+    """
+    criterion = net.criterion_
+    labels = isinstance(y, torch.Tensor) and y.ndim == 1 and y.dtype == torch.int64
+    if not labels or not is_skorchs_own(net, "get_loss"):
+        return None
+    if getattr(criterion, "reduction", None) not in ("mean", "sum"):
+        return None
+    if type(criterion) is torch.nn.CrossEntropyLoss and not criterion.label_smoothing:
+        return partial(torch.log_softmax, dim=1)
+    if type(criterion) is torch.nn.NLLLoss and isinstance(net, NeuralNetClassifier):
+        return _log_of_proba
+    return None
+
+
+def _log_of_proba(proba):
+    return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
+
+
+def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
+    """Labels of rows and partners, and the share of each in the loss of its step.
+
+    Returns
+    -------
+    labels, minus_shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
+    """
+    labels, size = [y], [_row_size(net, y)]
+    if draw is not None:
+        lam = torch.from_numpy(_lam_of_rows(draw)).to(size[0])
+        labels.append(y_partner)
+        size = [lam * size[0], (1 - lam) * _row_size(net, y_partner)]
+    labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
+    share = size
+    if weight is not None:
+        share = size * torch.from_numpy(weight).to(size)[:, None]
+        size = share if _divides_by_class_weight(net) else size
+    if net.criterion_.reduction == "mean":
+        total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
+        share = (share.reshape(n_steps, -1) / total).reshape(size.shape)
+    return labels * (labels != net.criterion_.ignore_index), -share
+
+
+def _by_row(net, loss, y, y_partner, lam, weight):
+    """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
+    with _unreduced(net) as reduction:
+        rows = _checked_rows(loss(y), y)
+        size = _row_size(net, y)
+        if y_partner is not None:
+            rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
+            size = mixed_loss(size, _row_size(net, y_partner), lam)
+    if weight is not None:
+        weight = torch.as_tensor(weight).to(size)
+        rows = rows * weight
+        if _divides_by_class_weight(net):
+            size = size * weight
+    return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
+
+
+def first_output(output):
+    return output[0] if isinstance(output, tuple) else output
+
+
+def shaped_like(output, y):
+    """Give 1-d numbers the shape (B, 1) of the module's output, where that is it."""
+    if not isinstance(output, torch.Tensor):
+        return y
+    y_is_flat = isinstance(y, torch.Tensor) and y.ndim == 1
+    if y_is_flat and y.is_floating_point() and output.shape == (len(y), 1):
+        return y.reshape(-1, 1)
+    return y
+
+
+@contextmanager
+def _unreduced(net):
+    """Let the criterion return one loss a row; yield its own reduction."""
+    criterion = getattr(net, "criterion_", None)
+    reduction = getattr(criterion, "reduction", None)
+    if reduction is None:
+        raise ValueError(_CANNOT_TELL_ROWS.format(type(criterion).__name__, "has none"))
+    criterion.reduction = "none"
+    try:
+        yield reduction
+    finally:
+        criterion.reduction = reduction
+
+
+def _checked_rows(losses, y):
+    """Return one loss a row, of shape (B,)."""
+    if losses.ndim == 0 or len(losses) != len(y):
+        got = f"gave a loss of shape {tuple(losses.shape)} for {len(y)} rows"
+        raise ValueError(_CANNOT_TELL_ROWS.format("The net's get_loss", got))
+    return losses.reshape(len(y), -1).mean(dim=1)
+
+
+_CANNOT_TELL_ROWS = (
+    "One loss a row is needed for lam_per='row' and for row weights (sample_weight, "
+    "class_weight), by a criterion with an attribute `reduction` that can be set to "
+    "'none'. {} {}. Use lam_per='batch' and no row weights, or a criterion such as "
+    "those of torch.nn."
+)
+
+
+def _row_size(net, y):
+    """What each row adds to the normaliser of the criterion's own mean, (B,)."""
+    ones = torch.ones(len(y), dtype=module_dtype(net), device=y.device)
+    if not criterion_is(net, *_NORMALISED):
+        return ones
+    weight, counts = net.criterion_.weight, y != net.criterion_.ignore_index
+    return counts * (ones if weight is None else weight[y * counts].to(ones))
+
+
+def _divides_by_class_weight(net):
+    return criterion_is(net, *_NORMALISED) and net.criterion_.weight is not None
+
+
+# torch divides the mean of these by the sum of the class weights of rows not ignored.
+_NORMALISED = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)

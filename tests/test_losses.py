@@ -1,0 +1,109 @@
+"""The one pass of cross-entropy is the criterion's own loss of both labels."""
+
+import numpy as np
+import pytest
+import torch
+from nets import logits_net, softmax_net
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skmix.losses import loss_by_part
+from skmix.mixing import Draw
+
+
+class OwnGetLoss(NeuralNetClassifier):
+    """Has the criterion asked for the losses of both labels."""
+
+    def get_loss(self, *args, **kwargs):
+        return super().get_loss(*args, **kwargs)
+
+
+N_STEPS, N_ROWS, N_CLASSES = 3, 8, 4
+
+
+def chunk(lam_per, seed=0):
+    rng = np.random.default_rng(seed)
+    n = N_STEPS * N_ROWS
+    y = torch.from_numpy(rng.integers(N_CLASSES, size=n))
+    order = np.concatenate([rng.permutation(N_ROWS) + k for k in range(0, n, N_ROWS)])
+    lam = rng.uniform(size=N_STEPS if lam_per == "batch" else n)
+    outputs = torch.from_numpy(rng.normal(size=(n, N_CLASSES)).astype(np.float32))
+    return y, Draw(order, lam, 0), outputs, rng.uniform(0.5, 2, size=n)
+
+
+def losses(net, y, draw, outputs, weight):
+    """Losses of the steps and their gradients."""
+    net.initialize()
+    outputs = outputs.clone().requires_grad_()
+    y_partner = None if draw is None else y[torch.from_numpy(draw.partner)]
+    loss = loss_by_part(net, y, y_partner, draw, weight, N_STEPS)
+    parts = [slice(k * N_ROWS, (k + 1) * N_ROWS) for k in range(N_STEPS)]
+    values = torch.stack([loss(part, outputs[part]) for part in parts])
+    values.sum().backward()
+    return values.detach(), outputs.grad
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lam_per", ["batch", "row", None])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 0.2, 3.0, 1.0])])
+@pytest.mark.parametrize("ignore_index", [-100, 2])
+@pytest.mark.parametrize("make", [logits_net, softmax_net])
+def test_one_pass_is_two(
+    make, ignore_index, class_weight, reduction, lam_per, weighted
+):
+    y, draw, outputs, weight = chunk(lam_per)
+    params = {
+        "criterion__weight": class_weight,
+        "criterion__reduction": reduction,
+        "criterion__ignore_index": ignore_index,
+    }
+    if make is softmax_net:
+        outputs = outputs.softmax(-1)
+    given = (y, draw if lam_per else None, outputs, weight if weighted else None)
+    kind = OwnGetLoss(**make(**params).get_params(deep=False))
+    two, one = losses(kind, *given), losses(make(**params), *given)
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_unlabelled_rows_of_a_dataset_add_nothing(lam_per):
+    """torch's own mark for these, -100, is no index into the outputs."""
+    y, draw, outputs, weight = chunk(lam_per)
+    y[::5] = -100
+    net = logits_net(criterion__weight=torch.tensor([1.0, 0.2, 3.0, 1.0]))
+    two = losses(OwnGetLoss(**net.get_params(deep=False)), y, draw, outputs, weight)
+    one = losses(net, y, draw, outputs, weight)
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_classes_ruled_out_by_the_module_cost_nothing():
+    """Minus infinity, as the logit of a class that is no label of the row."""
+    y, draw, outputs, _ = chunk("batch")
+    y = y % 3
+    outputs[:, 3] = -torch.inf
+    values, gradients = losses(logits_net(), y, draw, outputs, None)
+    assert values.isfinite().all()
+    assert gradients.isfinite().all()
+
+
+class Custom(nn.CrossEntropyLoss):
+    def forward(self, logits, y):
+        return 2 * super().forward(logits, y)
+
+
+def test_a_criterion_of_ones_own_is_asked():
+    y, draw, outputs, _ = chunk("batch")
+    once, _ = losses(logits_net(), y, draw, outputs, None)
+    twice, _ = losses(logits_net(criterion=Custom), y, draw, outputs, None)
+    torch.testing.assert_close(twice, 2 * once)
+
+
+def test_losses_that_are_not_reduced_are_not_summed():
+    y, draw, outputs, _ = chunk("batch")
+    net = logits_net(criterion__reduction="none").initialize()
+    loss = loss_by_part(net, y, y, draw, None, N_STEPS)
+    part = slice(0, N_ROWS)
+    assert loss(part, outputs[part]).shape == (N_ROWS,)
