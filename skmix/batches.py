@@ -59,13 +59,9 @@ class Chunk(NamedTuple):
     def n_batches(self):
         return len(self.rows) // self.batch_size
 
-    def parts(self):
-        """Return the rows of each batch, as slices of the chunk."""
-        size = self.batch_size
-        return [slice(start, start + size) for start in range(0, len(self.rows), size)]
-
-    def batch(self, part):
-        """Return the `Batch` of one of the parts."""
+    def batch(self, k):
+        """Return the `Batch` number `k` of the chunk."""
+        part = slice(k * self.batch_size, (k + 1) * self.batch_size)
         X, y, rows = (take(data, part) for data in (self.X, self.y, self.rows))
         return Batch([X, y], self.table, rows)
 
@@ -127,8 +123,8 @@ class Batches:
 
     def __iter__(self):
         for chunk in self.chunks():
-            for part in chunk.parts():
-                yield chunk.batch(part)
+            for k in range(chunk.n_batches):
+                yield chunk.batch(k)
 
     def chunks(self):
         """Iterate in chunks of batches, with the draws of an iteration in batches."""
@@ -184,6 +180,14 @@ def take(data, rows):
         rows = rows if isinstance(rows, slice) else rows.numpy()
         return torch.from_numpy(data[rows].toarray())
     return data[rows]
+
+
+def split(X, size):
+    """Split a tensor, or a mapping of tensors, into views of `size` rows each."""
+    if isinstance(X, torch.Tensor):
+        return X.split(size)
+    parts = zip(*(column.split(size) for column in X.values()), strict=True)
+    return [dict(zip(X, part, strict=True)) for part in parts]
 
 
 def _in_memory(X):

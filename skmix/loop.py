@@ -106,10 +106,10 @@ def _train(net, x, loss_of, batch=None, computed=()):
 
     def step():
         nonlocal first
-        net.optimizer_.zero_grad()
+        _forget_gradients(net.optimizer_)
         if not net.module_.training:  # a callback has predicted
             _set_mode(net, True)
-        output = type(net).infer(net, x)
+        output = _infer(net, x)
         loss = loss_of(output)
         loss.backward()
         first = first or (loss, output)
@@ -130,8 +130,27 @@ def _train(net, x, loss_of, batch=None, computed=()):
 
 def _validate(net, x, loss_of, batch=None, computed=()):
     with torch.no_grad():
-        output = type(net).infer(net, x)
+        output = _infer(net, x)
         return loss_of(output), output
+
+
+def _infer(net, x):
+    if isinstance(x, torch.Tensor) and type(net).infer is NeuralNet.infer:
+        return net.module_(x)  # `x` is on the net's device already
+    return type(net).infer(net, x)
+
+
+def _forget_gradients(optimizer):
+    """Do what torch's `zero_grad` does, but for its record in the profiler.
+
+    That record takes as long as a layer's forward pass on a small batch.
+    """
+    if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
+        optimizer.zero_grad()
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def _set_mode(net, training):

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
-from skmix.batches import is_skorchs_own, module_dtype, take
+from skmix.batches import is_skorchs_own, module_dtype
 from skmix.mixing import mixed_loss, mixed_nll
 from skmix.targets import criterion_is
 
 
-def loss_by_part(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
-    """Loss of rows that are mixed, weighted, both or neither.
+def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
+    """Losses of rows that are mixed, weighted, both or neither.
 
     Parameters
     ----------
@@ -27,46 +27,54 @@ def loss_by_part(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None)
     draw : skmix.mixing.Draw or None
     weight : ndarray of shape (S * B,) or None
     n_steps : int
-        S.
+        S. Where it is 1, targets may be of any kind that the net knows.
     args, kwargs : tuple, dict
         Passed on to the net's `get_loss`.
 
     Returns
     -------
-    loss : callable
-        ``loss(part, output)``, of one step: `part` is the slice of its rows.
+    losses : list of callable
+        For each step, a function of the module's output.
     """
 
-    def own(output, y):
+    def own(y, output):
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
 
     if draw is weight is None:
-        return lambda part, output: own(output, take(y, part))
+        return [partial(own, y) for y in _parts(y, n_steps)]
 
     log_proba = _log_proba(net, y)
     if log_proba is not None:
-        labels, minus_shares = _labels_and_minus_shares(
-            net, y, y_partner, draw, weight, n_steps
-        )
-        return lambda part, output: mixed_nll(
-            log_proba(output), labels[part], minus_shares[part]
-        )
+        terms = _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps)
+        labels, minus_shares = (_parts(term, n_steps) for term in terms)
+        return [
+            partial(_nll, log_proba, *step)
+            for step in zip(labels, minus_shares, strict=True)
+        ]
 
-    lam = None if draw is None else _lam_of_rows(draw)
+    # Partners within a batch are a permutation of it, so that with one lam a step both
+    # terms of a class-weighted mean have the same normaliser.
+    by_step = weight is None and len(draw.lam) == n_steps
+    lam = None if draw is None else draw.lam if by_step else _lam_of_rows(draw)
+    loss = partial(_two_means if by_step else _by_row, net, own)
+    rows = [_parts(part, n_steps) for part in (y, y_partner, lam, weight)]
+    return [partial(loss, *step) for step in zip(*rows, strict=True)]
 
-    def loss(part, output):
-        given = (y, y_partner, lam, weight)
-        y_, y_partner_, lam_, weight_ = (
-            None if rows is None else take(rows, part) for rows in given
-        )
-        if weight is None and len(draw.lam) == n_steps:
-            # Partners within a batch are a permutation of it, so that both terms
-            # of a class-weighted mean have the same normaliser.
-            return mixed_loss(own(output, y_), own(output, y_partner_), lam_[:1])
-        return _by_row(net, partial(own, output), y_, y_partner_, lam_, weight_)
 
-    return loss
+def _parts(rows, n_steps):
+    """Split what there is for each row or step into what there is for each step."""
+    if rows is None or n_steps == 1:
+        return [rows] * n_steps
+    return torch.as_tensor(rows).split(len(rows) // n_steps)
+
+
+def _nll(log_proba, labels, minus_share, output):
+    return mixed_nll(log_proba(output), labels, minus_share)
+
+
+def _two_means(_net, own, y, y_partner, lam, _weight, output):
+    return mixed_loss(own(y, output), own(y_partner, output), lam)
 
 
 def _lam_of_rows(draw):
@@ -119,13 +127,14 @@ def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
     return labels * (labels != net.criterion_.ignore_index), -share
 
 
-def _by_row(net, loss, y, y_partner, lam, weight):
+def _by_row(net, own, y, y_partner, lam, weight, output):
     """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
     with _unreduced(net) as reduction:
-        rows = _checked_rows(loss(y), y)
+        rows = _checked_rows(own(y, output), y)
         size = _row_size(net, y)
         if y_partner is not None:
-            rows = mixed_loss(rows, _checked_rows(loss(y_partner), y), lam)
+            partners = _checked_rows(own(y_partner, output), y)
+            rows = mixed_loss(rows, partners, lam)
             size = mixed_loss(size, _row_size(net, y_partner), lam)
     if weight is not None:
         weight = torch.as_tensor(weight).to(size)

@@ -26,11 +26,12 @@ from skmix.batches import (
     Chunk,
     as_module_dtype,
     in_memory_batches,
+    split,
     table_and_rows,
     take,
 )
 from skmix.loop import Step, all_is_skorchs_own, run_epoch
-from skmix.losses import first_output, loss_by_part, shaped_like
+from skmix.losses import first_output, losses_of_steps, shaped_like
 from skmix.mixing import mixup
 
 # Initialisation and dropout can only draw from torch's global generator, so
@@ -335,19 +336,19 @@ class _Seams:
             if training:
                 self._record_lam(draw, chunk.n_batches)
             weight = None if weights is None else weights.of(chunk)
-            loss = loss_by_part(net, chunk.y, y_partner, draw, weight, chunk.n_batches)
-            for part in chunk.parts():
-                yield Step(
-                    take(X, part),
-                    partial(self._checked_loss, loss, part),
-                    chunk.batch_size,
-                    partial(chunk.batch, part),
-                )
+            losses = losses_of_steps(
+                net, chunk.y, y_partner, draw, weight, chunk.n_batches
+            )
+            if self.check_output is not None:
+                losses[0] = partial(self._checked_loss, losses[0])
+            size = chunk.batch_size
+            for k, (x, loss) in enumerate(zip(split(X, size), losses, strict=True)):
+                yield Step(x, loss, size, partial(chunk.batch, k))
 
-    def _checked_loss(self, loss, part, output):
+    def _checked_loss(self, loss, output):
         if self.check_output is not None:
             self._check(output)
-        return loss(part, output)
+        return loss(output)
 
     def _check(self, output):
         check, self.check_output = self.check_output, None
@@ -460,8 +461,10 @@ class _Seams:
             y_partner = to_tensor(y_partner, device=net.device)
         elif step.draw is not None:
             y_partner = take(y, torch.as_tensor(step.draw.partner))
-        loss = loss_by_part(net, y, y_partner, step.draw, step.weight, 1, args, kwargs)
-        return loss(slice(None), y_pred)
+        (loss,) = losses_of_steps(
+            net, y, y_partner, step.draw, step.weight, 1, args, kwargs
+        )
+        return loss(y_pred)
 
 
 def _with_rows(X, args, kwargs):

@@ -99,7 +99,7 @@ def test_chunks_are_consecutive_batches(
     chunks = list(dealer.chunks())
     torch.manual_seed(0)
     expected = list(DataLoader(Dataset(X, y), batch_size, True, drop_last=drop_last))
-    parts = [chunk.batch(part) for chunk in chunks for part in chunk.parts()]
+    parts = [chunk.batch(k) for chunk in chunks for k in range(chunk.n_batches)]
     assert len(parts) == len(expected) == len(dealer)
     for ours, theirs in zip(parts, expected, strict=True):
         assert_array_equal(ours[0], theirs[0])

@@ -7,7 +7,7 @@ from nets import logits_net, softmax_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skmix.losses import loss_by_part
+from skmix.losses import losses_of_steps
 from skmix.mixing import Draw
 
 
@@ -36,9 +36,9 @@ def losses(net, y, draw, outputs, weight):
     net.initialize()
     outputs = outputs.clone().requires_grad_()
     y_partner = None if draw is None else y[torch.from_numpy(draw.partner)]
-    loss = loss_by_part(net, y, y_partner, draw, weight, N_STEPS)
-    parts = [slice(k * N_ROWS, (k + 1) * N_ROWS) for k in range(N_STEPS)]
-    values = torch.stack([loss(part, outputs[part]) for part in parts])
+    steps = losses_of_steps(net, y, y_partner, draw, weight, N_STEPS)
+    parts = zip(steps, outputs.split(N_ROWS), strict=True)
+    values = torch.stack([loss(output) for loss, output in parts])
     values.sum().backward()
     return values.detach(), outputs.grad
 
@@ -104,6 +104,5 @@ def test_a_criterion_of_ones_own_is_asked():
 def test_losses_that_are_not_reduced_are_not_summed():
     y, draw, outputs, _ = chunk("batch")
     net = logits_net(criterion__reduction="none").initialize()
-    loss = loss_by_part(net, y, y, draw, None, N_STEPS)
-    part = slice(0, N_ROWS)
-    assert loss(part, outputs[part]).shape == (N_ROWS,)
+    loss, *_ = losses_of_steps(net, y, y, draw, None, N_STEPS)
+    assert loss(outputs[:N_ROWS]).shape == (N_ROWS,)
