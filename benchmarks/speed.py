@@ -59,7 +59,13 @@ PARTS = ("bars", "grid", "memory", "predict")
 ALPHA = 0.2
 LR = 1e-3
 ROWS, COLUMNS, WIDTHS = 20_000, 30, [128, 128]  # of the bars
-EPOCHS = {256: 2, 32: 1}  # by batch size: runs of some tenths of a second
+OPTIMIZERS = {"Adam": torch.optim.Adam, "SGD": torch.optim.SGD}
+EPOCHS = {  # of the bars, so that runs take some tenths of a second
+    (256, "Adam"): 3,
+    (32, "Adam"): 1,
+    (256, "SGD"): 2,  # skorch's own default
+    (1_024, "Adam"): 2,
+}
 PREDICTED = (1, 100, 100_000)
 CHUNKS = (256, 512, 1_024, 2_048, 4_096, 8_192, 16_384)
 GRID = {
@@ -82,37 +88,51 @@ LOOP, MIXED_LOOP = "reference loop", "reference loop, mixup"
 SKORCH, MIXED_SKORCH = "skorch", "skorch, mixup in its train step"
 ITERATOR = "skorch, our iterator"
 OURS, MIXED_OURS = "ours, alpha 0", "ours, alpha 0.2"
+ROW_OURS = "ours, alpha 0.2 a row"
 FUSED_OURS = "ours, alpha 0.2, fused Adam"
 SKLEARN = "MLPClassifier"
 PREDICT, PREDICT_64, PREDICT_NET = "ours", "ours, X float64", "the net in ours"
 BARE = "bare forward"
 
-# Where it is measured (kind, size), what, against what, and what the ratio must be at
-# most and aims to be. None: to be seen, not to be met.
+# Where it is measured (batch size and optimizer, or rows to predict), what, against
+# what, and what the ratio must be at most and aims to be. None: to be seen, not met.
 BARS = [
-    ("batch_size", 256, OURS, LOOP, 1.15, 1.05),
-    ("batch_size", 32, OURS, LOOP, None, None),
-    ("batch_size", 256, MIXED_OURS, OURS, 1.10, 1.03),
-    ("batch_size", 32, MIXED_OURS, OURS, 1.12, 1.05),
-    ("batch_size", 256, MIXED_OURS, MIXED_LOOP, 1.10, 1.00),
-    ("batch_size", 32, MIXED_OURS, MIXED_LOOP, 1.10, 1.00),
-    ("batch_size", 256, MIXED_OURS, MIXED_SKORCH, 0.45, 0.33),
-    ("batch_size", 256, FUSED_OURS, SKLEARN, 0.95, 0.80),
-    ("rows", 1, PREDICT, SKLEARN, 2.0, 1.0),
-    ("rows", 100_000, PREDICT, BARE, 1.25, 1.05),
+    ((256, "Adam"), OURS, LOOP, 1.15, 1.05),
+    ((32, "Adam"), OURS, LOOP, None, None),
+    ((256, "Adam"), MIXED_OURS, OURS, 1.10, 1.03),
+    ((32, "Adam"), MIXED_OURS, OURS, 1.12, 1.05),
+    ((256, "Adam"), ROW_OURS, OURS, None, None),
+    ((256, "Adam"), MIXED_OURS, MIXED_LOOP, 1.10, 1.00),
+    ((32, "Adam"), MIXED_OURS, MIXED_LOOP, 1.10, 1.00),
+    ((256, "Adam"), MIXED_OURS, MIXED_SKORCH, 0.45, 0.33),
+    ((256, "SGD"), MIXED_OURS, MIXED_SKORCH, 0.45, 0.33),
+    ((1_024, "Adam"), MIXED_OURS, MIXED_SKORCH, 0.45, 0.33),
+    ((256, "Adam"), FUSED_OURS, SKLEARN, 0.95, 0.80),
+    (1, PREDICT, SKLEARN, 2.0, 1.0),
+    (100_000, PREDICT, BARE, 1.25, 1.05),
 ]
 
 
 # Contenders: each gets a case ready, and returns what is then timed.
 
 
-def make_case(rows, columns, widths, batch_size, epochs, device, dtype=np.float32):
+def make_case(
+    rows,
+    columns,
+    widths=WIDTHS,
+    batch_size=256,
+    epochs=1,
+    device="cpu",
+    dtype=np.float32,
+    optimizer="Adam",
+):
     """A table of two classes, and how to train on it."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, columns), dtype=dtype)
     y = (X[:, :5].sum(axis=1) > 0).astype(np.int64)
     options = {"widths": widths, "batch_size": batch_size, "epochs": epochs}
-    return SimpleNamespace(X=X, y=y, device=device, **options)
+    options |= {"device": device, "optimizer": OPTIMIZERS[optimizer]}
+    return SimpleNamespace(X=X, y=y, **options)
 
 
 def floor(case):
@@ -149,7 +169,7 @@ def loop(case, train=train, **options):
         X = torch.from_numpy(case.X).to(case.device)
         y = torch.from_numpy(case.y).to(case.device)
         module = mlp(X.shape[1], case.widths, 2).to(case.device)
-        optimizer = torch.optim.Adam(module.parameters(), lr=LR)
+        optimizer = case.optimizer(module.parameters(), lr=LR)
         sizes = {"n_epochs": case.epochs, "batch_size": case.batch_size}
         train(module, optimizer, X, y, **sizes, **options)
 
@@ -163,7 +183,7 @@ def net_of(case, kind=NeuralNetClassifier, **options):
         module__widths=case.widths,
         module__d_out=2,
         criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
+        optimizer=case.optimizer,
         lr=LR,
         batch_size=case.batch_size,
         max_epochs=case.epochs,
@@ -210,8 +230,9 @@ def in_memory(dataset, batch_size, shuffle=False):
     return Batches(dataset.X, dataset.y, batch_size=batch_size, shuffle=shuffle)
 
 
-def ours(case, alpha, **options):
-    estimator = MixupClassifier(net_of(case, **options), alpha=alpha)
+def ours(case, alpha, lam_per="batch", **options):
+    net = net_of(case, **options)
+    estimator = MixupClassifier(net, alpha=alpha, lam_per=lam_per)
     return partial(estimator.fit, case.X, case.y)
 
 
@@ -241,6 +262,7 @@ CONTENDERS = {
     ITERATOR: partial(skorch_net, iterator_train=in_memory),
     OURS: partial(ours, alpha=0.0),
     MIXED_OURS: partial(ours, alpha=ALPHA),
+    ROW_OURS: partial(ours, alpha=ALPHA, lam_per="row"),
     FUSED_OURS: partial(ours, alpha=ALPHA, optimizer__fused=True),
     SKLEARN: sklearn_mlp,
 }
@@ -259,8 +281,8 @@ MEMORY = {
 def units_of(part, arguments):
     device, rounds = arguments.device, arguments.rounds
     if part == "bars":
-        fits = [bar_unit(size, rounds, device) for size in EPOCHS]
-        sizes = [size for axis, size, *_ in BARS if axis == "rows"]
+        fits = [bar_unit(*at, rounds, device) for at in EPOCHS]
+        sizes = [at for at, *_ in BARS if at not in EPOCHS]
         return fits + [predict_unit(size, rounds, device) for size in sizes]
     if part == "predict":
         return [predict_unit(size, rounds, device) for size in PREDICTED]
@@ -274,26 +296,27 @@ def units_of(part, arguments):
     return [grid_unit(cell, arguments.grid_rounds, device) for cell in cells]
 
 
-def bar_unit(batch_size, rounds, device):
-    """A fit with whatever the bars of this batch size name, and the floor."""
-    bars = [bar for bar in BARS if bar[:2] == ("batch_size", batch_size)]
+def bar_unit(batch_size, optimizer, rounds, device):
+    """A fit with whatever the bars of this case name, the loop and the floor."""
+    at = (batch_size, optimizer)
+    bars = [bar for bar in BARS if bar[0] == at]
     bases = {base for *_, base, _, _ in bars}
-    names = bases | {name for _, _, name, *_ in bars} | {FLOOR}
-    if batch_size == 256:
+    names = bases | {name for _, name, *_ in bars} | {LOOP, FLOOR}
+    if at == (256, "Adam"):
         names = set(CONTENDERS)
     cell = {"rows": ROWS, "columns": COLUMNS, "batch_size": batch_size}
-    cell |= {"widths": WIDTHS, "epochs": EPOCHS[batch_size]}
+    cell |= {"widths": WIDTHS, "epochs": EPOCHS[at], "optimizer": optimizer}
     return fit_unit(cell, names, bases, rounds, device)
 
 
 def grid_unit(cell, rounds, device):
-    names = CONTENDERS.keys() - {FUSED_OURS}
+    names = CONTENDERS.keys() - {FUSED_OURS, ROW_OURS}
     if cell["rows"] == 200_000:
         rounds = 1  # hundreds of steps a run, of minutes a round
         if cell["batch_size"] == 32:
             names -= {SKORCH, MIXED_SKORCH}
     # One epoch of few rows would measure what a fit costs once, not its steps.
-    cell = cell | {"epochs": 10 if cell["rows"] == 1_000 else 1}
+    cell = cell | {"epochs": 10 if cell["rows"] == 1_000 else 1, "optimizer": "Adam"}
     return fit_unit(cell, names, {LOOP}, rounds, device)
 
 
@@ -316,7 +339,7 @@ def measure(unit):
 
 
 def measure_fit(unit):
-    names = ("rows", "columns", "widths", "batch_size", "epochs", "device")
+    names = ("rows", "columns", "widths", "batch_size", "epochs", "device", "optimizer")
     case = make_case(**{name: unit[name] for name in names})
     few = {"X": case.X[: 2 * case.batch_size], "y": case.y[: 2 * case.batch_size]}
     warm_up = SimpleNamespace(**vars(case) | few)
@@ -378,7 +401,7 @@ def measure_predict(unit):
     """Time calls that turn a numpy table into numpy probabilities."""
     rows, device = unit["rows"], unit["device"]
     fitted, sklearn_fitted = fitted_estimators(device)
-    X = make_case(rows, COLUMNS, WIDTHS, 256, 1, device).X
+    X = make_case(rows, COLUMNS).X
     X64 = X.astype(np.float64)
     net = fitted.estimator_
     calls = {
@@ -405,7 +428,7 @@ def measure_predict(unit):
 
 @cache
 def fitted_estimators(device):
-    case = make_case(ROWS, COLUMNS, WIDTHS, 256, 1, device)
+    case = make_case(ROWS, COLUMNS, device=device)
     fitted = MixupClassifier(net_of(case), alpha=ALPHA).fit(case.X, case.y)
     return fitted, sklearn_mlp(case)() if device == "cpu" else None
 
@@ -440,9 +463,9 @@ def measure_memory(unit):
 def memory_of_fit(unit):
     """Bytes by which a fit raises the peak of a process that holds X and y already."""
     contender = MEMORY[unit["contender"]]
-    shape = (unit["columns"], WIDTHS, 256, 1, unit["device"], unit["dtype"])
-    contender(make_case(2_000, *shape))()
-    run = contender(make_case(unit["rows"], *shape))
+    make = partial(make_case, device=unit["device"], dtype=unit["dtype"])
+    contender(make(2_000, unit["columns"]))()
+    run = contender(make(unit["rows"], unit["columns"]))
     before = peak_memory()
     run()
     return peak_memory() - before
@@ -507,9 +530,12 @@ def results_of(records, arguments):
 
 def bar_of(records, bar, device):
     """Decide a bar; return None if a side of it was not measured."""
-    axis, size, name, base, must, aim = bar
-    kind = "fit" if axis == "batch_size" else "predict"
-    record = found(records, {"kind": kind, axis: size})
+    at, name, base, must, aim = bar
+    if at in EPOCHS:
+        where = {"kind": "fit", "batch_size": at[0], "optimizer": at[1]}
+    else:
+        where = {"kind": "predict", "rows": at}
+    record = found(records, where)
     took, a_a = record["microseconds"], record["a_a"]
     if name not in took or base not in took:
         return None
@@ -517,9 +543,9 @@ def bar_of(records, bar, device):
         must = aim = None  # the bars are of CPU time
     ratio, noise = took[name] / took[base], max(a_a[base], 1 / a_a[base])
     return {
-        "ratio_of": name if kind == "fit" else f"predict_proba, {name}",
+        "ratio_of": name if at in EPOCHS else f"predict_proba, {name}",
         "to": base,
-        axis: size,
+        **where,
         "ratio": ratio,
         "a_a": a_a[base],
         "must": must,
@@ -579,11 +605,14 @@ def markdown(result):
 
 
 def bars_table(bars):
-    rows = [["ratio of", "to", "batch / rows", "ratio", "A/A", "must", "aim"]]
+    rows = [["ratio of", "to", "where", "ratio", "A/A", "must", "aim"]]
     for bar in bars:
-        size = bar.get("rows") or bar["batch_size"]
-        row = [bar["ratio_of"], bar["to"], f"{size:,}", f"{bar['ratio']:.3f}"]
-        row.append(f"{bar['a_a']:.3f}")
+        if bar["kind"] == "fit":
+            where = f"batch {bar['batch_size']:,}, {bar['optimizer']}"
+        else:
+            where = f"{bar['rows']:,} rows"
+        row = [bar["ratio_of"], bar["to"], where]
+        row += [f"{bar['ratio']:.3f}", f"{bar['a_a']:.3f}"]
         for name in ("must", "aim"):
             limit = bar[name]
             row.append("" if limit is None else f"{limit:.2f}: {bar[name + '_is']}")
@@ -592,7 +621,8 @@ def bars_table(bars):
 
 
 def fits_table(records):
-    rows = [["contender", *(f"batch {r['batch_size']}" for r in records)]]
+    heads = (f"batch {r['batch_size']:,}, {r['optimizer']}" for r in records)
+    rows = [["contender", *heads]]
     for name in records[0]["contenders"]:
         row = [name]
         for record in records:
