@@ -101,3 +101,18 @@ def test_mlp_shapes():
     mlp = MLP(d_in=4, d_out=3, n_blocks=3, d_block=7)
     assert mlp(torch.zeros(2, 4)).shape == (2, 3)
     assert len(mlp.blocks) == 3
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_the_default_optimizer_is_fused(task):
+    net = default_net(task).set_params(module__d_in=3, module__d_out=2).initialize()
+    assert isinstance(net.optimizer_, torch.optim.AdamW)
+    assert net.optimizer_.defaults["fused"]
+    assert net.optimizer_.defaults["weight_decay"] == 1e-2
+
+
+def test_another_optimizer_takes_its_place():
+    net = default_net("classifier").set_params(
+        module__d_in=3, module__d_out=2, optimizer=torch.optim.RMSprop
+    )
+    assert isinstance(net.initialize().optimizer_, torch.optim.RMSprop)
