@@ -57,7 +57,7 @@ class Plan:
         self.alpha = alpha
         self.lam_per = lam_per
         self.rows = self.cdf = None
-        # A step needs one quantile, or hundreds: at 0.7 us each exactly, 0.1 by table.
+        # A step needs one quantile, or hundreds: 0.7 us each exactly, 0.03 by table.
         exact = lam_per == "batch"
         self._quantile = (
             partial(betaincinv, alpha, alpha) if exact else lam_table(alpha)
