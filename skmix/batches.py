@@ -2,7 +2,7 @@
 
 One gather for several batches instead of one Python call a row, and every batch knows
 the numbers of its rows, which is what weights and partners from the whole table need.
-From top to bottom: the batches, when a net can have them, the dtype it wants.
+From top to bottom: the batches, and when a net can have them.
 """
 
 import math
@@ -15,6 +15,8 @@ from scipy import sparse
 from skorch.dataset import Dataset
 from skorch.utils import to_device
 from torch.utils.data import DataLoader, Subset
+
+from skmix.nets import is_skorchs_own
 
 
 class Batch(list):
@@ -59,11 +61,14 @@ class Chunk(NamedTuple):
     def n_batches(self):
         return len(self.rows) // self.batch_size
 
+    def part(self, k):
+        """Return the rows of batch number `k`, as a slice of those of the chunk."""
+        return slice(k * self.batch_size, (k + 1) * self.batch_size)
+
     def batch(self, k):
         """Return the `Batch` number `k` of the chunk."""
-        part = slice(k * self.batch_size, (k + 1) * self.batch_size)
-        X, y, rows = (take(data, part) for data in (self.X, self.y, self.rows))
-        return Batch([X, y], self.table, rows)
+        X, y = copied(self.X, self.part(k)), copied(self.y, self.part(k))
+        return Batch([X, y], self.table, self.rows[self.part(k)])
 
 
 class Batches:
@@ -130,7 +135,7 @@ class Batches:
         """Iterate in chunks of batches, with the draws of an iteration in batches."""
         order, size = self.indices[self._order()], self.batch_size
         n_whole = len(order) // size * size
-        step = max(1, CHUNK_CELLS // (size * _n_cells(self.X))) * size
+        step = max(1, CHUNK_CELLS // (size * n_cells(self.X))) * size
         ends = [*range(step, n_whole, step), n_whole]
         if not self.drop_last and n_whole < len(order):
             ends.append(len(order))
@@ -163,13 +168,8 @@ CHUNK_CELLS = 2**19
 
 
 def take(data, rows):
-    """Gather rows of a tensor, of a CSR table (made dense), or of a nest of them.
-
-    `rows` is a tensor of numbers, or a slice, for which tensors are views.
-    """
+    """Gather rows of a tensor, of a CSR table (made dense), or of a nest of them."""
     if isinstance(data, torch.Tensor):
-        if isinstance(rows, slice):
-            return data[rows]
         # (Six times as fast as data[rows].)
         return data.index_select(0, rows.to(data.device))
     if isinstance(data, Mapping):
@@ -177,17 +177,19 @@ def take(data, rows):
     if isinstance(data, list | tuple):
         return type(data)(take(part, rows) for part in data)
     if sparse.issparse(data):
-        rows = rows if isinstance(rows, slice) else rows.numpy()
-        return torch.from_numpy(data[rows].toarray())
+        return torch.from_numpy(data[rows.numpy()].toarray())
     return data[rows]
 
 
-def split(X, size):
-    """Split a tensor, or a mapping of tensors, into views of `size` rows each."""
+def copied(X, part):
+    """Copy a slice of rows of a tensor, or of a mapping of tensors.
+
+    A view would not do: modules may write to what they are given, which torch refuses
+    for some views, and the bits of a matrix product depend on its alignment in memory.
+    """
     if isinstance(X, torch.Tensor):
-        return X.split(size)
-    parts = zip(*(column.split(size) for column in X.values()), strict=True)
-    return [dict(zip(X, part, strict=True)) for part in parts]
+        return X[part].clone()
+    return {name: column[part].clone() for name, column in X.items()}
 
 
 def _in_memory(X):
@@ -205,10 +207,10 @@ def _held(X, device):
     return X if sum(x.nbytes for x in columns) > free / 2 else to_device(X, device)
 
 
-def _n_cells(X):
+def n_cells(X):
     """Numbers in a row."""
     if isinstance(X, Mapping):
-        return sum(map(_n_cells, X.values()))
+        return sum(map(n_cells, X.values()))
     return max(1, math.prod(X.shape[1:]))
 
 
@@ -231,22 +233,13 @@ def in_memory_batches(net, dataset, training):
     if not kwargs.keys() <= {"batch_size", "shuffle", "drop_last"}:
         return None
     table, indices = table_and_rows(dataset)
-    if table is None or table.y is None or not _is_table(table.X):
+    if table is None or table.y is None or not is_table(table.X):
         return None
     if kwargs["batch_size"] == -1:
         kwargs["batch_size"] = len(dataset)
     if training and not kwargs.get("drop_last"):
         kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
     return Batches(table.X, table.y, indices=indices, device=net.device, **kwargs)
-
-
-def is_skorchs_own(net, *methods):
-    """Whether a net's class has these methods from skorch's nets, not overridden."""
-    modules = {getattr(type(net), method).__module__ for method in methods}
-    return modules <= _SKORCHS_NETS
-
-
-_SKORCHS_NETS = {"skorch.net", "skorch.classifier", "skorch.regressor"}
 
 
 def table_and_rows(dataset):
@@ -264,7 +257,8 @@ def table_and_rows(dataset):
     return dataset, np.arange(len(dataset)) if rows is None else rows
 
 
-def _is_table(X):
+def is_table(X):
+    """Whether X is an array, a CSR table or a mapping of arrays or tensors."""
     if isinstance(X, Mapping):
         return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
     if sparse.issparse(X):
@@ -280,92 +274,3 @@ def _no_lonely_row(n_rows, batch_size):
     while 1 < batch_size < n_rows and n_rows % batch_size == 1:
         batch_size += 1
     return batch_size
-
-
-def module_dtype(net):
-    """Floating dtype of an initialised net's parameters, as far as numpy has it."""
-    for _, parameter in net.get_all_learnable_params():
-        if parameter.dtype in _NUMPY_DTYPES:
-            return parameter.dtype
-    return torch.float32
-
-
-_NUMPY_DTYPES = {
-    torch.float16: np.float16,
-    torch.float32: np.float32,
-    torch.float64: np.float64,
-}
-
-
-def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
-    """Bring numbers to the dtype of an initialised net's parameters.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    data : ndarray, CSR matrix or array, or mapping
-        Tensors, and whatever else a mapping may hold, keep their dtype.
-    name : str, default="X"
-        What `data` is called in an error.
-    kinds : str, default="f"
-        Kinds of numpy dtypes that stand for numbers. Others keep their dtype, as
-        integers in a mapping do, which may be codes.
-    copy : bool, default=False
-        Whether dense data must not share the memory of `data`.
-
-    Returns
-    -------
-    Same structure as `data`; dense arrays are such as torch can share the memory
-    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
-
-    Raises
-    ------
-    ValueError
-        If a finite value does not fit into the dtype.
-    """
-    if isinstance(data, Mapping):
-        return {k: as_module_dtype(net, v, name, copy=copy) for k, v in data.items()}
-    if sparse.issparse(data):
-        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
-    elif isinstance(data, torch.Tensor):
-        return data.clone() if copy else data
-    elif not isinstance(data, np.ndarray):
-        return data
-    cast = data
-    if data.dtype.kind in kinds:
-        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name)
-    if sparse.issparse(cast):
-        return cast
-    return cast.copy() if copy and cast is data else _shareable(cast)
-
-
-def narrowed(data, dtype, name="X"):
-    """Cast an array or CSR matrix to a floating dtype, if need be.
-
-    Raises
-    ------
-    ValueError
-        If a finite value does not fit into the dtype.
-    """
-    if data.dtype == dtype:
-        return data
-    with np.errstate(over="ignore"):
-        cast = data.astype(dtype)
-    values = cast.data if sparse.issparse(cast) else cast
-    # (A sum in float64 takes no memory, and is finite where all values are.)
-    if not np.isfinite(values.sum(dtype=np.float64)):
-        raise ValueError(
-            f"Got {name} with a value too large for {np.dtype(dtype)}, the dtype of "
-            "the net's parameters. Express it in another unit (columns: sklearn."
-            "preprocessing.StandardScaler), or use a module of dtype float64."
-        )
-    return cast
-
-
-def _shareable(array):
-    """Copy what torch cannot share memory with (or warns about)."""
-    forward = all(stride >= 0 for stride in array.strides)
-    native = array.dtype.isnative
-    if array.flags.writeable and forward and native:
-        return array
-    return np.array(array, dtype=array.dtype.newbyteorder("="))

@@ -1,6 +1,6 @@
 """Columns as the default net wants them: standardised, in its own dtype.
 
-Both functions go through a table block by block, so that they need no second one.
+Both functions go through a dense table block by block, so that they need no second one.
 """
 
 import numpy as np

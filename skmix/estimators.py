@@ -10,6 +10,7 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from typing import Literal, Self
 
@@ -36,7 +37,6 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix.batches import as_module_dtype, narrowed
 from skmix.checks import (
     check_alpha,
     check_columns,
@@ -48,6 +48,7 @@ from skmix.checks import (
 )
 from skmix.encoding import learn_scaler, scaled
 from skmix.mixing import Plan
+from skmix.nets import as_module_dtype, narrowed
 from skmix.networks import (
     default_net,
     set_batch_size,
@@ -126,7 +127,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 net = draft._new_net(len(y))
                 X, y, weight = draft._learn_coding(net, X, y, weight, classes)
             else:
-                net = draft.estimator_
+                net = _copied(draft.estimator_)
                 X, y, weight = _weigh(X, y, weight, draft._codec.class_factor(y))
                 # Not the draws of the calls before.
                 sequence = np.random.SeedSequence([seed, len(net.history)])
@@ -204,12 +205,11 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _outputs(self, X):
         net = self.estimator_
-        twin = None if self._draws else in_chunks(net)
-        if twin is None:
-            with seeded(device=net.device):
-                return self._forward(net, as_module_dtype(net, X, kinds="fiub"))
-        with torch.inference_mode():
+        twin = None if self._draws else in_chunks(net, X)
+        if twin is not None:
             return self._forward(twin, X)
+        with seeded(device=net.device):
+            return self._forward(net, as_module_dtype(net, X, kinds="fiub"))
 
     def _encoded(self, X):
         """The table as the net is given it, but for the dtype of a user's net."""
@@ -816,6 +816,17 @@ def _adopted_if_done(estimator):
     vars(draft).update(vars(estimator))
     yield draft
     estimator.__dict__ = vars(draft)
+
+
+def _copied(net):
+    """Copy a net to train it further, so that the one there is stays as it was.
+
+    Past epochs of its history do not change, and callbacks may hold what cannot be
+    copied: of these only the lists are.
+    """
+    history, callbacks = net.history, net.callbacks_
+    shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
+    return deepcopy(net, shared | {id(history): type(history)(history)})
 
 
 @contextmanager

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
-from skmix.batches import is_skorchs_own, module_dtype
 from skmix.mixing import mixed_loss, mixed_nll
-from skmix.targets import criterion_is
+from skmix.nets import criterion_is, is_skorchs_own, module_dtype
 
 
 def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
@@ -27,7 +26,8 @@ def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=No
     draw : skmix.mixing.Draw or None
     weight : ndarray of shape (S * B,) or None
     n_steps : int
-        S. Where it is 1, targets may be of any kind that the net knows.
+        S. Where it is 1 and rows share a `lam` and a weight, targets may be of any
+        kind that the net knows.
     args, kwargs : tuple, dict
         Passed on to the net's `get_loss`.
 
@@ -46,34 +46,46 @@ def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=No
 
     log_proba = _log_proba(net, y)
     if log_proba is not None:
-        terms = _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps)
-        labels, minus_shares = (_parts(term, n_steps) for term in terms)
+        terms = _labels_and_shares(net, y, y_partner, draw, weight, n_steps)
+        labels, shares = (_parts(term, n_steps) for term in terms)
         return [
-            partial(_nll, log_proba, *step)
-            for step in zip(labels, minus_shares, strict=True)
+            partial(_nll, log_proba, *step) for step in zip(labels, shares, strict=True)
         ]
 
     # Partners within a batch are a permutation of it, so that with one lam a step both
     # terms of a class-weighted mean have the same normaliser.
-    by_step = weight is None and len(draw.lam) == n_steps
-    lam = None if draw is None else draw.lam if by_step else _lam_of_rows(draw)
-    loss = partial(_two_means if by_step else _by_row, net, own)
-    rows = [_parts(part, n_steps) for part in (y, y_partner, lam, weight)]
-    return [partial(loss, *step) for step in zip(*rows, strict=True)]
+    if weight is None and len(draw.lam) == n_steps:
+        loss, terms = partial(_two_means, own), (y, y_partner, draw.lam)
+    else:
+        lam = None if draw is None else _lam_of_rows(draw)
+        loss, terms = partial(_by_row, net, own), (y, y_partner, lam, weight)
+    # lam and weights go to the device once a chunk.
+    numbers = {"dtype": module_dtype(net), "device": net.device}
+    terms = (
+        torch.as_tensor(term, **numbers) if isinstance(term, np.ndarray) else term
+        for term in terms
+    )
+    steps = zip(*(_parts(term, n_steps) for term in terms), strict=True)
+    return [partial(loss, *step) for step in steps]
 
 
 def _parts(rows, n_steps):
     """Split what there is for each row or step into what there is for each step."""
     if rows is None or n_steps == 1:
         return [rows] * n_steps
-    return torch.as_tensor(rows).split(len(rows) // n_steps)
+    return rows.split(len(rows) // n_steps)
 
 
-def _nll(log_proba, labels, minus_share, output):
-    return mixed_nll(log_proba(output), labels, minus_share)
+def _nll(log_proba, labels, share, output):
+    if len(output) != len(labels):
+        raise ValueError(
+            f"Got a module output of {len(output)} rows for a batch of {len(labels)}, "
+            "but expected one for each."
+        )
+    return mixed_nll(log_proba(output), labels, share)
 
 
-def _two_means(_net, own, y, y_partner, lam, _weight, output):
+def _two_means(own, y, y_partner, lam, output):
     return mixed_loss(own(y, output), own(y_partner, output), lam)
 
 
@@ -104,12 +116,12 @@ def _log_of_proba(proba):
     return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
 
 
-def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
+def _labels_and_shares(net, y, y_partner, draw, weight, n_steps):
     """Labels of rows and partners, and the share of each in the loss of its step.
 
     Returns
     -------
-    labels, minus_shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
+    labels, shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
     """
     labels, size = [y], [_row_size(net, y)]
     if draw is not None:
@@ -124,7 +136,7 @@ def _labels_and_minus_shares(net, y, y_partner, draw, weight, n_steps):
     if net.criterion_.reduction == "mean":
         total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
         share = (share.reshape(n_steps, -1) / total).reshape(size.shape)
-    return labels * (labels != net.criterion_.ignore_index), -share
+    return labels * (labels != net.criterion_.ignore_index), share
 
 
 def _by_row(net, own, y, y_partner, lam, weight, output):
@@ -137,7 +149,6 @@ def _by_row(net, own, y, y_partner, lam, weight, output):
             rows = mixed_loss(rows, partners, lam)
             size = mixed_loss(size, _row_size(net, y_partner), lam)
     if weight is not None:
-        weight = torch.as_tensor(weight).to(size)
         rows = rows * weight
         if _divides_by_class_weight(net):
             size = size * weight

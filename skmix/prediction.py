@@ -5,6 +5,8 @@ torch's global generator even to predict. Without one most nets draw nothing, so
 predictions need not wait for fits in other threads.
 """
 
+from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -14,16 +16,18 @@ from skorch.dataset import get_len
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader
 
-from skmix.batches import as_module_dtype, is_skorchs_own
+from skmix.batches import is_table, n_cells
+from skmix.nets import PRIVATE_METHODS, as_module_dtype, is_skorchs_own, set_mode
 
 # A forward pass on CPU is fastest where the units of a layer stay in the cache of a
 # core (benchmarks/speed.py, bare forward); half or twice as many are nearly as good.
+# (No other device was measured.)
 CHUNK_ROWS = 2048
 CHUNK_CELLS = 2**24  # 64 MiB of float32
 
 
-def in_chunks(net):
-    """Return a twin of a fitted net that predicts without a DataLoader.
+def in_chunks(net, X):
+    """Return a twin of a fitted net that predicts `X` without a DataLoader.
 
     The twin shares all that the net has. Its methods are the net's, nonlinearity and
     all, but for where they have the module's outputs from.
@@ -31,62 +35,74 @@ def in_chunks(net):
     Parameters
     ----------
     net : skorch.NeuralNet
+    X : {ndarray, CSR matrix or array} of shape (n, d), or mapping
 
     Returns
     -------
     net : skorch.NeuralNet or None
-        None where the net has its own way of loading rows or of making predictions.
+        None where the net has its own way of loading rows or of making predictions,
+        or where `X` holds other things than arrays.
     """
     loader = net.get_params_for("iterator_valid")
     if (
-        not is_skorchs_own(net, *_WAY_TO_PREDICT)
+        not is_skorchs_own(net, *_WAY_TO_PREDICT, *PRIVATE_METHODS)
         or net.iterator_valid is not DataLoader
         or not loader.keys() <= {"batch_size"}
+        or not is_table(X)
     ):
         return None
-    twin = object.__new__(type(net))
-    outputs = partial(_outputs, net, loader.get("batch_size"))
-    vars(twin).update(vars(net), forward_iter=outputs)
-    return twin
+    return _twin(net, forward_iter=partial(_outputs, net, loader.get("batch_size")))
 
 
 _WAY_TO_PREDICT = (
     "evaluation_step",
+    "forward",
     "forward_iter",
     "get_dataset",
     "get_iterator",
     "infer",
+    "predict",
     "predict_proba",
 )
 
 
+def _twin(net, **attributes):
+    twin = object.__new__(type(net))
+    vars(twin).update(vars(net), **attributes)
+    return twin
+
+
 def _outputs(net, chunk_rows, X, training=False, device="cpu"):
     """Stand in for ``NeuralNet.forward_iter``: yield the module's outputs by chunk."""
-    n_rows, n_cells = (get_len(X), 1) if isinstance(X, dict) else X.shape
+    n_rows = get_len(X) if isinstance(X, Mapping) else X.shape[0]
     if chunk_rows is None:
-        chunk_rows = min(CHUNK_ROWS, max(1, CHUNK_CELLS // n_cells))
+        chunk_rows = min(CHUNK_ROWS, max(1, CHUNK_CELLS // n_cells(X)))
     elif chunk_rows == -1:
         chunk_rows = n_rows
-    if any(module.training is not training for module in net.module_.modules()):
-        net.module_.train(training)
+    set_mode(net, training)
     for start in range(0, n_rows, chunk_rows):
         rows = slice(start, start + chunk_rows)
-        rows = multi_indexing(X, rows) if isinstance(X, dict) else X[rows]
-        # A copy, since a module may change what it is given.
+        rows = multi_indexing(X, rows) if isinstance(X, Mapping) else X[rows]
+        # A copy, since a module may write to what it is given.
         rows = as_module_dtype(net, rows, kinds="fiub", copy=True)
         rows = rows.toarray() if sparse.issparse(rows) else rows
-        yield to_device(net.infer(rows), device)
+        with torch.set_grad_enabled(training):
+            output = net.infer(rows)
+        yield to_device(output, device)
 
 
 def draws(net, X):
-    """Whether a fitted net draws from a global generator to predict rows like `X`."""
-    twin = in_chunks(net)
-    if twin is None:
-        return True
+    """Whether a fitted net draws from a global generator to predict rows like `X`.
+
+    Tried out on a copy of the module, which may count what passes through it.
+    """
     before = _generator_states(net)
     try:
-        with torch.inference_mode():
-            twin.predict_proba(X)
+        copy = _twin(net, module_=deepcopy(net.module_))
+        twin = in_chunks(copy, X)
+        if twin is None:
+            return True
+        twin.predict_proba(X)
     except Exception:  # will be raised again where it belongs: in a prediction
         return True
     return not all(map(np.array_equal, before, _generator_states(net)))
@@ -96,5 +112,5 @@ def _generator_states(net):
     _, numpy_key, numpy_position, *_ = np.random.get_state()
     states = [torch.get_rng_state(), numpy_key, numpy_position]
     if torch.device(net.device or "cpu").type == "cuda":
-        states += torch.cuda.get_rng_state_all()
+        states += [state.numpy() for state in torch.cuda.get_rng_state_all()]
     return states

@@ -14,6 +14,8 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from torch import nn
 
+from skmix.nets import criterion_is
+
 
 @dataclass(frozen=True)
 class ClassCodec:
@@ -216,14 +218,6 @@ _DIVERGED = (
 
 # skorch makes probabilities of the outputs that belong to these criteria.
 _LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
-
-
-def criterion_is(net, *kinds):
-    """Whether an initialised net's criterion is of one of these classes."""
-    # A compiled criterion is no instance of its class any more, and a partial is
-    # no class to begin with.
-    made_by = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
-    return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
 
 
 def _decoded_by_skorch(net, method, output):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from joblib.parallel import get_active_backend
 from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.history import History
@@ -24,15 +25,15 @@ from skmix.batches import (
     Batch,
     Batches,
     Chunk,
-    as_module_dtype,
+    copied,
     in_memory_batches,
-    split,
     table_and_rows,
     take,
 )
-from skmix.loop import Step, all_is_skorchs_own, run_epoch
+from skmix.loop import Step, run_epoch
 from skmix.losses import first_output, losses_of_steps, shaped_like
 from skmix.mixing import mixup
+from skmix.nets import as_module_dtype, steps_are_skorchs_own
 
 # Initialisation and dropout can only draw from torch's global generator, so
 # fits in several threads take turns at it.
@@ -72,9 +73,10 @@ def seeded(seed=None, device="cpu"):
 
 @contextmanager
 def one_thread_each():
-    """Compute on one torch thread in a process that works beside others of a pool."""
+    """Compute on one torch thread where joblib (`n_jobs`) runs several processes."""
     n_threads = torch.get_num_threads()
-    if multiprocessing.parent_process() is None or n_threads == 1:
+    in_process = multiprocessing.parent_process() is not None
+    if n_threads == 1 or not in_process or not get_active_backend()[0].nesting_level:
         yield
         return
     torch.set_num_threads(1)
@@ -188,7 +190,6 @@ class _Seams:
 
     def __init__(self, net, plan, weight, validation, check_output):
         self.net = net
-        self.shortest_way = all_is_skorchs_own(net)
         self.plan = plan
         self.weight = weight
         self.validation = validation
@@ -291,8 +292,6 @@ class _Seams:
         batches = in_memory_batches(net, dataset, training)
         if batches is None:
             batches = type(net).get_iterator(net, dataset, training=training)
-        elif training:
-            self.batches = batches
         if training and _n_batches(batches) == 0:
             raise ValueError(
                 f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
@@ -315,8 +314,8 @@ class _Seams:
         net = self.net
         if training:
             self.batches = iterator if type(iterator) is Batches else None
-        short = self.shortest_way and type(net.history) is History and not fit_params
-        if short and type(iterator) is Batches:
+        in_memory = type(iterator) is Batches and not fit_params
+        if in_memory and type(net.history) is History and steps_are_skorchs_own(net):
             steps = self._steps(iterator, training)
             return run_epoch(net, steps, training=training, prefix=prefix)
         return type(net).run_single_epoch(
@@ -333,26 +332,30 @@ class _Seams:
                 draw = plan.draw(chunk.batch_size, chunk.n_batches)
                 X_partner, y_partner = self._partners(draw, chunk)
                 X = mixup(X, X_partner, draw)
-            if training:
-                self._record_lam(draw, chunk.n_batches)
             weight = None if weights is None else weights.of(chunk)
             losses = losses_of_steps(
                 net, chunk.y, y_partner, draw, weight, chunk.n_batches
             )
             if self.check_output is not None:
                 losses[0] = partial(self._checked_loss, losses[0])
-            size = chunk.batch_size
-            for k, (x, loss) in enumerate(zip(split(X, size), losses, strict=True)):
-                yield Step(x, loss, size, partial(chunk.batch, k))
+            n_begun = 0
+            try:
+                for k, loss in enumerate(losses):
+                    x, n_begun = copied(X, chunk.part(k)), k + 1
+                    yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
+            finally:  # may have been interrupted
+                if training:
+                    self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
 
     def _checked_loss(self, loss, output):
-        if self.check_output is not None:
-            self._check(output)
+        self._check(output)
         return loss(output)
 
     def _check(self, output):
-        check, self.check_output = self.check_output, None
-        check(self.net, first_output(output))
+        """Check the first output that there is."""
+        if self.check_output is not None:
+            check, self.check_output = self.check_output, None
+            check(self.net, first_output(output))
 
     def _partners(self, draw, chunk):
         if self.plan.from_table:
@@ -398,15 +401,16 @@ class _Seams:
             step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
             if self.plan.from_table:
                 step.X_partner, step.y_partner = self.batches.take(step.draw.partner)
-        self._record_lam(step.draw, 1)
+        self._record_lam(_lam_by_step(step.draw, 1))
         return step
 
-    def _record_lam(self, draw, n_steps):
+    def _record_lam(self, lam):
+        """Record the mean over the steps of the epoch so far, these included."""
         history = self.net.history
         if len(history) != self.epoch:
             self.epoch, self.lam_sum, self.n_steps = len(history), 0.0, 0
-        self.lam_sum += n_steps * (1.0 if draw is None else float(draw.lam.mean()))
-        self.n_steps += n_steps
+        self.lam_sum += float(lam.sum())
+        self.n_steps += len(lam)
         history.record("lam_mean", self.lam_sum / self.n_steps)
 
     @contextmanager
@@ -448,8 +452,7 @@ class _Seams:
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         net, step = self.net, self.running
-        if self.check_output is not None:
-            self._check(y_pred)
+        self._check(y_pred)
         if step is None:
             y_true = shaped_like(first_output(y_pred), y_true)
             return type(net).get_loss(net, y_pred, y_true, *args, **kwargs)
@@ -465,6 +468,11 @@ class _Seams:
             net, y, y_partner, step.draw, step.weight, 1, args, kwargs
         )
         return loss(y_pred)
+
+
+def _lam_by_step(draw, n_steps):
+    """Mean weight of a row's own half in each step, of shape (n_steps,)."""
+    return np.ones(n_steps) if draw is None else draw.lam.reshape(n_steps, -1).mean(1)
 
 
 def _with_rows(X, args, kwargs):

@@ -101,6 +101,10 @@ def test_chunks_are_consecutive_batches(
     expected = list(DataLoader(Dataset(X, y), batch_size, True, drop_last=drop_last))
     parts = [chunk.batch(k) for chunk in chunks for k in range(chunk.n_batches)]
     assert len(parts) == len(expected) == len(dealer)
+    n_whole = 25 // batch_size  # batches, of which as many as fit make up a chunk
+    fit = max(1, cells // (3 * batch_size))
+    rest = 0 if drop_last else (25 % batch_size > 0)
+    assert len(chunks) == -(-n_whole // fit) + rest
     for ours, theirs in zip(parts, expected, strict=True):
         assert_array_equal(ours[0], theirs[0])
         assert_array_equal(ours[1], theirs[1])

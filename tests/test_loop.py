@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from nets import Layers, binary_net, full_batch_net, logits_net, number_net, softmax_net
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     BatchScoring,
@@ -17,10 +17,11 @@ from skorch.callbacks import (
 )
 from skorch.dataset import ValidSplit
 from torch import nn
+from torch.utils.data import DataLoader
 
 from skmix import MixupClassifier, MixupRegressor, loop
-from skmix.loop import all_is_skorchs_own
 from skmix.mixing import Plan
+from skmix.nets import steps_are_skorchs_own
 from skmix.training import mixed_training
 
 
@@ -32,10 +33,7 @@ def the_long_way(net):
         def run_single_epoch(self, *args, **kwargs):
             return super().run_single_epoch(*args, **kwargs)
 
-    long = Overrides(**net.get_params(deep=False))
-    assert all_is_skorchs_own(net)
-    assert not all_is_skorchs_own(long)
-    return long
+    return Overrides(**net.get_params(deep=False))
 
 
 def trained(net, X, y, *, plan=None, weight=None):
@@ -51,7 +49,7 @@ def entries(history):
 
 
 class Listener(Callback):
-    """Notes all that it is told about batches."""
+    """Notes all that it is told about batches, and passes for one of skorch's own."""
 
     def __init__(self):
         self.heard = []
@@ -75,6 +73,9 @@ class Listener(Callback):
         values = {k: v.detach().clone() for k, v in kwargs.items()}
         modes = [module.training for module in net.module_.modules()]
         self.heard.append((what, X.clone(), y.clone(), training, values, so_far, modes))
+
+    for method in (on_batch_begin, on_batch_end, on_grad_computed):
+        method.__module__ = "skorch.callbacks.listener"
 
 
 def assert_equal(a, b):
@@ -185,10 +186,13 @@ METHODS = [
 def test_whoever_overrides_anything_goes_the_long_way():
     """(skorch's docs tell users to override some of its private steps.)"""
     assert len(METHODS) > 70
-    assert all_is_skorchs_own(NeuralNetClassifier(Layers))
+    net = NeuralNetClassifier(Layers).initialize()
+    assert steps_are_skorchs_own(net)
     for name in METHODS:
         kind = type("Own", (NeuralNetClassifier,), {name: lambda self, *_, **__: None})
-        assert not all_is_skorchs_own(object.__new__(kind)), name
+        own = object.__new__(kind)
+        vars(own).update(vars(net))
+        assert not steps_are_skorchs_own(own), name
 
 
 def test_defaults_go_the_shortest_way(cancer, monkeypatch):
@@ -210,36 +214,130 @@ def test_defaults_go_the_shortest_way(cancer, monkeypatch):
         assert epochs
 
 
-class PredictsInStep(Callback):
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        net.predict_proba(net.X)
-
-
 class Modes(Layers):
+    """Remembers in which mode it was trained, and leaves a part of it in another."""
+
     seen = ()
 
     def forward(self, X):
         if torch.is_grad_enabled():
             Modes.seen += (self.training, self.hidden.training)
-        return super().forward(X)
+        logits = super().forward(X)
+        self.hidden.eval()
+        return logits
 
 
-def test_passes_after_a_prediction_are_in_training_mode(cancer):
-    """LBFGS makes many passes a step, with a callback's predictions in between."""
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, torch.optim.Adam])
+def test_every_pass_is_in_training_mode(cancer, optimizer):
     X, y = cancer
     Modes.seen = ()
     net = logits_net(
-        module=Modes,
-        module__d_in=30,
-        optimizer=torch.optim.LBFGS,
-        batch_size=-1,
-        max_epochs=1,
-        callbacks=[PredictsInStep()],
+        module=Modes, module__d_in=30, optimizer=optimizer, batch_size=200, max_epochs=3
     )
-    net.X = X[:3].astype(np.float32)
     trained(net, X, y)
     assert len(Modes.seen) > 10
     assert all(Modes.seen)
+
+
+class Temperature(nn.CrossEntropyLoss):
+    """A criterion that differs in evaluation."""
+
+    def forward(self, logits, y):
+        return super().forward(logits, y) * (1 if self.training else 2)
+
+
+def test_the_criterion_has_a_mode_too(cancer):
+    X, y = cancer
+    split = ValidSplit(4, stratified=True)
+    net = logits_net(
+        module__d_in=30, criterion=Temperature, max_epochs=2, train_split=split
+    )
+    short, long = trained(net, X, y), trained(the_long_way(net), X, y)
+    assert entries(short.history) == entries(long.history)
+
+
+class Blanks(Callback):
+    """Changes the batches that are to be trained on."""
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        if training:
+            batch[0] = batch[0] * 0
+
+
+@pytest.mark.parametrize("alpha", [0, 0.2])
+def test_a_callback_of_ones_own_may_change_the_batch(cancer, alpha):
+    X, y = cancer
+    net = logits_net(max_epochs=3, lr=1e-3, callbacks=[Blanks()])
+    clf = MixupClassifier(net, alpha=alpha, random_state=0).fit(X, y)
+    assert clf.history_[-1, "train_loss"] > 0.6  # log(2) = 0.69, from no columns
+
+
+class Gain(Layers):
+    """Writes to its input, with a parameter."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gain = nn.Parameter(torch.ones(30))
+
+    def forward(self, X):
+        X += self.gain
+        X *= self.gain
+        return super().forward(X)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.2])
+@pytest.mark.parametrize("way", [lambda net: net, the_long_way])
+def test_a_module_may_write_to_its_input(cancer, way, alpha):
+    X, y = cancer
+    net = way(logits_net(module=Gain, module__d_in=30, max_epochs=3))
+    clf = MixupClassifier(net, alpha=alpha, random_state=0).fit(X, y)
+    assert clf.score(X, y) > 0.9
+
+
+class OneNumber(nn.CrossEntropyLoss):
+    def forward(self, logits, y):
+        return super().forward(logits, y).reshape(1)
+
+
+def test_a_loss_may_have_a_dimension(cancer):
+    X, y = cancer
+    net = logits_net(module__d_in=30, criterion=OneNumber, max_epochs=2)
+    assert isinstance(trained(net, X, y).history[-1, "train_loss"], float)
+
+
+class OwnZeroGrad(torch.optim.SGD):
+    calls = 0
+
+    def zero_grad(self, *args, **kwargs):
+        OwnZeroGrad.calls += 1
+        super().zero_grad(*args, **kwargs)
+
+
+def test_gradients_are_forgotten_by_the_optimizer(cancer):
+    X, y = cancer
+    OwnZeroGrad.calls = 0
+    net = logits_net(module__d_in=30, optimizer=OwnZeroGrad, max_epochs=1)
+    trained(net.set_params(batch_size=100), X, y)
+    assert OwnZeroGrad.calls == 6
+
+
+@pytest.mark.parametrize("shape", [(57, 13, 10, 10), (105, 17, 3, 22), (46, 23, 22, 7)])
+def test_same_bits_for_odd_shapes(shape):
+    """The bits of a matrix product depend on how its factors lie in memory."""
+    n_rows, n_columns, batch_size, d = shape
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, n_columns)).astype(np.float32)
+    y = rng.integers(2, size=n_rows)
+    net = logits_net(
+        module__d_in=n_columns, module__d=d, batch_size=batch_size, max_epochs=2
+    )
+    short = trained(net, X, y)
+    long = trained(the_long_way(net).set_params(iterator_train=OwnLoader), X, y)
+    assert_equal(short.module_.state_dict(), long.module_.state_dict())
+
+
+class OwnLoader(DataLoader):
+    """No different, but it is not for us to know."""
 
 
 class Interrupts(Layers):
@@ -252,11 +350,15 @@ class Interrupts(Layers):
         return super().forward(X)
 
 
-def test_an_interrupted_epoch_is_in_the_history(cancer):
-    Interrupts.calls = 0
+def test_an_interrupted_epoch_is_in_the_history_as_in_skorchs(cancer):
     X, y = cancer
-    clf = MixupClassifier(logits_net(module=Interrupts), random_state=0).fit(X, y)
-    batches = clf.history_[-1]["batches"]
-    assert len(batches) == 5
-    assert all(isinstance(batch["train_loss"], float) for batch in batches)
-    assert_array_equal([batch["train_batch_size"] for batch in batches], 32)
+    net = logits_net(module=Interrupts, module__d_in=30)
+    histories = []
+    for ours in (net, the_long_way(net)):
+        Interrupts.calls = 0
+        plan = Plan(alpha=1, lam_per="batch", seed=0)
+        histories.append(entries(trained(ours, X, y, plan=plan).history))
+    short, long = histories
+    assert len(short[-1]["batches"]) == 6
+    assert short[-1]["batches"] == long[-1]["batches"]
+    assert_allclose(short[-1]["lam_mean"], long[-1]["lam_mean"], rtol=1e-12)

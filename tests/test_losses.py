@@ -67,6 +67,27 @@ def test_one_pass_is_two(
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("make", [logits_net, softmax_net])
+def test_cross_entropy_is_one_pass(make):
+    """Its criterion is not asked; that of a net with its own get_loss is, twice."""
+    y, draw, outputs, _ = chunk("batch")
+    calls = []
+    outputs = outputs.softmax(-1)
+    for net in (make(), OwnGetLoss(**make().get_params(deep=False))):
+        net.initialize().criterion_.register_forward_hook(lambda *args: calls.append(1))
+        steps = losses_of_steps(net, y, y, draw, None, N_STEPS)
+        steps[0](outputs[:N_ROWS])
+        calls.append(0)
+    assert calls == [0, 1, 1, 0]
+
+
+def test_an_output_of_too_many_rows_is_refused():
+    y, draw, outputs, _ = chunk("batch")
+    loss, *_ = losses_of_steps(logits_net().initialize(), y, y, draw, None, N_STEPS)
+    with pytest.raises(ValueError, match="16 rows for a batch of 8"):
+        loss(outputs[:16])
+
+
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
 def test_unlabelled_rows_of_a_dataset_add_nothing(lam_per):
     """torch's own mark for these, -100, is no index into the outputs."""

@@ -9,7 +9,7 @@ import torch
 from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -37,7 +37,7 @@ def test_as_the_nets_own_predict_proba(cancer, name, n_rows):
     X, y = cancer
     clf = MixupClassifier(NETS[name](max_epochs=2), random_state=0).fit(X, y)
     rows = np.resize(X, (n_rows, X.shape[1]))
-    assert in_chunks(clf.estimator_) is not None
+    assert in_chunks(clf.estimator_, X) is not None
     theirs = clf.estimator_.predict_proba(rows.astype(np.float32))
     assert_allclose(clf.predict_proba(rows), theirs, atol=1e-6)
 
@@ -188,12 +188,115 @@ class OnesLoader(DataLoader):
             yield X * 0, y
 
 
+class OwnMode(NeuralNetClassifier):
+    """Dropout in predictions, by a private method as others do it."""
+
+    def _set_training(self, training=True):
+        super()._set_training(True)
+
+
+def test_dropout_in_predictions(cancer):
+    X, y = cancer
+    net = softmax_net(OwnMode, module__dropout=0.5, max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    assert in_chunks(clf.estimator_, X) is None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = clf.predict_proba(X)
+        torch.manual_seed(1)
+        assert not np.allclose(clf.predict_proba(X), first)
+
+
+class OwnPredict(NeuralNetRegressor):
+    def predict(self, X):
+        assert X.dtype == np.float32
+        return super().predict(X) + 100
+
+
+def test_a_predict_of_ones_own_is_given_the_nets_dtype(cancer):
+    X, y = cancer
+    reg = MixupRegressor(number_net(OwnPredict, max_epochs=1), random_state=0)
+    assert (reg.fit(X, y).predict(X) > 50).all()
+
+
+class Cached(Layers):
+    """Keeps a tensor that depends on the size of the batch."""
+
+    mask = None
+
+    def forward(self, X):
+        if self.mask is None or len(self.mask) != len(X):
+            self.mask = torch.full((len(X), 1), 0.5)
+        return super().forward(X) * self.mask
+
+
+def test_predictions_leave_nothing_that_cannot_be_trained_with(cancer):
+    X, y = cancer
+    clf = MixupClassifier(logits_net(module=Cached, max_epochs=1), random_state=0)
+    clf.fit(X, y).predict(X[:32])
+    clf.partial_fit(X[:32], y[:32])
+
+
+class Counts(Layers):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, X):
+        self.calls += 1
+        return super().forward(X)
+
+
+def test_a_fit_passes_nothing_through_the_module_but_its_batches(cancer):
+    X, y = cancer
+    net = logits_net(module=Counts, module__d_in=30, max_epochs=2, batch_size=100)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    assert clf.estimator_.module_.calls == 2 * 6
+
+
+def test_predictions_while_the_net_is_trained_further(cancer):
+    """They are those of before; and the training is not disturbed by them."""
+    X, y = cancer
+    net = logits_net(module__dropout=0.5, lr=0.1, batch_size=5, max_epochs=1)
+    alone = MixupClassifier(net, random_state=0).fit(X, y).partial_fit(X, y)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    before, seen = clf.predict_proba(X), []
+    training = threading.Thread(target=clf.partial_fit, args=(X, y))
+    training.start()
+    while training.is_alive():
+        seen.append(clf.predict_proba(X))
+    after = clf.predict_proba(X)
+    assert not np.allclose(before, after)
+    assert len(seen) > 1
+    for proba in seen:
+        assert np.array_equal(proba, before) or np.array_equal(proba, after)
+    assert_array_equal(after, alone.predict_proba(X))
+
+
+class Parts(Layers):
+    def forward(self, numbers, codes):
+        return super().forward(torch.cat([numbers, codes[:, None]], 1))
+
+
+def test_dicts(cancer):
+    X, y = cancer
+    table = {"numbers": X[:, :3], "codes": np.arange(len(X)).astype(">i4") % 3}
+    net = logits_net(module=Parts, module__d_in=4, max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(table, y)
+    expected = clf.predict_proba(table)
+    theirs = {k: v.astype(v.dtype.newbyteorder("=")) for k, v in table.items()}
+    theirs["numbers"] = theirs["numbers"].astype(np.float32)
+    assert_allclose(clf.estimator_.predict_proba(theirs), expected, atol=1e-6)
+    series = table | {"codes": pd.Series(theirs["codes"])}
+    assert_allclose(clf.predict_proba(series), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", [OwnInfer, OwnForwardIter, OwnEvaluation, OwnProba])
 def test_ways_of_ones_own_are_respected(cancer, kind):
     X, y = cancer
     clf = MixupClassifier(softmax_net(kind, max_epochs=1), alpha=0, random_state=0)
     clf.fit(X, y)
-    assert in_chunks(clf.estimator_) is None
+    assert in_chunks(clf.estimator_, X) is None
     assert_array_equal(clf.predict_proba(X[:5]), [[0, 1]] * 5)
 
 

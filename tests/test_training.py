@@ -34,7 +34,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix.batches import Batches, as_module_dtype, in_memory_batches
+from skmix.batches import Batches, in_memory_batches
+from skmix.nets import as_module_dtype
 from skmix.training import mixed_training
 
 

@@ -1,0 +1,164 @@
+"""What the other rooms ask of any skorch net: whose its methods are, mode and dtype."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+
+def is_skorchs_own(net, *methods):
+    """Whether a net's class has these methods from skorch's nets, not overridden."""
+    return _are_skorchs_own(type(net), methods)
+
+
+@lru_cache(maxsize=256)
+def _are_skorchs_own(kind, methods):
+    modules = {getattr(kind, method).__module__ for method in methods}
+    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
+
+
+# skorch tells users to override some of its private methods, too. None is named here.
+METHODS = tuple(
+    name
+    for name, attribute in vars(NeuralNet).items()
+    if callable(attribute) and not name.startswith("__")
+)
+PRIVATE_METHODS = tuple(name for name in METHODS if name.startswith("_"))
+
+
+def steps_are_skorchs_own(net):
+    """Whether nothing but skorch's own code sees the batches of an initialised net.
+
+    Its module, criterion and optimizer may be of any kind.
+    """
+    listeners = (
+        getattr(cb, name) for _, cb in net.callbacks_ for name in BATCH_METHODS
+    )
+    return is_skorchs_own(net, *METHODS) and all(
+        str(getattr(listener, "__module__", "")).startswith("skorch.callbacks.")
+        for listener in listeners
+    )
+
+
+# Of callbacks; those of skorch's own do not change a batch.
+BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+
+
+def is_deaf(callback, name):
+    """Whether a callback has nothing of its own to say to a notification."""
+    method = getattr(getattr(callback, name), "__func__", None)
+    return method is getattr(Callback, name)
+
+
+def criterion_is(net, *kinds):
+    """Whether an initialised net's criterion is of one of these classes."""
+    # A compiled criterion is no instance of its class any more, and a partial is
+    # no class to begin with.
+    made_by = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+    return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
+
+
+def set_mode(net, training):
+    """Put module and criterion into training or evaluation mode, if need be.
+
+    A walk through all parts of the module: a callback, or a pass, may have changed one.
+    """
+    for part in (net.module_, net.criterion_):
+        if isinstance(part, nn.Module) and any(
+            module.training is not training for module in part.modules()
+        ):
+            part.train(training)
+
+
+def module_dtype(net):
+    """Floating dtype of an initialised net's parameters, as far as numpy has it."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.dtype in _NUMPY_DTYPES:
+            return parameter.dtype
+    return torch.float32
+
+
+_NUMPY_DTYPES = {
+    torch.float16: np.float16,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
+
+
+def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
+    """Bring numbers to the dtype of an initialised net's parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    data : ndarray, CSR matrix or array, or mapping
+        Tensors, and whatever else a mapping may hold, keep their dtype.
+    name : str, default="X"
+        What `data` is called in an error.
+    kinds : str, default="f"
+        Kinds of numpy dtypes that stand for numbers. Others keep their dtype, as
+        integers in a mapping do, which may be codes.
+    copy : bool, default=False
+        Whether dense data must not share the memory of `data`.
+
+    Returns
+    -------
+    Same structure as `data`; dense arrays are such as torch can share the memory
+    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if isinstance(data, Mapping):
+        return {k: as_module_dtype(net, v, name, copy=copy) for k, v in data.items()}
+    if sparse.issparse(data):
+        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
+    elif isinstance(data, torch.Tensor):
+        return data.clone() if copy else data
+    elif not isinstance(data, np.ndarray):
+        return data
+    cast = data
+    if data.dtype.kind in kinds:
+        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name)
+    if sparse.issparse(cast):
+        return cast
+    return _shareable(cast, copy=copy and cast is data)
+
+
+def narrowed(data, dtype, name="X"):
+    """Cast an array or CSR matrix to a floating dtype, if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if data.dtype == dtype:
+        return data
+    with np.errstate(over="ignore"):
+        cast = data.astype(dtype)
+    values = cast.data if sparse.issparse(cast) else cast
+    # (A sum in float64 takes no memory, and is finite where all values are.)
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise ValueError(
+            f"Got {name} with a value too large for {np.dtype(dtype)}, the dtype of "
+            "the net's parameters. Express it in another unit (columns: sklearn."
+            "preprocessing.StandardScaler), or use a module of dtype float64."
+        )
+    return cast
+
+
+def _shareable(array, *, copy=False):
+    """Copy what torch cannot share memory with (or warns about)."""
+    forward = all(stride >= 0 for stride in array.strides)
+    native = array.dtype.isnative
+    if array.flags.writeable and forward and native and not copy:
+        return array
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
