@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from reference_loop import mlp
 from sklearn.utils.validation import validate_data
-from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, row_of
+from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
-from skmix.batches import Batches, as_module_dtype, split, take
+from skmix.batches import Batches, copied, take
 from skmix.losses import losses_of_steps
 from skmix.mixing import Plan, mixup
+from skmix.nets import as_module_dtype
 from skmix.prediction import in_chunks
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pieces.json"
@@ -71,13 +72,13 @@ def pieces_of_a_step(batch_size):
         "mixing: labels and their shares": partial(
             losses_of_steps, net, chunk.y, y_partner, draw, None, n
         ),
-        "views of each batch": partial(split, chunk.X, size),
     }
-    x = split(chunk.X, size)[0]
+    x = copied(chunk.X, chunk.part(0))
     output = net.module_(x).detach().requires_grad_()
     plain = losses_of_steps(net, chunk.y, None, None, None, n)[0]
     mixed = losses_of_steps(net, chunk.y, y_partner, draw, None, n)[0]
     steps = {
+        "copy the batch": partial(copied, chunk.X, chunk.part(0)),
         "forward": partial(net.module_, x),
         "forward and backward, without a loss": lambda: net.module_(x).sum().backward(),
         "loss and its gradient": lambda: plain(output).backward(),
@@ -103,16 +104,16 @@ def pieces_of_a_prediction():
     case = make_case(ROWS, COLUMNS)
     fitted = MixupClassifier(net_of(case), random_state=0).fit(case.X, case.y)
     net, row = fitted.estimator_, case.X[:1]
-    twin, tensor = in_chunks(net), torch.from_numpy(row)
+    twin, tensor = in_chunks(net, row), torch.from_numpy(row)
     logits = net.module_(tensor).detach()
-    with torch.inference_mode():
+    with torch.no_grad():
         return microseconds(
             {
                 "predict_proba, whole": partial(fitted.predict_proba, row),
                 "scikit-learn's check of a table": partial(
                     validate_data, fitted, row, reset=False
                 ),
-                "twin of the net": partial(in_chunks, net),
+                "twin of the net": partial(in_chunks, net, row),
                 "copy of the row": partial(as_module_dtype, net, row, copy=True),
                 "forward": partial(net.module_, tensor),
                 "skorch's predict_proba, by the twin": partial(twin.predict_proba, row),
@@ -124,15 +125,14 @@ def pieces_of_a_prediction():
 def tables(result):
     """Markdown tables of the pieces."""
     steps = result["step"]
-    lines = [row_of(["a step, µs", *(f"batch {size}" for size in steps)])]
-    lines.append(row_of(["---"] * (1 + len(steps))))
+    of_step = [["a step, µs", *(f"batch {size}" for size in steps)]]
     for name in next(iter(steps.values())):
         cells = (f"{pieces[name]:.1f}" for pieces in steps.values())
-        lines.append(row_of([name, *cells]))
-    lines += ["", row_of(["a prediction of one row, µs", ""]), row_of(["---", "---"])]
+        of_step.append([name, *cells])
+    of_prediction = [["a prediction of one row, µs", ""]]
     for name, took in result["prediction"].items():
-        lines.append(row_of([name, f"{took:.1f}"]))
-    return "\n".join(lines)
+        of_prediction.append([name, f"{took:.1f}"])
+    return f"{printed(of_step)}\n\n{printed(of_prediction)}"
 
 
 def main():

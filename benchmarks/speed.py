@@ -13,8 +13,9 @@ table, batch and net), memory and predict. An interrupted run goes on where it s
 what the scratch file (FILE with the suffix .jsonl) holds under the same options is not
 measured again, unless by `--fresh`, as after a change of the library; parts that it
 does not hold are not in FILE either. `--markdown` measures nothing, and prints the
-tables of FILE. With `--device cuda` the nets are on the GPU and times are of the clock
-on the wall; FILE is then speed_cuda.json.
+tables of FILE for docs/speed.md; `--readme` prints the one of README.md. With `--device
+cuda` the nets are on the GPU and times are of the clock on the wall; FILE is then
+speed_cuda.json.
 """
 
 import argparse
@@ -532,10 +533,10 @@ def bar_of(records, bar, device):
     """Decide a bar; return None if a side of it was not measured."""
     at, name, base, must, aim = bar
     if at in EPOCHS:
-        where = {"kind": "fit", "batch_size": at[0], "optimizer": at[1]}
+        case = {"kind": "fit", "batch_size": at[0], "optimizer": at[1]}
     else:
-        where = {"kind": "predict", "rows": at}
-    record = found(records, where)
+        case = {"kind": "predict", "rows": at}
+    record = found(records, case)
     took, a_a = record["microseconds"], record["a_a"]
     if name not in took or base not in took:
         return None
@@ -545,7 +546,7 @@ def bar_of(records, bar, device):
     return {
         "ratio_of": name if at in EPOCHS else f"predict_proba, {name}",
         "to": base,
-        **where,
+        **case,
         "ratio": ratio,
         "a_a": a_a[base],
         "must": must,
@@ -598,20 +599,37 @@ def markdown(result):
     }
     for part, (title, table) in tables.items():
         if part in result:
-            rows = table(result[part])
-            rows.insert(1, ["---"] * len(rows[0]))
-            lines += [f"{title}:", "", *map(row_of, rows), ""]
+            lines += [f"{title}:", "", printed(table(result[part])), ""]
     return "\n".join(lines)
+
+
+def printed(rows):
+    head, *body = rows
+    return "\n".join(map(row_of, [head, ["---"] * len(head), *body]))
+
+
+def ratios_table(bars):
+    """Ratios for those who want to know how fast it is, not what was asked for."""
+    rows = [["CPU time of", "against that of", "", "ratio", "A/A"]]
+    return rows + [
+        [bar["ratio_of"], bar["to"], where(bar)]
+        + [f"{bar[name]:.2f}" for name in ("ratio", "a_a")]
+        for bar in bars
+        if bar["kind"] == "predict"
+        or (bar["batch_size"], bar["optimizer"]) == (256, "Adam")
+    ]
+
+
+def where(bar):
+    if bar["kind"] == "fit":
+        return f"batch {bar['batch_size']:,}, {bar['optimizer']}"
+    return f"{bar['rows']:,} row" + "s" * (bar["rows"] > 1)
 
 
 def bars_table(bars):
     rows = [["ratio of", "to", "where", "ratio", "A/A", "must", "aim"]]
     for bar in bars:
-        if bar["kind"] == "fit":
-            where = f"batch {bar['batch_size']:,}, {bar['optimizer']}"
-        else:
-            where = f"{bar['rows']:,} rows"
-        row = [bar["ratio_of"], bar["to"], where]
+        row = [bar["ratio_of"], bar["to"], where(bar)]
         row += [f"{bar['ratio']:.3f}", f"{bar['a_a']:.3f}"]
         for name in ("must", "aim"):
             limit = bar[name]
@@ -719,11 +737,15 @@ def main():
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--fresh", action="store_true", help="measure all parts anew")
     parser.add_argument("--markdown", action="store_true", help="print tables of --out")
+    parser.add_argument("--readme", action="store_true", help="print that of README.md")
     arguments = parser.parse_args()
     name = "speed.json" if arguments.device == "cpu" else "speed_cuda.json"
     out = arguments.out or RESULTS / name
     if arguments.markdown:
         print(markdown(json.loads(out.read_text())))
+        return
+    if arguments.readme:
+        print(printed(ratios_table(json.loads(out.read_text())["bars"])))
         return
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=ConvergenceWarning)

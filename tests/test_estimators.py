@@ -1,5 +1,6 @@
 """The door: labels, frames, weights, partial fits, and errors that teach."""
 
+import threading
 import warnings
 from fractions import Fraction
 from functools import partial
@@ -20,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, scale
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -725,3 +726,45 @@ def test_interrupted_fit_leaves_the_estimator_as_it_was(wine, clf):
     clf.fit(X, y)
     clf.estimator = logits_net(module=Breaks)
     assert_refused(clf, MemoryError, None, X, y)
+
+
+class BreaksLater(Layers):
+    broken = False
+
+    def forward(self, X):
+        if BreaksLater.broken and self.training and torch.rand(()) < 0.3:
+            raise MemoryError
+        return super().forward(X)
+
+
+def test_a_failed_partial_fit_leaves_net_and_history_as_they_were(wine):
+    X, y = wine
+    net = logits_net(module=BreaksLater, batch_size=10, max_epochs=2)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    before, history = clf.predict_proba(X), list(clf.history_)
+    BreaksLater.broken = True
+    try:
+        with pytest.raises(MemoryError):
+            clf.partial_fit(X, y)
+    finally:
+        BreaksLater.broken = False
+    assert_array_equal(clf.predict_proba(X), before)
+    assert list(clf.history_) == history
+    assert len(clf.partial_fit(X, y).history_) == 3
+
+
+def test_callbacks_that_cannot_be_copied_go_on_in_partial_fit(wine):
+    X, y = wine
+
+    class Locked(Callback):
+        def __init__(self):
+            self.lock, self.epochs = threading.Lock(), 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epochs += 1
+
+    clf = MixupClassifier(logits_net(max_epochs=1), random_state=0).fit(X, y)
+    callback = Locked()
+    clf.estimator_.callbacks_.append(("locked", callback))
+    clf.partial_fit(X, y).partial_fit(X, y)
+    assert callback.epochs == 2
