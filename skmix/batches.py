@@ -182,14 +182,14 @@ def take(data, rows):
 
 
 def copied(X, part):
-    """Copy a slice of rows of a tensor, or of a mapping of tensors.
+    """Copy a slice of rows of a tensor, or of a mapping of tensors, unless it is all.
 
     A view would not do: modules may write to what they are given, which torch refuses
     for some views, and the bits of a matrix product depend on its alignment in memory.
     """
-    if isinstance(X, torch.Tensor):
-        return X[part].clone()
-    return {name: column[part].clone() for name, column in X.items()}
+    if isinstance(X, Mapping):
+        return {name: copied(column, part) for name, column in X.items()}
+    return X if part.stop - part.start >= len(X) else X[part].clone()
 
 
 def _in_memory(X):

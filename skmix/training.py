@@ -194,7 +194,7 @@ class _Seams:
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
-        self.batches = None  # those trained on, where they are of a table in memory
+        self.table = None  # of weighted rows, to take partners from
         self.train_weight = self.valid_weight = None  # _Weights
         self.planned = None  # the _Pass drawn for the current batch
         self.running = None  # the _Pass whose forward and backward pass is running
@@ -306,14 +306,13 @@ class _Seams:
         if weights is None:
             raise ValueError(_ROWS_UNKNOWN)
         if self.plan is not None:
+            self.table = Batches(weights.table.X, weights.table.y)
             self.plan.weigh(weights.rows, weights.values[weights.rows])
 
     # Each epoch: by the shortest way, or by the steps of the net.
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         net = self.net
-        if training:
-            self.batches = iterator if type(iterator) is Batches else None
         in_memory = type(iterator) is Batches and not fit_params
         if in_memory and type(net.history) is History and steps_are_skorchs_own(net):
             steps = self._steps(iterator, training)
@@ -330,8 +329,7 @@ class _Seams:
             X, draw, y_partner = chunk.X, None, None
             if plan is not None:
                 draw = plan.draw(chunk.batch_size, chunk.n_batches)
-                X_partner, y_partner = self._partners(draw, chunk)
-                X = mixup(X, X_partner, draw)
+                X, y_partner = self._mixed(batches, chunk, draw)
             weight = None if weights is None else weights.of(chunk)
             losses = losses_of_steps(
                 net, chunk.y, y_partner, draw, weight, chunk.n_batches
@@ -357,11 +355,14 @@ class _Seams:
             check, self.check_output = self.check_output, None
             check(self.net, first_output(output))
 
-    def _partners(self, draw, chunk):
+    def _mixed(self, batches, chunk, draw):
+        """Mixed rows of a chunk, and the targets of their partners."""
         if self.plan.from_table:
-            return self.batches.take(draw.partner)
-        rows = torch.from_numpy(draw.partner)
-        return take(chunk.X, rows), take(chunk.y, rows)
+            X_partner, y_partner = batches.take(draw.partner)
+        else:
+            rows = torch.from_numpy(draw.partner)
+            X_partner, y_partner = take(chunk.X, rows), take(chunk.y, rows)
+        return mixup(chunk.X, X_partner, draw), y_partner
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -400,7 +401,7 @@ class _Seams:
         if self.plan is not None:
             step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
             if self.plan.from_table:
-                step.X_partner, step.y_partner = self.batches.take(step.draw.partner)
+                step.X_partner, step.y_partner = self.table.take(step.draw.partner)
         self._record_lam(_lam_by_step(step.draw, 1))
         return step
 

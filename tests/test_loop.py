@@ -362,3 +362,20 @@ def test_an_interrupted_epoch_is_in_the_history_as_in_skorchs(cancer):
     assert len(short[-1]["batches"]) == 6
     assert short[-1]["batches"] == long[-1]["batches"]
     assert_allclose(short[-1]["lam_mean"], long[-1]["lam_mean"], rtol=1e-12)
+
+
+class AsksForOthers(Callback):
+    """Has batches of another table dealt in between."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        X = np.full((2000, 30), 1e6, dtype=np.float32)
+        others = net.get_dataset(X, np.zeros(2000, dtype=np.int64))
+        next(iter(net.get_iterator(others, training=True)))
+
+
+def test_partners_of_weighted_rows_are_from_the_table_trained_on(cancer):
+    X, y = cancer
+    weight = np.linspace(1, 2, len(y))
+    net = logits_net(max_epochs=2, callbacks=[AsksForOthers()])
+    clf = MixupClassifier(net, alpha=1, random_state=0).fit(X, y, sample_weight=weight)
+    assert clf.history_[-1, "train_loss"] < 1
