@@ -197,13 +197,17 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _predicted(self, X):
         """Predictions of the fitted net for a raw table, in the user's terms."""
         check_is_fitted(self)
-        if not self._is_plainly_fine(X):
-            X = self._check_rows(X, reset=False)
-        X = self._encoded(X)
+        # All of one fit, even if another thread's takes its place meanwhile.
+        fitted = object.__new__(type(self))
+        fitted.__dict__ = vars(self)
+        if not fitted._is_plainly_fine(X):
+            X = fitted._check_rows(X, reset=False)
+        X = fitted._encoded(X)
         with one_thread_each():
-            return self._codec.decode(self._outputs(X))
+            return fitted._codec.decode(fitted._outputs(X))
 
     def _outputs(self, X):
+        """What the fitted net predicts for an encoded table."""
         net = self.estimator_
         twin = None if self._draws else in_chunks(net, X)
         if twin is not None:

@@ -768,3 +768,27 @@ def test_callbacks_that_cannot_be_copied_go_on_in_partial_fit(wine):
     clf.estimator_.callbacks_.append(("locked", callback))
     clf.partial_fit(X, y).partial_fit(X, y)
     assert callback.epochs == 2
+
+
+class Refits(Layers):
+    """Has its estimator fitted on other labels while it predicts."""
+
+    refit = None
+
+    def forward(self, X):
+        if Refits.refit is not None and not self.training:
+            refit, Refits.refit = Refits.refit, None
+            thread = threading.Thread(target=refit)
+            thread.start()
+            thread.join()
+        return super().forward(X)
+
+
+def test_a_prediction_is_of_one_fit(wine):
+    X, y = wine
+    net = logits_net(module=Refits, max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    expected = clf.predict_proba(X)
+    Refits.refit = partial(clf.fit, X, np.array(list("abcdef"))[2 * y + (X[:, 0] > 0)])
+    assert_array_equal(clf.predict_proba(X), expected)
+    assert clf.predict_proba(X).shape == (len(X), 6)
