@@ -161,7 +161,7 @@ def weighted_choice(cdf, size, rng):
     return np.minimum(found, len(cdf) - 1)
 
 
-def mixup(x, x_partner, draw):
+def mixup(x, x_partner, draw, *, in_place=False):
     """Mix rows with their partners: ``lam * x + (1 - lam) * x_partner``.
 
     Numbers are interpolated. Integer codes and booleans have no in-between:
@@ -175,22 +175,25 @@ def mixup(x, x_partner, draw):
             such
         The rows of the steps that were drawn, one after the other.
     draw : Draw
+    in_place : bool, default=False
+        Whether mixed numbers may take the place of those of `x_partner`.
 
     Returns
     -------
     Same structure, shapes, dtypes and device as `x`.
     """
     swaps = torch.Generator().manual_seed(draw.swap_seed)
-    return _mixed(x, x_partner, draw.lam, swaps)
+    return _mixed(x, x_partner, draw.lam, swaps, in_place)
 
 
-def _mixed(x, x_partner, lam, swaps):
+def _mixed(x, x_partner, lam, swaps, in_place):
     if isinstance(x, torch.Tensor):
         # Rows that share a `lam` form a group: (S * B, ...) -> (n_groups, -1)
         groups, others = (part.reshape(len(lam), -1) for part in (x, x_partner))
         weight = torch.as_tensor(lam).reshape(-1, 1)
         if x.is_floating_point():
-            mixed = torch.lerp(others, groups, weight.to(x.device, x.dtype))
+            lerp = others.lerp_ if in_place else others.lerp
+            mixed = lerp(groups, weight.to(x.device, x.dtype))
         else:
             keep = (
                 torch.rand(groups.shape, generator=swaps, dtype=weight.dtype) < weight
@@ -198,10 +201,9 @@ def _mixed(x, x_partner, lam, swaps):
             mixed = torch.where(keep.to(x.device), groups, others)
         return mixed.reshape(x.shape)
     if hasattr(x, "items"):
-        return {k: _mixed(v, x_partner[k], lam, swaps) for k, v in x.items()}
-    return type(x)(
-        _mixed(*halves, lam, swaps) for halves in zip(x, x_partner, strict=True)
-    )
+        return {k: _mixed(v, x_partner[k], lam, swaps, in_place) for k, v in x.items()}
+    halves = zip(x, x_partner, strict=True)
+    return type(x)(_mixed(*both, lam, swaps, in_place) for both in halves)
 
 
 def mixed_loss(own, partner, lam):

@@ -362,7 +362,7 @@ class _Seams:
         else:
             rows = torch.from_numpy(draw.partner)
             X_partner, y_partner = take(chunk.X, rows), take(chunk.y, rows)
-        return mixup(chunk.X, X_partner, draw), y_partner
+        return mixup(chunk.X, X_partner, draw, in_place=True), y_partner
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 

@@ -111,6 +111,10 @@ def test_steps_mixed_together_are_those_mixed_one_by_one(lam_per):
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(24, 3)))
     partner = torch.from_numpy(draw.partner)
     mixed = mixup({"a": x, "b": x[:, 0]}, {"a": x[partner], "b": x[partner, 0]}, draw)
+    partners = {"a": x[partner], "b": x[partner, 0]}
+    in_place = mixup({"a": x, "b": x[:, 0]}, partners, draw, in_place=True)
+    assert torch.equal(in_place["a"], mixed["a"])
+    assert in_place["a"].data_ptr() == partners["a"].data_ptr()
     lams = draw.lam.reshape(4, -1)
     for k in range(4):
         rows = slice(6 * k, 6 * k + 6)
