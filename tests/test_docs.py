@@ -159,3 +159,17 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
     benchmark = [sys.executable, ROOT / "benchmarks" / "defaults.py", "--markdown"]
     table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
     assert table.stdout.strip() in (ROOT / "docs" / "defaults.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "page"),
+    [
+        ("speed.py", "--markdown", "docs/speed.md"),
+        ("speed.py", "--readme", "README.md"),
+        ("pieces.py", "--markdown", "docs/speed.md"),
+    ],
+)
+def test_figures_of_speed_are_those_of_the_benchmark(script, option, page):
+    benchmark = [sys.executable, ROOT / "benchmarks" / script, option]
+    table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
+    assert table.stdout.strip() in (ROOT / page).read_text("utf-8")
