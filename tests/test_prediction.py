@@ -234,7 +234,7 @@ def test_predictions_leave_nothing_that_cannot_be_trained_with(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(module=Cached, max_epochs=1), random_state=0)
     clf.fit(X, y).predict(X[:32])
-    clf.partial_fit(X[:32], y[:32])
+    assert clf.partial_fit(X[:32], y[:32]).n_iter_ == 2
 
 
 class Counts(Layers):
