@@ -6,15 +6,14 @@ callbacks that do nothing, looking up the history, the dealing of batches that n
 sees.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import BatchScoring, EpochScoring
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from skorch.utils import TeeGenerator
 
-from skmix.nets import BATCH_METHODS, is_deaf, set_mode
+from skmix.nets import BATCH_METHODS, set_mode
 
 
 class Step(NamedTuple):
@@ -59,8 +58,7 @@ def run_epoch(net, steps, *, training, prefix):
             batch = deal()
         _call(begin, net, batch=batch, training=training)
         if training:
-            grad_computed = partial(_call, computed, net, batch=batch, training=True)
-            loss, output = _train(net, x, loss_of, grad_computed if computed else None)
+            loss, output = _train(net, x, loss_of, computed, batch)
         else:
             loss, output = _validate(net, x, loss_of)
         record[f"{prefix}_loss"] = loss.item()
@@ -69,8 +67,11 @@ def run_epoch(net, steps, *, training, prefix):
     net.history.record(f"{prefix}_batch_count", len(records) - n_before)
 
 
-def _train(net, x, loss_of, grad_computed):
-    """Update the net; return the loss and the output of the first pass."""
+def _train(net, x, loss_of, computed, batch):
+    """Update the net; return the loss and the output of the first pass.
+
+    The listeners `computed` are told of the gradients of `batch` after every pass.
+    """
     first = None
 
     def step():
@@ -81,9 +82,9 @@ def _train(net, x, loss_of, grad_computed):
         loss = loss_of(output)
         loss.backward()
         first = first or (loss, output)
-        if grad_computed is not None:
-            parameters = TeeGenerator(net.get_all_learnable_params())
-            grad_computed(named_parameters=parameters)
+        if computed:
+            named = TeeGenerator(net.get_all_learnable_params())
+            _call(computed, net, named_parameters=named, batch=batch, training=True)
         return loss
 
     net.optimizer_.step(step)
@@ -110,8 +111,14 @@ def _listeners(net, name, training):
     return [
         getattr(callback, name)
         for _, callback in net.callbacks_
-        if not is_deaf(callback, name) and not _scores_others(callback, name, training)
+        if not _is_deaf(callback, name) and not _scores_others(callback, name, training)
     ]
+
+
+def _is_deaf(callback, name):
+    """Whether a callback has nothing of its own to say to a notification."""
+    method = getattr(getattr(callback, name), "__func__", None)
+    return method is getattr(Callback, name)
 
 
 def _scores_others(callback, name, training):

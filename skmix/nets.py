@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch import NeuralNet
-from skorch.callbacks import Callback
 from torch import nn
 
 
@@ -47,12 +46,6 @@ def steps_are_skorchs_own(net):
 
 # Of callbacks; those of skorch's own do not change a batch.
 BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
-
-
-def is_deaf(callback, name):
-    """Whether a callback has nothing of its own to say to a notification."""
-    method = getattr(getattr(callback, name), "__func__", None)
-    return method is getattr(Callback, name)
 
 
 def criterion_is(net, *kinds):
