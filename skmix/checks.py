@@ -4,7 +4,6 @@ import numbers
 import re
 
 import numpy as np
-from pandas.api.types import is_numeric_dtype, is_object_dtype
 from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array
@@ -81,29 +80,28 @@ def check_untrained(net):
         )
 
 
-def check_columns(X, estimator, *, objects=False, error=None):
-    """Refuse a frame with columns that are not numbers (nor, maybe, objects)."""
-    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+def check_categorical_features(given):
+    """Refuse what is neither 'from_dtype' nor None nor a sequence of columns."""
+    if given is None or (isinstance(given, str) and given == "from_dtype"):
         return
-    words = [
-        str(name)
-        for name, dtype in zip(X.columns, X.dtypes, strict=True)
-        if not (_holds_numbers(dtype) or (is_object_dtype(dtype) and not objects))
-    ]
-    if words:
+    expected = (
+        "'from_dtype', None, or a sequence of column names, of positions or of "
+        "booleans, one for each column"
+    )
+    if isinstance(given, str):
         raise ValueError(
-            f"Got columns that are not numbers ({', '.join(words)}), but expected "
-            f"numbers only: {estimator} does not encode categories yet. "
-            "Encode them in a Pipeline before it (dates as numbers), for example "
-            "by sklearn.compose.make_column_transformer with "
-            "OneHotEncoder(handle_unknown='ignore') for these columns."
-        ) from error
-
-
-def _holds_numbers(dtype):
-    if hasattr(dtype, "is_numeric"):  # of polars
-        return dtype.is_numeric() or str(dtype) == "Boolean"
-    return is_numeric_dtype(dtype)
+            f"Got categorical_features={given!r}, but expected {expected}: "
+            f"[{given!r}] names one column."
+        )
+    columns = np.asarray(given) if np.iterable(given) else None
+    if columns is None or columns.ndim != 1:
+        raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
+    if len(columns) and not (
+        columns.dtype == bool
+        or columns.dtype.kind in "iu"
+        or all(isinstance(name, str) for name in given)
+    ):
+        raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
 
 
 def explain_not_finite(X, error, estimator):
@@ -116,12 +114,18 @@ def explain_not_finite(X, error, estimator):
         return
     names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in bad[:10]]
     names += ["..."] * (len(bad) > 10)
-    what = "NaN" if np.isnan(values).any() else "infinity"
+    if np.isnan(values).any():
+        raise ValueError(
+            f"Input X contains NaN in columns ({', '.join(names)}), but no number was "
+            f"missing when this {estimator} was fitted, and its net takes columns as "
+            "they are. Impute them in a Pipeline before it, for example by "
+            "sklearn.impute.SimpleImputer(add_indicator=True), or fit on rows some of "
+            "which have missing values."
+        ) from error
     raise ValueError(
-        f"Input X contains {what} in columns ({', '.join(names)}), but expected finite "
-        f"numbers: {estimator} does not encode missing values yet. Impute them in a "
-        "Pipeline before it, for example by sklearn.impute.SimpleImputer("
-        "add_indicator=True)."
+        f"Input X contains infinity in columns ({', '.join(names)}), but {estimator} "
+        "expected finite numbers. Where it stands for a missing value, replace it by "
+        "NaN."
     ) from error
 
 

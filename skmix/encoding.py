@@ -1,64 +1,536 @@
-"""Columns as the default net wants them: standardised, in its own dtype.
+"""Columns as nets want them: numbers, indicators of missing ones, and categories.
 
-Both functions go through a dense table block by block, so that they need no second one.
+Two steps. A `Reader` turns any table into one array of numbers, in which a level of a
+category is a code; it knows what columns hold, and no statistics. A `TableEncoder`
+learns those from training rows and their weights, and makes of that array what a net
+gets.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
+from pandas.api import types
 from scipy import sparse
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import gen_batches
 
 BLOCK_CELLS = 2**20  # 8 MiB of float64
 
+# Levels of a category that have a column, or a code, of their own; by frequency.
+MAX_CATEGORIES = 50
 
-def learn_scaler(X, weight=None):
-    """Fit a `StandardScaler` to the rows of a table, and to their weights.
+# Pieces of a number, of about as many rows each.
+MAX_BINS = 16
 
-    Parameters
+
+def as_frame(X):
+    """Return a table of mixed columns as a pandas frame, other things as they are."""
+    if isinstance(X, pd.DataFrame):
+        return X
+    if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
+        return X.to_pandas()
+    if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
+        frame = pd.DataFrame(list(X))
+        return X if all(map(types.is_numeric_dtype, frame.dtypes)) else frame
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
+        return pd.DataFrame(X).infer_objects()
+    return X
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What the columns of a table hold: numbers, or which levels.
+
+    Attributes
     ----------
-    X : {ndarray, CSR matrix or array} of shape (n, d)
-    weight : ndarray of shape (n,), default=None
-
-    Returns
-    -------
-    scaler : sklearn.preprocessing.StandardScaler
-        One that leaves the mean in, where `X` is sparse.
+    names : list of str
+    levels : list of (ndarray or None)
+        The levels of each column of categories, in the order of their codes; None
+        for a column of numbers.
     """
-    # Frames would reach skorch as dicts, so no set_output.
-    scaler = StandardScaler(with_mean=not sparse.issparse(X))
-    scaler.set_output(transform="default")
-    for rows in [slice(None)] if sparse.issparse(X) else _blocks(X):
-        scaler.partial_fit(
-            X[rows], sample_weight=None if weight is None else weight[rows]
+
+    names: list
+    levels: list
+
+    @classmethod
+    def learn(cls, X, categorical_features):
+        """Find out what the columns of training rows hold.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or ndarray of shape (n, d)
+        categorical_features : "from_dtype", None, or array-like of names, \
+                of positions or of booleans
+            As in the skmix estimators.
+
+        Returns
+        -------
+        reader : Reader
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `categorical_features` does not fit the table, or a column holds
+            neither numbers nor categories.
+        """
+        X = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        declared = _declared(X, categorical_features)
+        columns = [X.iloc[:, j] for j in range(X.shape[1])]
+        if declared is None:
+            kinds = [_kind(column) for column in columns]
+            _refuse(X, kinds, ("date", "text", "object"))
+        else:
+            kinds = ["category" if c else "number" for c in declared]
+            numbers = zip(columns, declared, strict=True)
+            found = ["number" if c else _kind(column) for column, c in numbers]
+            _refuse(X, found, ("date", "text", "object", "category"))
+        levels = [
+            _levels(column) if kind == "category" else None
+            for column, kind in zip(columns, kinds, strict=True)
+        ]
+        return cls([str(name) for name in X.columns], levels)
+
+    @classmethod
+    def of_numbers(cls, n_columns):
+        """Know that columns without names hold numbers."""
+        return cls([f"x{j}" for j in range(n_columns)], [None] * n_columns)
+
+    def is_idle(self, X):
+        """Whether scikit-learn reads numbers from the table just as well."""
+        plain = not isinstance(X, pd.DataFrame) or all(
+            isinstance(dtype, np.dtype) and types.is_numeric_dtype(dtype)
+            for dtype in X.dtypes
         )
-    return scaler
+        return plain and not self.categorical.any()
+
+    @property
+    def categorical(self):
+        """Mask of the columns of categories, of shape (d,)."""
+        return np.array([levels is not None for levels in self.levels], dtype=bool)
+
+    def read(self, X):
+        """Return the table as numbers, levels being codes.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or ndarray of shape (n, d)
+
+        Returns
+        -------
+        table : ndarray of shape (n, d), float64
+            A missing number is NaN. Codes of L levels are 0 to L - 1, that of a missing
+            one is L, and that of a level not seen in training -1.
+
+        Raises
+        ------
+        ValueError
+            If a column that held numbers in training does not.
+        """
+        X = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        table = np.empty(X.shape)
+        for j, levels in enumerate(self.levels):
+            column = X.iloc[:, j]
+            table[:, j] = (
+                self._numbers(column, j) if levels is None else _codes(column, levels)
+            )
+        return table
+
+    def _numbers(self, column, j):
+        try:
+            return _as_numbers(column)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"Got column {self.names[j]!r} with values that are no numbers "
+                f"({error}), but expected numbers, as in training."
+            ) from error
 
 
-def scaled(X, scaler, cast):
-    """Scale the columns of a table.
+def _declared(X, categorical_features):
+    """Mask of the columns declared as categories; None where their dtype decides."""
+    if isinstance(categorical_features, str) and categorical_features == "from_dtype":
+        return None
+    mask = np.zeros(X.shape[1], dtype=bool)
+    if categorical_features is None or len(categorical_features) == 0:
+        return mask
+    given = np.asarray(categorical_features)
+    if given.dtype == bool:
+        if given.shape != mask.shape:
+            raise ValueError(
+                f"Got categorical_features as a mask of shape {given.shape}, but "
+                f"expected ({X.shape[1]},): one boolean for each column."
+            )
+        return given
+    if given.dtype.kind in "iu":
+        unknown = given[(given < 0) | (given >= X.shape[1])]
+        positions = given
+        known = f"positions from 0 to {X.shape[1] - 1}"
+    else:
+        names = list(X.columns)
+        unknown = [name for name in categorical_features if name not in names]
+        positions = [names.index(name) for name in given if name in names]
+        known = f"names among {', '.join(map(repr, names[:20]))}"
+    if len(unknown):
+        raise ValueError(
+            f"Got categorical_features with {list(unknown)}, but expected {known}."
+        )
+    mask[positions] = True
+    return mask
+
+
+def _kind(column):
+    """What a column holds: "number", "category", "date", "text" or "object"."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    if types.is_numeric_dtype(dtype):  # of booleans, too
+        return "number"
+    inferred = types.infer_dtype(column.astype(object), skipna=True)
+    if inferred in _NUMBERS:
+        return "number"
+    if inferred in _DATES:
+        return "date"
+    if inferred == "string":
+        return "text" if _is_text(column) else "category"
+    scalars = all(map(types.is_scalar, column))
+    return "category" if scalars and inferred.startswith("mixed") else "object"
+
+
+_NUMBERS = {
+    "boolean",
+    "decimal",
+    "empty",
+    "floating",
+    "integer",
+    "integer-na",
+    "mixed-integer-float",
+}
+_DATES = {
+    "date",
+    "datetime",
+    "datetime64",
+    "period",
+    "time",
+    "timedelta",
+    "timedelta64",
+}
+
+
+def _is_text(column):
+    """Whether strings are sentences rather than levels: most differ, in many words."""
+    present = column.dropna()
+    distinct = present.unique()
+    if 2 * len(distinct) <= len(present):
+        return False
+    return np.mean([len(str(value).split()) for value in distinct[:1000]]) >= 4
+
+
+def _refuse(X, kinds, refused):
+    found = {
+        kind: [str(X.columns[j]) for j, k in enumerate(kinds) if k == kind]
+        for kind in refused
+    }
+    for kind, names in found.items():
+        if names:
+            what, way_out = _WAYS_OUT[kind]
+            error = TypeError if kind == "object" else ValueError
+            raise error(
+                f"Got columns that hold {what} ({', '.join(names)}), but expected "
+                f"numbers or categories. {way_out}"
+            )
+
+
+_WAYS_OUT = {
+    "date": (
+        "dates or times",
+        "Make numbers of them in a Pipeline before this estimator, for example with "
+        "skrub.DatetimeEncoder, or by differences to a fixed day; or drop them.",
+    ),
+    "text": (
+        "free text",
+        "Make numbers of it in a Pipeline before this estimator, for example with "
+        "skrub.StringEncoder, or TfidfVectorizer and TruncatedSVD; or drop it. Where "
+        "each string stands for a level, name the column in categorical_features, or "
+        "give it the dtype 'category'.",
+    ),
+    "object": (
+        "other things than strings and numbers",
+        "Each value of an object column must be a string or a number (or None).",
+    ),
+    "category": (
+        "no numbers",
+        "Name them in categorical_features, or leave that at 'from_dtype'.",
+    ),
+}
+
+
+def _as_numbers(column):
+    if column.dtype == object:
+        column = column.convert_dtypes()
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _factorized(column):
+    """Codes of a column, -1 where missing, and the values that they stand for."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, categories = column.cat.codes.to_numpy(), column.cat.categories
+        return codes, np.asarray(categories, dtype=object)
+    codes, values = pd.factorize(column.astype(object))
+    return codes, np.asarray(values, dtype=object)
+
+
+def _levels(column):
+    codes, values = _factorized(column)
+    present = values[np.unique(codes[codes >= 0])]
+    # Levels of several types have an order, too, whichever row comes first.
+    levels = sorted(present, key=lambda value: (type(value).__name__, value))
+    return np.array([*levels, None], dtype=object)[:-1]
+
+
+def _codes(column, levels):
+    codes, values = _factorized(column)
+    known = pd.Index(levels, dtype=object).get_indexer(pd.Index(values, dtype=object))
+    return np.append(known, len(levels))[codes]  # the last one is found at -1
+
+
+class TableEncoder:
+    """Makes of numbers and codes what a net gets.
+
+    Parameters
+    ----------
+    reader : Reader
+    scale : bool
+        Whether numbers are brought to a common scale, and outliers drawn in: ``z`` is
+        the distance from the median in interquartile ranges, and the net gets
+        ``z / sqrt(1 + (z / 3) ** 2)`` (robust scaling and smooth clipping of
+        Holzmüller et al. 2024, https://arxiv.org/abs/2407.04491).
+    as_dict : bool
+        Whether a net gets ``{"x_num": ..., "x_cat": ...}``, categories as codes, and
+        not one array, categories one-hot.
+
+    Attributes
+    ----------
+    n_columns_ : int
+        Columns of the array.
+    n_num_features_ : int
+        Columns of numbers, indicators of missing ones included where `as_dict`.
+        Without, they are the first ones of the array.
+    cat_cardinalities_ : list of int
+        Number of codes of each column of categories.
+    bins_ : list of ndarray of shape (n_edges,)
+        Quantiles of each number, in the scale of the array, increasing; at least 3
+        and at most ``MAX_BINS + 1``.
+
+    Notes
+    -----
+    Numbers come first, in the order of the table. Missing ones become the median, and
+    a column that has some in training gets an indicator. Each column of categories
+    keeps its `MAX_CATEGORIES` most frequent levels, a missing value being a level like
+    others; what is rare, or not seen in training, is none of them: all zeros, or
+    code 0.
+    """
+
+    def __init__(self, reader, *, scale, as_dict=False):
+        self.reader = reader
+        self.scale = scale
+        self.as_dict = as_dict
+
+    def fit(self, table, weight=None):
+        """Learn from a table of numbers and codes, as `Reader.read` makes it.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n, d)
+        weight : ndarray of shape (n,), default=None
+
+        Returns
+        -------
+        self : TableEncoder
+        """
+        categorical = self.reader.categorical
+        self._numbers, self._categories = map(
+            np.flatnonzero, (~categorical, categorical)
+        )
+        spread = [_spread(table[:, j], weight) for j in self._numbers]
+        self.center_, self.scale_, missing = np.reshape(spread, (-1, 3)).T
+        self._indicated = np.flatnonzero(missing)
+        edges = [_edges(table[:, j], weight) for j in self._numbers]
+        self.bins_ = [
+            _distinct(self._scaled(x, j) if self.scale else x)
+            for j, x in enumerate(edges)
+        ]
+        kept = [
+            _most_frequent(table[:, j], self.reader.levels[j], weight)
+            for j in self._categories
+        ]
+        self._one_hot = None
+        if kept:
+            # (Levels are known from here on; the encoder only checks their form.)
+            self._one_hot = OneHotEncoder(
+                categories=kept, handle_unknown="ignore", sparse_output=False
+            )
+            self._one_hot.set_output(transform="default")
+            self._one_hot.fit(np.array([[codes[0] for codes in kept]]))
+        self.cat_cardinalities_ = [len(codes) + 1 for codes in kept]
+        self.n_num_features_ = len(self._numbers)
+        self.n_columns_ = len(self._numbers) + len(self._indicated)
+        if self.as_dict:
+            self.n_num_features_ = self.n_columns_
+        else:
+            self.n_columns_ += sum(map(len, kept))
+        return self
+
+    def transform(self, X):
+        """Encode a table like that of `fit`, as the user has it.
+
+        Parameters
+        ----------
+        X : pandas or polars frame, or array-like of shape (n, d)
+
+        Returns
+        -------
+        encoded : ndarray of shape (n, n_columns), or dict of such, float64 and int64
+        """
+        return self.encode(self.reader.read(as_frame(X)))
+
+    def encode(self, table, dtype=np.float64):
+        """Encode a table of numbers and codes, a block of rows at a time.
+
+        Parameters
+        ----------
+        table : {ndarray, CSR matrix or array} of shape (n, d)
+        dtype : numpy dtype, default=numpy.float64
+            Of the numbers.
+
+        Returns
+        -------
+        encoded : ndarray of shape (n, n_columns), or dict of such
+        """
+        n_rows = table.shape[0]
+        numbers = len(self._numbers) + len(self._indicated)
+        encoded = np.empty((n_rows, self.n_columns_), dtype=dtype)
+        codes = np.empty((n_rows, len(self._categories)), dtype=np.int64)
+        for rows in gen_batches(n_rows, max(1, BLOCK_CELLS // table.shape[1])):
+            block = table[rows].toarray() if sparse.issparse(table) else table[rows]
+            encoded[rows, :numbers] = self._encoded_numbers(block[:, self._numbers])
+            if self._one_hot is not None:
+                hot = self._one_hot.transform(block[:, self._categories])
+                if self.as_dict:
+                    codes[rows] = _codes_of_one_hot(hot, self.cat_cardinalities_)
+                else:
+                    encoded[rows, numbers:] = hot
+        return {"x_num": encoded, "x_cat": codes} if self.as_dict else encoded
+
+    def _encoded_numbers(self, x):
+        x = x.astype(np.float64)
+        missing = np.isnan(x)
+        indicators = missing[:, self._indicated]
+        x = np.where(missing, self.center_, x)
+        return np.hstack([self._scaled(x) if self.scale else x, indicators])
+
+    def _scaled(self, x, columns=slice(None)):
+        z = (x - self.center_[columns]) * self.scale_[columns]
+        return z / np.hypot(1, z / 3)
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the columns that a net gets, as scikit-learn's encoders name them.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        names : ndarray of shape (n_columns,), dtype object
+        """
+        names = np.array(self.reader.names, dtype=object)
+        numbers = list(names[self._numbers])
+        numbers += [f"missingindicator_{numbers[j]}" for j in self._indicated]
+        if self.as_dict or self._one_hot is None:
+            return np.array([*numbers, *names[self._categories]], dtype=object)
+        hot = [
+            f"{names[j]}_{[*self.reader.levels[j], 'nan'][int(code)]}"
+            for j, codes in zip(self._categories, self._one_hot.categories, strict=True)
+            for code in codes
+        ]
+        return np.array([*numbers, *hot], dtype=object)
+
+
+def _codes_of_one_hot(hot, cardinalities):
+    """Codes of one-hot columns, side by side: 1 for the first level, 0 for none."""
+    ends = np.cumsum(np.array(cardinalities) - 1)
+    parts = np.split(hot, ends[:-1], axis=1)
+    ranks = [part @ np.arange(1, part.shape[1] + 1) for part in parts]
+    return np.stack(ranks, axis=1).astype(np.int64)
+
+
+def _spread(x, weight):
+    """Median, one over the interquartile range, and whether numbers are missing.
+
+    Where the quartiles are equal it is half the range that counts, and 0 stands for
+    a constant column.
+    """
+    missing = np.isnan(x).any()
+    if np.isnan(x).all():
+        return 0.0, 0.0, False  # nothing is known, and missing is no news
+    low, q1, median, q3, high = _quantiles(x, [0, 0.25, 0.5, 0.75, 1], weight)
+    spread = q3 - q1 if q3 > q1 else (high - low) / 2
+    with np.errstate(over="ignore", divide="ignore"):
+        factor = 1 / spread if spread > 0 else 0.0
+    return median, factor if np.isfinite(factor) else 0.0, missing
+
+
+def _quantiles(x, q, weight):
+    """Quantiles of the numbers that are not missing."""
+    present = ~np.isnan(x)
+    if not present.all():
+        x, weight = x[present], None if weight is None else weight[present]
+    # The one definition by which weights count as copies.
+    x = x.astype(np.float64, copy=False)
+    return np.quantile(x, q, weights=weight, method="inverted_cdf")
+
+
+def _edges(x, weight):
+    if np.isnan(x).all():
+        return np.zeros(1)
+    return _quantiles(x, np.linspace(0, 1, MAX_BINS + 1), weight)
+
+
+def _distinct(edges):
+    """Edges that increase, in float32 too; two pieces at least."""
+    edges = np.unique(edges.astype(np.float32))
+    if len(edges) == 2:
+        edges = np.unique(np.insert(edges, 1, edges.mean()))
+    if len(edges) < 3:  # constant, or as good as that
+        edges = edges[0] + max(1, abs(edges[0])) * np.array([0, 0.5, 1])
+    return edges.astype(np.float32)
+
+
+def _most_frequent(codes, levels, weight):
+    """The codes of the most frequent levels, in ascending order."""
+    counts = np.bincount(codes.astype(np.intp), weight, minlength=len(levels) + 1)
+    order = np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]
+    return np.sort(order[counts[order] > 0]).astype(np.float64)
+
+
+def learn_encoder(X, reader, weight=None, *, scale, as_dict=False):
+    """Learn from training rows how a net of the default kind, or any, gets them.
 
     Parameters
     ----------
     X : {ndarray, CSR matrix or array} of shape (n, d)
-    scaler : sklearn.preprocessing.StandardScaler
-    cast : callable
-        Brings a block of scaled rows to the dtype that is wanted.
+        Numbers and codes.
+    reader : Reader
+    weight : ndarray of shape (n,), default=None
+    scale, as_dict : bool
+        As in `TableEncoder`.
 
     Returns
     -------
-    Table of shape (n, d), CSR if `X` is and the scaler leaves the mean in.
+    encoder : TableEncoder, or sklearn.preprocessing.StandardScaler
+        For sparse rows the latter, which leaves zeros as they are.
     """
-    if sparse.issparse(X) and not scaler.with_mean:
-        return cast(scaler.transform(X))
-    table = None
-    for rows in _blocks(X):
-        block = X[rows].toarray() if sparse.issparse(X) else X[rows]
-        block = cast(scaler.transform(block))
-        if table is None:
-            table = np.empty(X.shape, dtype=block.dtype)
-        table[rows] = block
-    return table
-
-
-def _blocks(X):
-    return gen_batches(X.shape[0], max(1, BLOCK_CELLS // X.shape[1]))
+    if sparse.issparse(X):
+        scaler = StandardScaler(with_mean=False).set_output(transform="default")
+        return scaler.fit(X, sample_weight=weight)
+    return TableEncoder(reader, scale=scale, as_dict=as_dict).fit(X, weight)

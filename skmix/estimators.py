@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 from typing import Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import (
@@ -28,6 +28,7 @@ from sklearn.utils import (
     check_array,
     check_consistent_length,
     check_random_state,
+    check_X_y,
     column_or_1d,
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -39,18 +40,19 @@ from torch.utils.data import DataLoader
 
 from skmix.checks import (
     check_alpha,
-    check_columns,
+    check_categorical_features,
     check_net,
     check_option,
     check_sample_weight,
     check_untrained,
     explain_not_finite,
 )
-from skmix.encoding import learn_scaler, scaled
+from skmix.encoding import Reader, TableEncoder, as_frame, learn_encoder
 from skmix.mixing import Plan
-from skmix.nets import as_module_dtype, narrowed
+from skmix.nets import as_module_dtype, narrowed, takes_num_and_cat
 from skmix.networks import (
     default_net,
+    epochs_found,
     set_batch_size,
     stop_stopping,
     wants_scaled,
@@ -113,7 +115,16 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             validation = draft._check_validation(X_val, y_val)
             _warn_of_small_split(net, len(y), validation)
             seed = _draw_seed(draft.random_state)
-            draft._train(net, net.fit, X, y, weight, validation, seed)
+            X, target = draft._encoded(X), draft._codec.encode(y)
+            on_all_rows = clone(net)
+            draft._train(net, net.fit, X, target, weight, validation, seed)
+            n_epochs = None if validation else epochs_found(net)
+            if n_epochs is not None:
+                stop_stopping(on_all_rows)
+                on_all_rows.set_params(max_epochs=n_epochs)
+                fit = on_all_rows.fit
+                draft._train(on_all_rows, fit, X, target, weight, None, seed)
+                draft.history_ = net.history
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -134,8 +145,9 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
             _warn_of_small_split(net, len(y), None)
+            X, target = draft._encoded(X), draft._codec.encode(y)
             with _one_epoch(net):
-                draft._train(net, net.partial_fit, X, y, weight, None, seed)
+                draft._train(net, net.partial_fit, X, target, weight, None, seed)
         return self
 
     def _learn_coding(self, net, X, y, weight, classes=None):
@@ -146,15 +158,29 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             self._codec = self._code(net, np.asarray(classes), None, "classes")
         X, y, weight = _weigh(X, y, weight, self._codec.class_factor(y))
         vars(self).pop("encoder_", None)
-        if wants_scaled(net):
-            if _is_dict(X):
-                raise ValueError(
-                    "Got X as a dict for a net of the default kind, but expected a "
-                    "table of shape (n_samples, n_features)."
-                )
-            self.encoder_ = learn_scaler(X, weight)
-        _fill_sizes(net, X, self._codec.n_outputs)
+        default = wants_scaled(net)
+        if default and _is_dict(X):
+            raise ValueError(
+                "Got X as a dict for a net of the default kind, but expected a "
+                "table of shape (n_samples, n_features)."
+            )
+        as_dict = takes_num_and_cat(net)
+        if default or (not _is_dict(X) and (as_dict or self._needs_encoding(X))):
+            reader = self._reader or Reader.of_numbers(X.shape[1])
+            self.encoder_ = learn_encoder(
+                X, reader, weight, scale=default, as_dict=as_dict
+            )
+        _fill_sizes(net, X, getattr(self, "encoder_", None), self._codec.n_outputs)
         return X, y, weight
+
+    def _needs_encoding(self, X):
+        """Whether any net needs the columns of `X` encoded."""
+        if sparse.issparse(X):
+            return False
+        return self._reads_categories() or bool(np.isnan(X.min()))
+
+    def _reads_categories(self):
+        return self._reader is not None and self._reader.categorical.any()
 
     def _new_net(self, n_samples):
         """Return the net to fit: a clone of the user's, or the default one."""
@@ -173,8 +199,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             net.callbacks__print_log__sink = print
         return net
 
-    def _train(self, net, fit, X, y, weight, validation, seed):
-        """Train `net` by its method `fit`, seeded, and adopt it."""
+    def _train(self, net, fit, X, target, weight, validation, seed):
+        """Train `net` on encoded rows by its method `fit`, seeded, and adopt it."""
         plan = None
         if self.alpha > 0:
             plan = Plan(alpha=float(self.alpha), lam_per=self.lam_per, seed=seed)
@@ -185,7 +211,6 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             validation=validation,
             check_output=self._codec.check_output,
         )
-        X, target = self._encoded(X), self._codec.encode(y)
         with one_thread_each(), seeded(seed, net.device):
             with seams:
                 fit(X, target)
@@ -217,15 +242,20 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _encoded(self, X):
         """The table as the net is given it, but for the dtype of a user's net."""
-        if not hasattr(self, "encoder_"):
+        encoder = getattr(self, "encoder_", None)
+        if encoder is None:
             return X
         double = torch.get_default_dtype() is torch.float64  # what modules are made of
         dtype = np.float64 if double else np.float32
-        return scaled(X, self.encoder_, partial(narrowed, dtype=dtype))
+        if isinstance(encoder, TableEncoder):
+            return encoder.encode(X, dtype if encoder.scale else np.float64)
+        return narrowed(encoder.transform(X), dtype)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags
 
     # Checks: what was got, what was expected, the way out.
@@ -237,9 +267,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         check_option("pairing", self.pairing, ("shuffle",))
         check_option("layers", self.layers, ("input",))
         check_option("clean_weight", self.clean_weight, (0,))
-        check_option(
-            "categorical_features", self.categorical_features, ("from_dtype", None)
-        )
+        check_categorical_features(self.categorical_features)
         check_option("verbose", self.verbose, (0, 1))
         if self.estimator is not None:
             check_net(self.estimator, task=self._task)
@@ -322,19 +350,37 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 "Got X as a table, but expected a dict of arrays, as in training."
             )
-        if self.categorical_features == "from_dtype":
-            check_columns(X, type(self).__name__)
-        options = {"accept_sparse": "csr"}
+        X = as_frame(X)
+        if reset:
+            self._reader = self._learn_reader(X)
+        options = {"ensure_min_samples": min_rows, "estimator": self}
+        if reset or hasattr(self, "encoder_"):
+            options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
         if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
+        validate_data(self, X, y, reset=reset, skip_check_array=True)
         try:
-            return validate_data(
-                self, X, y, reset=reset, ensure_min_samples=min_rows, **options
-            )
+            if self._reader is not None and not self._reader.is_idle(X):
+                X = self._reader.read(X)
+            if isinstance(y, str):
+                return check_array(X, accept_sparse="csr", input_name="X", **options)
+            return check_X_y(X, y, accept_sparse="csr", **options)
         except (ValueError, TypeError) as error:
             explain_not_finite(X, error, type(self).__name__)
-            check_columns(X, type(self).__name__, objects=True, error=error)
             raise
+
+    def _learn_reader(self, X):
+        """Find out what columns hold; None for arrays of nothing but numbers."""
+        given = self.categorical_features
+        declared = given is not None and not isinstance(given, str) and len(given) > 0
+        if declared and sparse.issparse(X):
+            raise ValueError(
+                f"Got categorical_features={given!r} for a sparse table, but expected "
+                "a dense one: make an array of it, or encode its categories before."
+            )
+        if isinstance(X, pd.DataFrame) or declared:
+            return Reader.learn(X, given)
+        return None
 
     def _check_validation(self, X_val, y_val):
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
@@ -860,15 +906,27 @@ def _orders_rows(net):
     return bool(given & {"shuffle", "sampler", "batch_sampler"})
 
 
-def _fill_sizes(net, X, n_outputs):
-    """Set `d_in` and `d_out` of the module where it takes them and has none given."""
+def _fill_sizes(net, X, encoder, n_outputs):
+    """Set the sizes that the module takes and that are not given.
+
+    ``d_out``; for a table ``d_in``, ``n_num_features`` and ``cat_cardinalities``, and
+    where it is encoded the ``bins`` of its numbers.
+    """
     if isinstance(net.module, nn.Module):
         return
     takes = inspect.signature(net.module).parameters
     given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
     sizes = {"d_out": n_outputs}
-    if not _is_dict(X):
-        sizes["d_in"] = X.shape[1]
+    if isinstance(encoder, TableEncoder):
+        sizes |= {
+            "d_in": encoder.n_columns_,
+            "n_num_features": encoder.n_num_features_,
+            "cat_cardinalities": encoder.cat_cardinalities_,
+            "bins": encoder.bins_,
+        }
+    elif not _is_dict(X):
+        sizes |= {"d_in": X.shape[1], "n_num_features": X.shape[1]}
+        sizes["cat_cardinalities"] = []
     for name, size in sizes.items():
         if name in takes and name not in given:
             net.set_params(**{f"module__{name}": size})

@@ -1,5 +1,6 @@
 """What the other rooms ask of any skorch net: whose its methods are, mode and dtype."""
 
+import inspect
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -54,6 +55,16 @@ def criterion_is(net, *kinds):
     # no class to begin with.
     made_by = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
     return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
+
+
+def takes_num_and_cat(net):
+    """Whether the module's `forward` asks for numbers and categories by name."""
+    module = net.module
+    if not isinstance(module, nn.Module | type):
+        return False
+    forward = getattr(module, "forward", None)
+    names = inspect.signature(forward).parameters if callable(forward) else ()
+    return {"x_num", "x_cat"} <= set(names)
 
 
 def set_mode(net, training):

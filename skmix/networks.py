@@ -1,19 +1,69 @@
-"""The default net: a plain multilayer perceptron and the recipe that trains it."""
+"""The default net, an ensemble of small nets in one, and the recipe that trains it."""
 
+from copy import deepcopy
 from functools import partial
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
+from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
+from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 from torch.utils.data import Subset
 
 
-class MLP(nn.Module):
-    """Multilayer perceptron: `n_blocks` of linear layer, ReLU and dropout.
+class NumberEmbedding(nn.Module):
+    """Numbers, each beside piecewise linear functions of it; other columns as they are.
+
+    Parameters
+    ----------
+    bins : list of array-like of shape (n_edges,), increasing
+        Where the pieces of each number begin and end, for the first columns of a table,
+        which are the numbers.
+    d_embedding : int
+        Columns for each number: itself, and ``d_embedding - 1`` learnt functions of
+        it, linear between the edges (Gorishniy et al. 2022, section 3.2). 1 leaves it
+        as it is.
+
+    Notes
+    -----
+    **Shape**: ``(B, d_in)`` to ``(B, d_in + len(bins) * (d_embedding - 1))``.
+
+    It is linear in the columns that are no numbers, one-hot ones say.
+
+    References
+    ----------
+    Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in
+    Tabular Deep Learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556
+    """
+
+    def __init__(self, bins, d_embedding):
+        super().__init__()
+        self.n_numbers = len(bins)
+        self.pieces = None
+        if len(bins) and d_embedding > 1:
+            self.pieces = PiecewiseLinearEmbeddings(
+                [torch.as_tensor(edges, dtype=torch.float32) for edges in bins],
+                d_embedding - 1,
+                activation=False,
+                version="A",
+            )
+
+    def forward(self, X):
+        if self.pieces is None:
+            return X
+        return torch.cat([X, self.pieces(X[:, : self.n_numbers]).flatten(1)], dim=1)
+
+
+class TabularNet(nn.Module):
+    """An ensemble of `k` multilayer perceptrons over shared embeddings of the columns.
+
+    In training it puts out the members side by side, which `MembersCrossEntropyLoss`
+    and `MembersMSELoss` train independently of each other. In evaluation it is their
+    mean, of probabilities or numbers, with weights averaged over the last steps of
+    training.
 
     Parameters
     ----------
@@ -21,51 +71,146 @@ class MLP(nn.Module):
         Number of columns.
     d_out : int
         Number of outputs: classes, as logits, or 1 for a number.
+    bins : list of array-like, default=()
+        Edges of the pieces of each number, for the first columns, as in
+        `NumberEmbedding`.
+    k : int, default=4
+        Members of the ensemble.
     n_blocks : int, default=2
+        Blocks of a member: linear layer, ReLU and dropout.
     d_block : int, default=128
         Units in each block.
     dropout : float, default=0.1
         Probability of a unit to be left out in training.
+    d_embedding : int, default=4
+        Columns for each number, as in `NumberEmbedding`.
+    average_decay : float, default=0.98
+        Share of the mean of weights that remains at a step (of training, not of
+        epochs); 0 predicts by the weights as they are.
+
+    Attributes
+    ----------
+    embedding : NumberEmbedding
+    members : torch.nn.Sequential
+        The ensemble behind it.
+    averaged : torch.nn.Sequential
+        Both, with averaged weights.
 
     Notes
     -----
-    **Shape**: ``(B, d_in)`` to ``(B, d_out)``.
+    **Shape**: ``(B, d_in)`` to ``(B, d_out, k)`` in training and ``(B, d_out)`` in
+    evaluation.
+
+    Like the running statistics of a BatchNorm, the averaged weights follow each pass of
+    training, so that what an epoch is validated with, and what a checkpoint holds, is
+    what predicts.
 
     Examples
     --------
     >>> import torch
-    >>> from skmix.networks import MLP
-    >>> MLP(d_in=5, d_out=3)(torch.zeros(8, 5)).shape
-    torch.Size([8, 3])
+    >>> from skmix.networks import TabularNet
+    >>> bins = [[-1, 0, 1], [-1, -0.5, 0.5, 1]]
+    >>> net, X = TabularNet(d_in=5, d_out=3, bins=bins), torch.zeros(8, 5)
+    >>> net(X).shape, net.eval()(X).shape
+    (torch.Size([8, 3, 4]), torch.Size([8, 3]))
     """
 
-    def __init__(self, d_in, d_out, n_blocks=2, d_block=128, dropout=0.1):
+    def __init__(
+        self,
+        d_in,
+        d_out,
+        bins=(),
+        k=4,
+        n_blocks=2,
+        d_block=128,
+        dropout=0.1,
+        d_embedding=4,
+        average_decay=0.98,
+    ):
         super().__init__()
-        widths = [d_in] + [d_block] * n_blocks
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
-                for a, b in pairwise(widths)
-            )
-        )
-        self.output = nn.Linear(widths[-1], d_out)
+        self.average_decay = average_decay
+        self.embedding = NumberEmbedding(bins, d_embedding)
+        width = d_in + len(bins) * (d_embedding - 1)
+        self.members = _members(width, d_out, k, n_blocks, d_block, dropout)
+        self.averaged = deepcopy(self._trained()).requires_grad_(False)
+        self.register_buffer("n_averaged", torch.zeros(()))
 
     def forward(self, X):
-        return self.output(self.blocks(X))
+        if self.training:
+            self._average()
+            return self.members(self.embedding(X)).permute(0, 2, 1)  # (B, d_out, k)
+        members = self.averaged(X)  # (B, k, d_out)
+        if members.shape[2] == 1:
+            return members.mean(dim=1)
+        # The logarithm of the mean probability, which a softmax turns into that.
+        return torch.log_softmax(members, dim=2).logsumexp(dim=1) - np.log(
+            members.shape[1]
+        )
+
+    def _trained(self):
+        return nn.Sequential(self.embedding, self.members)
+
+    @torch.no_grad()
+    def _average(self):
+        """Move the averaged weights towards those in training, by less and less."""
+        self.n_averaged += 1
+        share = (1 / self.n_averaged).clamp(min=1 - self.average_decay)
+        pairs = zip(
+            self.averaged.parameters(), self._trained().parameters(), strict=True
+        )
+        for mean, weight in pairs:
+            mean.lerp_(weight, share.to(mean))
+
+
+def _members(width, d_out, k, n_blocks, d_block, dropout):
+    layers = [EnsembleView(k=k)]
+    for _ in range(n_blocks):
+        layers += [LinearEnsemble(width, d_block, k=k), nn.ReLU(), nn.Dropout(dropout)]
+        width = d_block
+    return nn.Sequential(*layers, LinearEnsemble(width, d_out, k=k))
+
+
+class MembersCrossEntropyLoss(nn.CrossEntropyLoss):
+    """Cross-entropy of each member of an ensemble with the same labels, their mean.
+
+    Notes
+    -----
+    **Shape**: outputs ``(B, n_classes, k)`` or ``(B, n_classes)``, labels ``(B,)``.
+    """
+
+    def forward(self, input, target):
+        if input.ndim == 3 and target.ndim == 1:
+            target = target[:, None].expand(-1, input.shape[2])
+        return super().forward(input, target)
+
+
+class MembersMSELoss(nn.MSELoss):
+    """Squared error of each member of an ensemble with the same targets, their mean.
+
+    Notes
+    -----
+    **Shape**: outputs ``(B, 1, k)`` or ``(B, 1)``, targets ``(B,)`` or ``(B, 1)``.
+    """
+
+    def forward(self, input, target):
+        return super().forward(
+            input, target.reshape(-1, *[1] * (input.ndim - 1)).expand_as(input)
+        )
 
 
 def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     """Return the unfitted skorch net that ``estimator=None`` stands for.
 
-    A `skmix.networks.MLP` of 2 blocks of 128 units with dropout 0.1, trained by AdamW
-    (fused, ``lr=2e-3``, weight decay 0.01) for up to 200 epochs, with early stopping:
-    one row in five is held out, training ends after 20 epochs that are no better on
-    these, and the weights of the best one are kept. All of it can be set, as
-    ``module__n_blocks``, ``module__d_block``, ``module__dropout``, ``lr`` ... The skmix
-    estimators fill in ``module__d_in`` and ``module__d_out``, replace
-    ``batch_size="auto"`` by a size between 16 rows on small tables and 256 on large
-    ones, and scale the columns (and the targets of a regressor) of a net whose
-    module is the class `MLP`, a subclass or an instance of it.
+    A `skmix.networks.TabularNet`, trained by AdamW (fused, constant ``lr``) for as many
+    epochs as early stopping finds: one row in five is held out and never mixed,
+    training ends after 20 epochs that are no better on these, and then a net is trained
+    on all rows for as long as was best (see `skmix.MixupClassifier.fit`). With rows to
+    validate on (``X_val``) that is not needed, and the weights of the best epoch are
+    kept. All of it can be set, as ``module__k``, ``module__d_block``,
+    ``module__dropout``, ``lr``, ``max_epochs`` ... The skmix estimators fill in the
+    sizes of the module, replace ``batch_size="auto"`` by one that suits the number of
+    rows, and encode and scale the columns (and scale the targets of a regressor) of a
+    net whose module is the class `TabularNet`, a subclass or an instance of it.
 
     Parameters
     ----------
@@ -94,13 +239,13 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     classify = task == "classifier"
     kind = NeuralNetClassifier if classify else NeuralNetRegressor
     return kind(
-        MLP,
-        criterion=nn.CrossEntropyLoss if classify else nn.MSELoss,
-        optimizer=partial(torch.optim.AdamW, fused=True),
+        TabularNet,
+        criterion=MembersCrossEntropyLoss if classify else MembersMSELoss,
+        optimizer=partial(torch.optim.AdamW, betas=(0.9, 0.95), fused=True),
         optimizer__weight_decay=1e-2,
-        lr=2e-3,
+        lr=1.2e-2,
         batch_size="auto",
-        max_epochs=200,
+        max_epochs=100,
         iterator_train__shuffle=True,
         train_split=hold_out,
         callbacks=[
@@ -112,16 +257,29 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
 
 def wants_scaled(net):
     """Whether the net is one of the default kind, made for scaled columns."""
-    return isinstance(net.module, MLP) or (
-        isinstance(net.module, type) and issubclass(net.module, MLP)
+    return isinstance(net.module, TabularNet) or (
+        isinstance(net.module, type) and issubclass(net.module, TabularNet)
     )
 
 
 def set_batch_size(net, n_rows):
     """Replace ``batch_size="auto"`` by a size that suits `n_rows` rows."""
     if net.batch_size == "auto":
-        size = 2 ** np.floor(np.log2(n_rows / 16))
+        size = 2 ** np.floor(np.log2(n_rows / 8))
         net.set_params(batch_size=int(np.clip(size, 16, 256)))
+
+
+def epochs_found(net):
+    """Epochs after which a net of the default kind was best on the rows it held out.
+
+    None where it was not the default recipe that held out rows, or nothing stopped it.
+    """
+    if net.train_split is not hold_out:
+        return None
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EarlyStopping):
+            return max(1, callback.best_epoch_)
+    return None
 
 
 def stop_stopping(net):

@@ -106,7 +106,8 @@ class ClassCodec:
         """Raise if a first output of the module cannot be right for the classes."""
         if self.binary or not _decoded_by_skorch(net, "predict_proba", output):
             return
-        if output.ndim != 2 or output.shape[1] != len(self.classes):
+        # (An ensemble may put out its members along a third axis.)
+        if output.ndim not in (2, 3) or output.shape[1] != len(self.classes):
             raise ValueError(
                 f"Got a module output of shape {tuple(output.shape)}, but expected "
                 f"({len(output)}, {len(self.classes)}): one column for each class. Set "
@@ -196,7 +197,8 @@ class NumberCodec:
         """Raise if a first output of the module is not one number a row."""
         if not _decoded_by_skorch(net, "predict", output):
             return
-        if output.ndim != 1 and output.shape != (len(output), 1):
+        # (An ensemble may put out its members along a third axis.)
+        if output.ndim not in (1, 2, 3) or output.shape[1:2] not in ((), (1,)):
             raise ValueError(
                 f"Got a module output of shape {tuple(output.shape)}, but expected "
                 f"({len(output)}, 1) or ({len(output)},): one number a row. Set the "

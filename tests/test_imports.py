@@ -59,7 +59,11 @@ def test_imports_go_downwards(path):
         ("networks", "from skmix import MixupClassifier", {"MixupClassifier"}),
         ("targets", "from . import estimators", {"estimators"}),
         ("targets", "from .estimators import MixupClassifier", {"estimators"}),
-        ("training", "def f():\n    from skmix.networks import MLP", {"networks"}),
+        (
+            "training",
+            "def f():\n    from skmix.networks import TabularNet",
+            {"networks"},
+        ),
         ("estimators", "from skmix.search import MixupClassifierCV", {"search"}),
         ("training", "from skmix.mixing import Plan\nimport torch, skorch", set()),
         ("mixing", '"""from skmix.training import x"""\nimport skmixer', set()),

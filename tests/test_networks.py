@@ -1,4 +1,4 @@
-"""The default net and its hold-out."""
+"""The default net: members, embeddings, averaged weights, hold-out and epochs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,17 @@ from skorch.callbacks import EarlyStopping, Freezer
 from skorch.dataset import Dataset, ValidSplit
 
 from skmix import default_net
-from skmix.networks import MLP, hold_out, set_batch_size, stop_stopping, wants_scaled
+from skmix.networks import (
+    MembersCrossEntropyLoss,
+    MembersMSELoss,
+    NumberEmbedding,
+    TabularNet,
+    epochs_found,
+    hold_out,
+    set_batch_size,
+    stop_stopping,
+    wants_scaled,
+)
 
 
 def split(y):
@@ -68,12 +78,12 @@ def test_batch_size_grows_with_the_table():
 
 
 def test_nets_of_the_default_kind():
-    class Deeper(MLP):
+    class Deeper(TabularNet):
         pass
 
-    for module in (MLP, Deeper, MLP(3, 1)):
+    for module in (TabularNet, Deeper, TabularNet(3, 1)):
         assert wants_scaled(NeuralNetRegressor(module))
-    for module in (torch.nn.Linear, torch.nn.Linear(3, 1), lambda: MLP(3, 1)):
+    for module in (torch.nn.Linear, torch.nn.Linear(3, 1), lambda: TabularNet(3, 1)):
         assert not wants_scaled(NeuralNetRegressor(module))
 
 
@@ -97,10 +107,146 @@ def test_unknown_task():
         default_net("cluster")
 
 
-def test_mlp_shapes():
-    mlp = MLP(d_in=4, d_out=3, n_blocks=3, d_block=7)
-    assert mlp(torch.zeros(2, 4)).shape == (2, 3)
-    assert len(mlp.blocks) == 3
+BINS = [[-1.0, 0.0, 1.0], [-2.0, -1.0, 0.5, 2.0]]
+
+
+@pytest.mark.parametrize("d_out", [1, 3])
+def test_shapes(d_out):
+    net = TabularNet(4, d_out, BINS, k=5, n_blocks=3, d_block=7)
+    X = torch.randn(6, 4)
+    assert net(X).shape == (6, d_out, 5)
+    assert net.eval()(X).shape == (6, d_out)
+
+
+def test_members_are_independent():
+    net = TabularNet(4, 3, BINS, k=2, dropout=0.0)
+    X = torch.randn(6, 4)
+    loss = torch.nn.functional.cross_entropy(net(X)[:, :, 0], torch.arange(6) % 3)
+    loss.backward()
+    for name, parameter in net.members.named_parameters():
+        assert parameter.grad[0].abs().sum() > 0, name
+        assert parameter.grad[1].abs().sum() == 0, name
+
+
+def test_evaluation_is_the_mean_of_probabilities_or_numbers():
+    X = torch.randn(6, 4)
+    for d_out in (3, 1):
+        net = TabularNet(4, d_out, BINS, dropout=0.0, average_decay=0.0)
+        members = net(X)
+        out = net.eval()(X)
+        if d_out == 1:
+            torch.testing.assert_close(out, members.mean(dim=2))
+        else:
+            mean = members.softmax(dim=1).mean(dim=2)
+            torch.testing.assert_close(out.softmax(dim=1), mean)
+            torch.testing.assert_close(out.exp(), mean)
+
+
+def test_averaged_weights_follow_those_in_training():
+    net = TabularNet(3, 1, k=2, n_blocks=1, d_block=2, average_decay=0.75)
+    weight, averaged = net.members[-1].bias, net.averaged[-1][-1].bias
+    assert not any(p.requires_grad for p in net.averaged.parameters())
+    seen = []
+    for step in range(8):
+        with torch.no_grad():
+            weight.fill_(step)
+        net(torch.zeros(2, 3))
+        seen.append(averaged[0, 0].item())
+    # A plain mean at first, then a share of 1 / 4 for the newest.
+    expected = [0, 0.5, 1, 1.5]
+    for step in range(4, 8):
+        expected.append(0.75 * expected[-1] + 0.25 * step)
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    before = averaged.clone()
+    net.eval()(torch.zeros(2, 3))
+    assert torch.equal(averaged, before)
+
+
+def test_averaged_weights_are_those_of_a_checkpoint():
+    net = TabularNet(3, 2, BINS)
+    for _ in range(3):
+        net(torch.randn(4, 3))
+        with torch.no_grad():
+            net.members[-1].weight.add_(0.1)
+    other = TabularNet(3, 2, BINS)
+    other.load_state_dict(net.state_dict())
+    X = torch.randn(4, 3)
+    assert torch.equal(other.eval()(X), net.eval()(X))
+
+
+def test_embedding_keeps_columns_and_is_piecewise_linear():
+    embedding = NumberEmbedding(BINS, 4)
+    X = torch.randn(6, 5)
+    out = embedding(X)
+    assert out.shape == (6, 5 + 2 * 3)
+    assert torch.equal(out[:, :5], X)
+    between = torch.tensor([[0.1, -0.5], [0.5, 0.1], [0.9, 0.4]])  # within one piece
+    ends = torch.lerp(embedding(between[:1]), embedding(between[2:]), 0.5)
+    inside = embedding(torch.lerp(between[:1], between[2:], 0.5))
+    torch.testing.assert_close(inside, ends)
+    across = embedding(torch.tensor([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.0]]))
+    assert not torch.allclose(across[:2].mean(dim=0), across[2])
+
+
+def test_embedding_mixes_other_columns_linearly():
+    embedding = NumberEmbedding(BINS, 4)
+    X = torch.zeros(2, 5)
+    X[0, 2] = X[1, 4] = 1  # levels, one-hot
+    torch.testing.assert_close(
+        embedding(0.3 * X[:1] + 0.7 * X[1:]),
+        0.3 * embedding(X[:1]) + 0.7 * embedding(X[1:]),
+    )
+
+
+def test_no_embedding_without_numbers():
+    X = torch.randn(6, 5)
+    assert torch.equal(NumberEmbedding((), 4)(X), X)
+    assert torch.equal(NumberEmbedding(BINS, 1)(X), X)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0, 3.0])])
+def test_loss_of_members_is_the_mean_of_their_losses(reduction, weight):
+    output, y = torch.randn(6, 3, 4), torch.arange(6) % 3
+    options = {"weight": weight, "reduction": reduction}
+    ours = MembersCrossEntropyLoss(**options)
+    theirs = torch.nn.CrossEntropyLoss(**options)
+    each = torch.stack([theirs(output[..., m], y) for m in range(4)], dim=-1)
+    expected = each.sum() if reduction == "sum" else each
+    if reduction == "mean":
+        expected = each.mean()
+    torch.testing.assert_close(ours(output, y), expected)
+    torch.testing.assert_close(ours(output[..., 0], y), theirs(output[..., 0], y))
+
+
+@pytest.mark.parametrize("column", [False, True])
+def test_squared_error_of_members(column):
+    output, y = torch.randn(6, 1, 4), torch.randn(6)
+    target = y[:, None] if column else y
+    expected = ((output[:, 0] - y[:, None]) ** 2).mean()
+    torch.testing.assert_close(MembersMSELoss()(output, target), expected)
+    torch.testing.assert_close(
+        MembersMSELoss()(output.mean(dim=2), target),
+        ((output.mean(dim=2)[:, 0] - y) ** 2).mean(),
+    )
+
+
+def test_epochs_found_by_the_default_recipe_alone():
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(np.int64)
+    net = default_net("classifier").set_params(
+        module__d_in=3, module__d_out=2, batch_size=16, max_epochs=4
+    )
+    torch.manual_seed(0)
+    net.fit(X, y)
+    best = [row["epoch"] for row in net.history if row["valid_loss_best"]][-1]
+    assert epochs_found(net) == best
+    stop_stopping(net)
+    assert epochs_found(net) is None
+    watching = default_net("classifier").set_params(
+        module__d_in=3, module__d_out=2, batch_size=16, max_epochs=1, callbacks=None
+    )
+    assert epochs_found(watching.fit(X, y)) is None
 
 
 @pytest.mark.parametrize("task", ["classifier", "regressor"])

@@ -1,0 +1,732 @@
+"""Compare the default estimators with other libraries', all at their defaults.
+
+Every table of a folder is cut to a sample of rows, and fitted in three folds by each
+model from random state 0, on one thread. `ours` is `MixupClassifier` or
+`MixupRegressor`, `ours-plain` the same at alpha 0; both get the table as it is.
+
+    python benchmarks/quality.py --data DIR      # measures
+    python benchmarks/quality.py --report        # writes results/quality.json
+    python benchmarks/quality.py --table         # prints the tables of quality.json
+
+DIR, by default what the environment variable SKMIX_DATA names, holds
+``classification/*.parquet`` and ``regression/*.parquet``, one table a file, the target
+in a last column called ``target``; `--openml ID` takes data sets of OpenML instead.
+Rivals that are not installed are left out (the `benchmarks` extra has all). With
+`--rows 10000` samples are larger, and the JSON is quality_10000.json.
+
+Each fit is a line of results/quality.jsonl, and what is there is not measured again,
+unless by `--fresh`, as after a change of the library: a later line replaces an earlier
+one. `--import FILE` adds lines that were measured elsewhere, at 2,000 rows. They count
+before those measured here, so that rivals come from one source, and save measuring
+rivals; `--rerun-check` measures rivals all the same, and the tables show both.
+"""
+
+import argparse
+import datetime
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache, lru_cache, partial
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import islice, product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import wilcoxon
+from sklearn import metrics
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.compose import make_column_selector as selector
+from sklearn.datasets import fetch_openml, make_classification, make_regression
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    LabelEncoder,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
+from tqdm import tqdm
+
+import skmix
+from skmix import MixupClassifier, MixupRegressor
+
+RESULTS = Path(__file__).resolve().parent / "results"
+TASKS = ("classification", "regression")
+OURS = ("ours", "ours-plain")
+PACKAGES = {  # of the rivals that scikit-learn does not have
+    "lgbm": "lightgbm",
+    "xgb": "xgboost",
+    "cat": "catboost",
+    "realmlp": "pytabkit",
+    "tabm": "pytabkit",
+}
+IMPORTED_ROWS = 2_000
+MIN_ROWS_OF_CLASS = 6
+N_FOLDS = 3
+N_BINS = 15
+MIN_TABLES_OF_TEST = 6  # with fewer, p cannot be below 0.05
+TIE = 0.001  # relative difference up to which two scores count as equal
+COSTS = ("fit_s", "fit_wall", "pred_wall")
+SCORES = {  # the first of each task is what decides
+    "classification": ("ll", "bacc", "acc", "auc", "brier", "ece"),
+    "regression": ("rmse", "r2"),
+}
+LOSS = {task: names[0] for task, names in SCORES.items()}
+HIGHER_IS_BETTER = ("acc", "bacc", "auc", "r2")
+TITLES = {"ll": "log loss", "bacc": "balanced accuracy", "acc": "accuracy"}
+TITLES |= {"auc": "AUC", "brier": "Brier", "ece": "ECE", "rmse": "RMSE", "r2": "R²"}
+
+
+# Tables: the same rows and folds for every model.
+
+
+class Table(NamedTuple):
+    name: str
+    task: str
+    where: Path | int  # a Parquet file, or the number of a data set of OpenML
+
+
+def tables_in(folder):
+    paths = [p for task in TASKS for p in sorted(folder.glob(f"{task}/*.parquet"))]
+    return [Table(path.stem, path.parent.name, path) for path in paths]
+
+
+def table_of_openml(number):
+    _, y = read(number)
+    task = TASKS[pd.api.types.is_numeric_dtype(y)]
+    return Table(f"openml-{number}", task, number)
+
+
+def read(where):
+    """Return all columns and the target of a table."""
+    if isinstance(where, int):
+        return fetch_openml(data_id=where, as_frame=True, return_X_y=True)
+    X = pd.read_parquet(where)
+    return X, X.pop("target")
+
+
+@lru_cache(maxsize=1)
+def sample_of(table, max_rows):
+    """Return columns and coded targets of at most `max_rows` rows of a table.
+
+    Classes of fewer than six rows and columns without a value are left out.
+    """
+    X, y = read(table.where)
+    classify = table.task == "classification"
+    X, y = keep_common(X, y.astype(str)) if classify else (X, y.to_numpy(float))
+    if len(y) > max_rows:
+        options = {"random_state": 0, "stratify": y if classify else None}
+        rows, _ = train_test_split(np.arange(len(y)), train_size=max_rows, **options)
+        rows.sort()
+        X, y = X.iloc[rows].reset_index(drop=True), y[rows]
+        if classify:
+            X, y = keep_common(X, y)
+    return X.loc[:, X.nunique() > 0], y
+
+
+def keep_common(X, y):
+    y = LabelEncoder().fit_transform(y)
+    common = np.bincount(y)[y] >= MIN_ROWS_OF_CLASS
+    return X[common].reset_index(drop=True), LabelEncoder().fit_transform(y[common])
+
+
+# Models: each is made for classes or for numbers, with its preprocessing.
+
+
+def of_task(package, name, classify):
+    kind = "Classifier" if classify else "Regressor"
+    return getattr(import_module(package), name + kind)
+
+
+def ours(classify, **options):
+    kind = MixupClassifier if classify else MixupRegressor
+    return kind(random_state=0, **options)
+
+
+def linear(classify):
+    model = LogisticRegression(max_iter=2_000) if classify else RidgeCV()
+    return make_pipeline(flat_columns(), model)
+
+
+def mlp(classify, **options):
+    if classify:
+        return make_pipeline(flat_columns(), MLPClassifier(random_state=0, **options))
+    model = MLPRegressor(random_state=0, **options)
+    scaled = TransformedTargetRegressor(model, transformer=StandardScaler())
+    return make_pipeline(flat_columns(), scaled)
+
+
+def forest(classify):
+    kind = of_task("sklearn.ensemble", "RandomForest", classify)
+    return make_pipeline(flat_columns(), kind(random_state=0))
+
+
+def boosted(package, name, classify, **options):
+    kind = of_task(package, name, classify)
+    return make_pipeline(coded_columns(), kind(random_state=0, **options))
+
+
+def pytabkit_net(name, classify):
+    kind = of_task("pytabkit", name, classify)
+    net = kind(device="cpu", n_threads=1, random_state=0)
+    return make_pipeline(filled_columns(), net)
+
+
+def flat_columns():
+    """Numbers imputed and standardised, categories one-hot."""
+    numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
+    one_hot = OneHotEncoder(max_categories=50, handle_unknown="ignore")
+    return by_kind(numbers, one_hot)
+
+
+def coded_columns():
+    """Numbers as they are, categories as codes, both with what is missing."""
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return by_kind("passthrough", codes)
+
+
+def filled_columns():
+    """The frame, but for missing numbers, which some rivals refuse."""
+    median = SimpleImputer(strategy="median", keep_empty_features=True)
+    filled = by_kind(median, "passthrough", verbose_feature_names_out=False)
+    return filled.set_output(transform="pandas")
+
+
+def by_kind(numbers, categories, **options):
+    return make_column_transformer(
+        (numbers, selector(dtype_include="number")),
+        (categories, selector(dtype_exclude="number")),
+        sparse_threshold=0,
+        **options,
+    )
+
+
+CATBOOST = {"thread_count": 1, "verbose": 0, "allow_writing_files": False}
+MODELS = {
+    "ours": ours,
+    "ours-plain": partial(ours, alpha=0),
+    "linear": linear,
+    "mlp": partial(mlp, hidden_layer_sizes=(256, 256), early_stopping=True),
+    "mlp_default": mlp,
+    "rf": forest,
+    "hgb": partial(boosted, "sklearn.ensemble", "HistGradientBoosting"),
+    "lgbm": partial(boosted, "lightgbm", "LGBM", n_jobs=1, verbose=-1),
+    "xgb": partial(boosted, "xgboost", "XGB", n_jobs=1),
+    "cat": partial(boosted, "catboost", "CatBoost", **CATBOOST),
+    "realmlp": partial(pytabkit_net, "RealMLP_TD_"),
+    "tabm": partial(pytabkit_net, "TabM_D_"),
+}
+RIVALS = [model for model in MODELS if model not in OURS]
+
+
+# Measuring: one unit is one fit.
+
+
+class Unit(NamedTuple):
+    table: Table
+    max_rows: int
+    fold: int
+    model: str
+
+    def key(self, source):
+        return (self.table.name, self.max_rows, self.model, self.fold, source)
+
+
+def key_of(record):
+    return tuple(record[k] for k in ("set", "max_rows", "model", "fold", "source"))
+
+
+def quiet_worker():
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)
+
+
+def measure(unit):
+    """Fit a model to a fold; return its scores and costs, fit for JSON."""
+    table, model = unit.table, unit.model
+    classify = table.task == "classification"
+    X, y = sample_of(table, unit.max_rows)
+    train, test = fold_of(X, y, classify, unit.fold)
+    warm_up(model, classify)
+    estimator = MODELS[model](classify)
+    start = time.perf_counter(), time.process_time()
+    estimator.fit(X.iloc[train], y[train])
+    fitted = time.perf_counter(), time.process_time()
+    predict = estimator.predict_proba if classify else estimator.predict
+    predicted = predict(X.iloc[test])
+    result = {
+        **{"set": table.name, "task": table.task, "max_rows": unit.max_rows},
+        **{"model": model, "fold": unit.fold, "source": "run", "n": len(train)},
+        "pred_wall": time.perf_counter() - fitted[0],
+        "fit_wall": fitted[0] - start[0],
+        "fit_s": fitted[1] - start[1],
+        "versions": versions_of(model),
+    }
+    if classify:
+        proba = spread(predicted, estimator.classes_, n_classes=y.max() + 1)
+        return result | scores_of_classes(y[test], proba)
+    rmse = metrics.root_mean_squared_error(y[test], predicted)
+    return result | {"rmse": rmse, "r2": metrics.r2_score(y[test], predicted)}
+
+
+def fold_of(X, y, classify, fold):
+    kind = StratifiedKFold if classify else KFold
+    folds = kind(N_FOLDS, shuffle=True, random_state=0).split(X, y)
+    return next(islice(folds, fold, None))
+
+
+@cache
+def warm_up(model, classify):
+    """Fit something small, so that no fit is charged with what is loaded once."""
+    make = make_classification if classify else make_regression
+    X, y = make(60, 4, n_informative=4, n_redundant=0) if classify else make(60, 4)
+    MODELS[model](classify).fit(pd.DataFrame(X, columns=list("abcd")), y)
+
+
+def spread(proba, classes, n_classes):
+    """Give classes that were not trained on probability 0; normalise in float64."""
+    full = np.zeros((len(proba), n_classes))
+    full[:, np.asarray(classes, dtype=int)] = proba
+    return full / full.sum(axis=1, keepdims=True)
+
+
+def scores_of_classes(y, proba):
+    n_classes = proba.shape[1]
+    predicted = proba.argmax(axis=1)
+    of_truth = proba[np.arange(len(y)), y]
+    bins = bins_of(proba.max(axis=1), predicted == y)
+    score = proba[:, 1] if n_classes == 2 else proba
+    options = {"multi_class": "ovr", "labels": np.arange(n_classes)}
+    return {
+        "ll": -np.log(of_truth.clip(1e-15, 1)).mean(),
+        "bacc": metrics.balanced_accuracy_score(y, predicted),
+        "acc": metrics.accuracy_score(y, predicted),
+        "auc": metrics.roc_auc_score(y, score, **options),
+        "brier": ((proba - np.eye(n_classes)[y]) ** 2).sum(axis=1).mean(),
+        "ece": calibration_error(bins),
+        "bins": bins,
+    }
+
+
+def bins_of(confidence, hit):
+    """Rows, sums of confidence and hits in equal-width bins of the confidence."""
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    weights = (None, confidence, hit)
+    return [np.bincount(bins, w, minlength=N_BINS).tolist() for w in weights]
+
+
+def calibration_error(bins):
+    """Expected calibration error, of one fold's bins or of a sum of several."""
+    rows, confidence, hits = np.asarray(bins)
+    return np.abs(hits - confidence).sum() / rows.sum()
+
+
+def versions_of(model):
+    own = {"skmix": skmix.__version__} if model in OURS else {}
+    names = ["numpy", "scikit-learn", "torch"]
+    if model in PACKAGES:
+        names.append(PACKAGES[model])
+    return own | {name: version(name) for name in names}
+
+
+def measure_all(units, jobs, scratch):
+    """Append a line for each unit to the scratch file; return how many failed."""
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet_worker)
+    failed = 0
+    try:
+        futures = {pool.submit(measure, unit): unit for unit in units}
+        for future in tqdm(as_completed(futures), total=len(futures), smoothing=0):
+            if error := future.exception():
+                failed += 1
+                unit = futures[future]
+                what = f"{unit.model} on {unit.table.name}, fold {unit.fold}"
+                tqdm.write(f"{what}: {type(error).__name__}: {error}", file=sys.stderr)
+            else:
+                append(scratch, [future.result()])
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def units_of(tables, arguments, known):
+    """Return the fits that are asked for, can be made, and are not known."""
+    missing = [m for m in arguments.models if not find_spec(PACKAGES.get(m, "skmix"))]
+    for model in missing:
+        print(f"{model} is left out: {PACKAGES[model]} is not installed.")
+    models = [model for model in arguments.models if model not in missing]
+    wanted = product(tables, [arguments.rows], arguments.folds, models)
+    units = [Unit(*unit) for unit in wanted]
+    return [unit for unit in units if not is_known(unit, known, arguments)]
+
+
+def is_known(unit, known, arguments):
+    imported = unit.model in RIVALS and unit.key("imported") in known
+    skipped = imported and not arguments.rerun_check
+    return skipped or (unit.key("run") in known and not arguments.fresh)
+
+
+# Results: lines of the scratch file, and the means that go into the JSON.
+
+
+def read_results(scratch):
+    """Return the records of the scratch file by key, the last one of each."""
+    lines = scratch.read_text().splitlines() if scratch.exists() else []
+    return {key_of(record): record for record in map(json.loads, lines)}
+
+
+def append(scratch, records):
+    with scratch.open("a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def import_results(path, scratch):
+    known = read_results(scratch)
+    mark = {"max_rows": IMPORTED_ROWS, "source": "imported"}
+    records = [json.loads(line) | mark for line in path.read_text().splitlines()]
+    new = [record for record in records if key_of(record) not in known]
+    append(scratch, new)
+    print(f"Imported {len(new)} results, {len(records) - len(new)} were there already.")
+
+
+def report(records, max_rows):
+    """Return what is in the JSON: mean scores of each model on each table."""
+    records = [record for record in records if record["max_rows"] == max_rows]
+    groups = defaultdict(dict)
+    for record in records:
+        key = tuple(record[k] for k in ("task", "set", "model", "source"))
+        groups[key][record["fold"]] = record
+    chosen = {
+        key: folds
+        for key, folds in groups.items()
+        if key[3] == "imported" or (*key[:3], "imported") not in groups
+    }
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": all_versions(records),
+        "max_rows": max_rows,
+        "n_folds": N_FOLDS,
+        "threads": 1,
+        "imported": sorted({model for *_, model, source in chosen if source != "run"}),
+        "scores": list(all_means(chosen)),
+        "reruns": list(all_reruns(groups)),
+    }
+
+
+def all_versions(records):
+    """Versions of the packages that the results not imported were measured with."""
+    versions = defaultdict(set)
+    for record in records:
+        for name, number in record.get("versions", {}).items():
+            versions[name].add(number)
+    return {name: ", ".join(sorted(versions[name])) for name in sorted(versions)}
+
+
+def all_means(groups):
+    """Means over all folds, and over fewer where one of ours meets a rival there."""
+    for key, folds in sorted(groups.items()):
+        wanted = {tuple(sorted(folds))}
+        for other, other_folds in groups.items():
+            if other[:2] == key[:2] and (key[2] in OURS or other[2] in OURS):
+                wanted.add(tuple(sorted(folds.keys() & other_folds.keys())))
+        for common in sorted(wanted - {()}):
+            yield means(key, folds, common)
+
+
+def all_reruns(groups):
+    """Means of what was imported and measured here too, over the folds of both."""
+    for key, folds in sorted(groups.items()):
+        imported = groups.get((*key[:3], "imported"), {})
+        common = tuple(sorted(folds.keys() & imported.keys()))
+        if key[3] == "run" and common:
+            yield means((*key[:3], "imported"), imported, common)
+            yield means(key, folds, common)
+
+
+def means(key, folds, common):
+    task, table, model, source = key
+    frame = pd.DataFrame([folds[fold] for fold in common])
+    scores = frame[[*SCORES[task], *COSTS]].mean().to_dict()
+    if "bins" in frame and frame["bins"].notna().all():
+        scores["ece_pooled"] = calibration_error(np.sum(frame["bins"].tolist(), axis=0))
+    rounded = {name: float(f"{score:.5g}") for name, score in scores.items()}
+    names = {"set": table, "task": task, "model": model, "source": source}
+    return names | {"folds": list(common)} | rounded
+
+
+def dump(result):
+    """JSON with one line for each entry, and for each mean."""
+    entries = []
+    for name, value in result.items():
+        if name in ("scores", "reruns"):
+            lines = ",\n  ".join(map(json.dumps, value))
+            entries.append(f'"{name}": [\n  {lines}\n ]')
+        else:
+            entries.append(f'"{name}": {json.dumps(value)}')
+    return "{\n " + ",\n ".join(entries) + "\n}\n"
+
+
+# Tables in Markdown, of the JSON.
+
+
+def markdown(result, tasks):
+    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+    imported = ", ".join(result["imported"]) or "none"
+    lines = [
+        f"{result['date']}, at most {result['max_rows']:,} rows a table, "
+        f"{result['n_folds']} folds, {result['threads']} thread. Imported: {imported}. "
+        f"Run: {versions}.",
+        "",
+        f"Won / tied / lost are tables, tied up to a relative difference of {TIE:.1%}. "
+        "Ratios are geometric means over tables; that of ECE is one of means over "
+        "tables, of ECE over the folds together (pooled) where both sides have it, and "
+        "else of the mean over folds. p: Wilcoxon's signed-rank test of log-ratios. "
+        "CPU times of imported results are those of another run.",
+        "",
+    ]
+    for task in tasks:
+        scores = frame_of(result["scores"], task)
+        if not scores.empty:
+            lines += tables_of_task(scores, task)
+            lines += check_table(frame_of(result["reruns"], task), task)
+    return "\n".join(lines)
+
+
+def frame_of(records, task):
+    frame = pd.DataFrame([record for record in records if record["task"] == task])
+    if not frame.empty:
+        frame["folds"] = frame["folds"].map(tuple)
+        frame["n_folds"] = frame["folds"].map(len)
+    return frame
+
+
+def tables_of_task(scores, task):
+    present = [model for model in MODELS if model in set(scores["model"])]
+    variants = [model for model in present if model in OURS]
+    rivals = [model for model in present if model not in OURS]
+    lines = []
+    for variant in variants:
+        rows = pairwise_table(scores, variant, rivals, task)
+        lines += titled(f"{task.title()}: {variant} against", rows)
+    if len(variants) == 2:
+        rows = pairwise_table(scores, variants[0], variants[1:], task)
+        lines += titled(f"{task.title()}: mixing, {variants[0]} against", rows)
+    for variant in variants:
+        lines += rank_table(scores, variant, rivals, task)
+    title = f"{task.title()}: {TITLES[LOSS[task]]} of each table"
+    rows = loss_table(scores, present, task)
+    return lines + titled(f"{title} (number of folds, if not all)", rows)
+
+
+def paired(scores, name, other):
+    """One row for each table that both have, over the folds that both have."""
+    sides = (scores[scores["model"] == model] for model in (name, other))
+    both = pd.merge(*sides, on=["set", "folds", "n_folds"], suffixes=("", "_other"))
+    return both.loc[both.groupby("set")["n_folds"].idxmax()]
+
+
+def pairwise_table(scores, name, others, task):
+    rows = []
+    for other in others:
+        both = paired(scores, name, other)
+        if not both.empty:
+            part = both["folds"].map(lambda folds: ", ".join(map(str, folds))).unique()
+            fewer = both["n_folds"].min() < N_FOLDS
+            label = f"{other} (fold {' or '.join(part)})" if fewer else other
+            row = {"": label, "tables": str(len(both))}
+            rows.append(row | comparison(both, task))
+    return [list(row) for row in rows[:1]] + [list(row.values()) for row in rows]
+
+
+def comparison(both, task):
+    loss = LOSS[task]
+    logs = log_ratio(both, loss)
+    tested = len(logs) >= MIN_TABLES_OF_TEST and logs.any()
+    time_ratio = np.exp(log_ratio(both, "fit_s").mean())
+    cells = {
+        TITLES[loss]: tally(both, loss),
+        "ratio": f"{np.exp(logs.mean()):.3f}",
+        "p": f"{wilcoxon(logs).pvalue:.2g}" if tested else "-",
+    }
+    if task == "classification":
+        gain = (both["bacc"] - both["bacc_other"]).mean()
+        cells |= {TITLES["bacc"]: tally(both, "bacc"), "difference": f"{gain:+.4f}"}
+        cells |= {TITLES[name]: tally(both, name) for name in ("acc", "auc", "brier")}
+        cells["ECE ratio"] = ece_ratio(both)
+    return cells | {"CPU s a fit, ratio": f"{time_ratio:.3g}"}
+
+
+def log_ratio(both, name):
+    return np.log(both[name] / both[f"{name}_other"])
+
+
+def tally(both, name):
+    """Wins, ties and losses."""
+    sign = -1 if name in HIGHER_IS_BETTER else 1
+    gap = sign * (both[name] / both[f"{name}_other"] - 1)
+    counts = (gap < -TIE).sum(), (gap.abs() <= TIE).sum(), (gap > TIE).sum()
+    return " / ".join(map(str, counts))
+
+
+def ece_ratio(both):
+    name, how = "ece", "folds"
+    pooled = ["ece_pooled", "ece_pooled_other"]
+    if set(pooled) <= set(both) and both[pooled].notna().all(axis=None):
+        name, how = "ece_pooled", "pooled"
+    return f"{both[name].mean() / both[f'{name}_other'].mean():.2f} ({how})"
+
+
+def rank_table(scores, variant, rivals, task):
+    """Mean ranks among one of ours and the rivals that have all of its tables."""
+    whole = scores[scores["n_folds"] == N_FOLDS]
+    whole = whole.pivot(index="set", columns="model", values=list(SCORES[task]))
+    losses = whole[LOSS[task]].reindex(columns=[variant, *rivals])
+    losses = losses[losses[variant].notna()].dropna(axis="columns")
+    if losses.empty:
+        return []
+    ranks = {}
+    for name in SCORES[task]:
+        values = whole[name].loc[losses.index, losses.columns]
+        ranked = values.rank(axis=1, ascending=name not in HIGHER_IS_BETTER)
+        ranks[TITLES[name]] = ranked.mean()
+    ranks = pd.DataFrame(ranks).sort_values(TITLES[LOSS[task]], kind="stable")
+    rows = [[model, *map("{:.2f}".format, row)] for model, *row in ranks.itertuples()]
+    title = f"{task.title()}: mean ranks with {variant}, tables: {len(losses)}"
+    return titled(title, [["", *ranks.columns], *rows])
+
+
+def loss_table(scores, models, task):
+    scores = scores.loc[scores.groupby(["set", "model"])["n_folds"].idxmax()]
+    rows = [["", *models]]
+    for name, group in scores.groupby("set"):
+        best = group.loc[group["n_folds"] == N_FOLDS, LOSS[task]].min()
+        cells = dict.fromkeys(models, "-")
+        for _, row in group.iterrows():
+            cell = number(row[LOSS[task]])
+            if row["n_folds"] < N_FOLDS:
+                cell += f" ({row['n_folds']})"
+            elif row[LOSS[task]] == best:
+                cell = f"**{cell}**"
+            cells[row["model"]] = cell
+        rows.append([name, *cells.values()])
+    return rows
+
+
+def check_table(reruns, task):
+    """What was imported beside what was measured here."""
+    if reruns.empty:
+        return []
+    loss = LOSS[task]
+    sides = (reruns[reruns["source"] == source] for source in ("run", "imported"))
+    both = pd.merge(*sides, on=["set", "model", "folds"], suffixes=("", "_other"))
+    rows = [["", "model", "folds"]]
+    for head in (f"{TITLES[loss]}, imported", "CPU s a fit, imported"):
+        rows[0] += [head, "here", "ratio"]
+    for _, row in both.iterrows():
+        cells = [row["set"], row["model"], ", ".join(map(str, row["folds"]))]
+        for name in (loss, "fit_s"):
+            imported, here = row[f"{name}_other"], row[name]
+            cells += [f"{imported:.5g}", f"{here:.5g}", f"{here / imported:.4f}"]
+        rows.append(cells)
+    return titled(f"{task.title()}: imported results, measured again", rows)
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
+
+
+def titled(title, rows):
+    if not rows:
+        return []
+    head, *body = rows
+    return [f"{title}:", "", *map(row_of, [head, ["---"] * len(head), *body]), ""]
+
+
+def row_of(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def listed(allowed, kind, text):
+    """Read items separated by commas; for argparse."""
+    items = [kind(item) for item in text.split(",")]
+    if unknown := set(items) - set(allowed):
+        names = ", ".join(map(str, allowed))
+        raise argparse.ArgumentTypeError(f"{unknown.pop()!r} is none of {names}")
+    return items
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    data = os.environ.get("SKMIX_DATA")
+    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser.add_argument("--openml", type=int, nargs="+", metavar="ID")
+    parser.add_argument("--rows", type=int, choices=(2_000, 10_000), default=2_000)
+    parser.add_argument("--task", choices=TASKS)
+    parser.add_argument("--sets", type=lambda text: text.split(","), help="a,b,c")
+    models, folds = partial(listed, MODELS, str), partial(listed, range(N_FOLDS), int)
+    parser.add_argument("--models", type=models, default=[*MODELS], help="a,b,c")
+    parser.add_argument("--folds", type=folds, default=[*range(N_FOLDS)], help="0,1,2")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--fresh", action="store_true", help="measure anew")
+    parser.add_argument("--rerun-check", action="store_true", help="imported ones, too")
+    parser.add_argument("--import", type=Path, dest="imported", metavar="FILE")
+    parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--table", action="store_true", help="print tables of the JSON")
+    return parser.parse_args()
+
+
+def tables_of(arguments):
+    if arguments.openml:
+        tables = [table_of_openml(number) for number in arguments.openml]
+    else:
+        tables = tables_in(arguments.data) if arguments.data else []
+    tables = [t for t in tables if arguments.task in (None, t.task)]
+    tables = [t for t in tables if arguments.sets is None or t.name in arguments.sets]
+    if not tables:
+        sys.exit(
+            "Found no tables. Pass --data DIR, a folder with classification/*.parquet "
+            "and regression/*.parquet: one table a file, its last column called target."
+        )
+    return tables
+
+
+def main():
+    arguments = read_arguments()
+    RESULTS.mkdir(exist_ok=True)
+    scratch = RESULTS / "quality.jsonl"
+    name = "quality" if arguments.rows == IMPORTED_ROWS else f"quality_{arguments.rows}"
+    out = RESULTS / f"{name}.json"
+    if arguments.imported:
+        import_results(arguments.imported, scratch)
+    if arguments.report:
+        records = read_results(scratch).values()
+        out.write_text(dump(report(records, arguments.rows)))
+    if arguments.table:
+        tasks = [arguments.task] if arguments.task else TASKS
+        print(markdown(json.loads(out.read_text()), tasks))
+    if arguments.imported or arguments.report or arguments.table:
+        return
+    units = units_of(tables_of(arguments), arguments, read_results(scratch))
+    if failed := measure_all(units, arguments.jobs, scratch):
+        sys.exit(f"{failed} of {len(units)} fits failed.")
+
+
+if __name__ == "__main__":
+    main()
