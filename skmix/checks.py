@@ -80,6 +80,15 @@ def check_untrained(net):
         )
 
 
+def check_layers(layers):
+    """Refuse what is no name; which names there are is the module's to say."""
+    if not isinstance(layers, str) or not layers:
+        raise TypeError(
+            f"Got layers={layers!r}, but expected 'auto', 'input' or the name of a "
+            "submodule."
+        )
+
+
 def check_categorical_features(given):
     """Refuse what is neither 'from_dtype' nor None nor a sequence of columns."""
     if given is None or (isinstance(given, str) and given == "from_dtype"):

@@ -41,6 +41,7 @@ from torch.utils.data import DataLoader
 from skmix.checks import (
     check_alpha,
     check_categorical_features,
+    check_layers,
     check_net,
     check_option,
     check_sample_weight,
@@ -207,6 +208,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         seams = mixed_training(
             net,
             plan=plan,
+            layer=self._layer(net),
             weight=weight,
             validation=validation,
             check_output=self._codec.check_output,
@@ -218,6 +220,13 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = net
         self.history_ = net.history
         self.n_iter_ = len(net.history)
+
+    def _layer(self, net):
+        """Name of the submodule behind which rows are mixed; None for the input."""
+        if self.layers != "auto":
+            return None if self.layers == "input" else self.layers
+        inside = self._task == "Regressor" and wants_scaled(net)
+        return "embedding" if inside else None
 
     def _predicted(self, X):
         """Predictions of the fitted net for a raw table, in the user's terms."""
@@ -265,7 +274,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         check_option("lam_per", self.lam_per, ("batch", "row"))
         check_option("mixing", self.mixing, ("mixup",))
         check_option("pairing", self.pairing, ("shuffle",))
-        check_option("layers", self.layers, ("input",))
+        check_layers(self.layers)
         check_option("clean_weight", self.clean_weight, (0,))
         check_categorical_features(self.categorical_features)
         check_option("verbose", self.verbose, (0, 1))
@@ -428,8 +437,10 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         Who is mixed with whom: a random other row of the batch. Where rows are
         weighted, a row of the training table, drawn in proportion to its weight.
         The only value so far.
-    layers : {"input"}, default="input"
-        Where rows are mixed; the only value so far.
+    layers : str, default="auto"
+        Where rows are mixed: at the "input", or behind a submodule, by its name [2]_.
+        "embedding" of the default net is where its numbers are embedded; categories are
+        mixed linearly at both. "auto" is "input".
     clean_weight : float, default=0.0
         Weight of the loss on unmixed rows. Only 0 is supported.
     class_weight : dict, "balanced" or None, default=None
@@ -484,6 +495,9 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     ----------
     .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
        Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+    .. [2] V. Verma, A. Lamb, C. Beckham, A. Najafi, I. Mitliagkas, D. Lopez-Paz,
+       Y. Bengio, "Manifold Mixup: Better Representations by Interpolating Hidden
+       States", ICML 2019, https://arxiv.org/abs/1806.05236
 
     Examples
     --------
@@ -509,7 +523,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         lam_per: Literal["batch", "row"] = "batch",
         mixing: Literal["mixup"] = "mixup",
         pairing: Literal["shuffle"] = "shuffle",
-        layers: Literal["input"] = "input",
+        layers: str = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping | Literal["balanced"] | None = None,
         categorical_features: Literal["from_dtype"] | None = "from_dtype",
@@ -706,8 +720,10 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         Who is mixed with whom: a random other row of the batch. Where rows are
         weighted, a row of the training table, drawn in proportion to its weight.
         The only value so far.
-    layers : {"input"}, default="input"
-        Where rows are mixed; the only value so far.
+    layers : str, default="auto"
+        Where rows are mixed: at the "input", or behind a submodule, by its name [2]_.
+        "auto" is "embedding" for a net of the default kind, where its numbers are
+        embedded, and "input" for others; categories are mixed linearly at both.
     clean_weight : float, default=0.0
         Weight of the loss on unmixed rows. Only 0 is supported.
     categorical_features : {"from_dtype"} or None, default="from_dtype"
@@ -757,6 +773,9 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     ----------
     .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
        Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+    .. [2] V. Verma, A. Lamb, C. Beckham, A. Najafi, I. Mitliagkas, D. Lopez-Paz,
+       Y. Bengio, "Manifold Mixup: Better Representations by Interpolating Hidden
+       States", ICML 2019, https://arxiv.org/abs/1806.05236
 
     Examples
     --------
@@ -780,7 +799,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         lam_per: Literal["batch", "row"] = "batch",
         mixing: Literal["mixup"] = "mixup",
         pairing: Literal["shuffle"] = "shuffle",
-        layers: Literal["input"] = "input",
+        layers: str = "auto",
         clean_weight: float = 0.0,
         categorical_features: Literal["from_dtype"] | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,

@@ -6,6 +6,7 @@ callbacks that do nothing, looking up the history, the dealing of batches that n
 sees.
 """
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -28,12 +29,15 @@ class Step(NamedTuple):
     n_rows : int
     deal : callable
         Returns the batch as callbacks are shown it.
+    within : callable
+        Returns the context manager within which the module is called.
     """
 
     x: Any
     loss: Any
     n_rows: int
     deal: Any
+    within: Any = nullcontext
 
 
 def run_epoch(net, steps, *, training, prefix):
@@ -51,35 +55,36 @@ def run_epoch(net, steps, *, training, prefix):
     begin, computed, end = (_listeners(net, name, training) for name in BATCH_METHODS)
     records, batch = net.history[-1]["batches"], None
     n_before = len(records)
-    for x, loss_of, n_rows, deal in steps:
+    for step in steps:
         record = {}
         records.append(record)
         if begin or computed or end:
-            batch = deal()
+            batch = step.deal()
         _call(begin, net, batch=batch, training=training)
         if training:
-            loss, output = _train(net, x, loss_of, computed, batch)
+            loss, output = _train(net, step, computed, batch)
         else:
-            loss, output = _validate(net, x, loss_of)
+            loss, output = _validate(net, step)
         record[f"{prefix}_loss"] = loss.item()
-        record[f"{prefix}_batch_size"] = n_rows
+        record[f"{prefix}_batch_size"] = step.n_rows
         _call(end, net, batch=batch, training=training, loss=loss, y_pred=output)
     net.history.record(f"{prefix}_batch_count", len(records) - n_before)
 
 
-def _train(net, x, loss_of, computed, batch):
+def _train(net, step, computed, batch):
     """Update the net; return the loss and the output of the first pass.
 
     The listeners `computed` are told of the gradients of `batch` after every pass.
     """
     first = None
 
-    def step():
+    def closure():
         nonlocal first
         net.optimizer_.zero_grad()
         set_mode(net, True)
-        output = _infer(net, x)
-        loss = loss_of(output)
+        with step.within():
+            output = _infer(net, step.x)
+        loss = step.loss(output)
         loss.backward()
         first = first or (loss, output)
         if computed:
@@ -87,15 +92,15 @@ def _train(net, x, loss_of, computed, batch):
             _call(computed, net, named_parameters=named, batch=batch, training=True)
         return loss
 
-    net.optimizer_.step(step)
+    net.optimizer_.step(closure)
     return first
 
 
-def _validate(net, x, loss_of):
+def _validate(net, step):
     set_mode(net, False)
     with torch.no_grad():
-        output = _infer(net, x)
-        return loss_of(output), output
+        output = _infer(net, step.x)
+        return step.loss(output), output
 
 
 def _infer(net, x):

@@ -4,6 +4,8 @@ Randomness lives in `Plan.draw` alone: everything after a `Draw` is a pure
 function of it, so a step can be replayed, stacked and tested without a seed.
 """
 
+from collections.abc import Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -30,6 +32,11 @@ class Draw(NamedTuple):
     partner: np.ndarray
     lam: np.ndarray
     swap_seed: int
+
+    def of_step(self, k, n_steps):
+        """What was drawn for step `k` of `n_steps`."""
+        partner, lam = (part.reshape(n_steps, -1)[k] for part in self[:2])
+        return Draw(partner, lam, self.swap_seed + k)
 
 
 class Plan:
@@ -204,6 +211,60 @@ def _mixed(x, x_partner, lam, swaps, in_place):
         return {k: _mixed(v, x_partner[k], lam, swaps, in_place) for k, v in x.items()}
     halves = zip(x, x_partner, strict=True)
     return type(x)(_mixed(*both, lam, swaps, in_place) for both in halves)
+
+
+def stacked(x, x_partner):
+    """Put rows and their partners one below the other, of shape (2 * B, ...)."""
+    if isinstance(x, Mapping):
+        return {name: stacked(rows, x_partner[name]) for name, rows in x.items()}
+    return torch.cat([x, x_partner])
+
+
+@contextmanager
+def mixed_inside(module, layer, draw):
+    """Mix what a submodule puts out, instead of what the module is given.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        It is to be given `stacked` rows and partners, once, while the block runs;
+        behind the layer there is one mixed row for each pair.
+    layer : str
+        Name of the submodule.
+    draw : Draw
+        Of one step.
+
+    Raises
+    ------
+    RuntimeError
+        If the submodule was not called, or not on all the rows.
+    """
+    fired = False
+
+    def mix(_, args, output):
+        nonlocal fired
+        n_rows = len(draw.partner)
+        if not isinstance(output, torch.Tensor) or len(output) != 2 * n_rows:
+            got = getattr(output, "shape", type(output).__name__)
+            raise RuntimeError(
+                f"Got {got} from the layer {layer!r}, but expected a tensor of one row "
+                f"for each of the {2 * n_rows} rows, mixed ones and partners, that the "
+                "module was given. Choose another layer, or layers='input'."
+            )
+        fired = True
+        return mixup(output[:n_rows], output[n_rows:], draw)
+
+    handle = module.get_submodule(layer).register_forward_hook(mix)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not fired:
+        raise RuntimeError(
+            f"The layer {layer!r} was not called in a training step, so that nothing "
+            "was mixed. (Modules inside a compiled one are not told of calls.) Choose "
+            "another layer, or layers='input'."
+        )
 
 
 def mixed_loss(own, partner, lam):

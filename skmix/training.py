@@ -32,7 +32,7 @@ from skmix.batches import (
 )
 from skmix.loop import Step, run_epoch
 from skmix.losses import first_output, losses_of_steps, shaped_like
-from skmix.mixing import mixup
+from skmix.mixing import mixed_inside, mixup, stacked
 from skmix.nets import as_module_dtype, steps_are_skorchs_own
 
 # Initialisation and dropout can only draw from torch's global generator, so
@@ -87,7 +87,9 @@ def one_thread_each():
 
 
 @contextmanager
-def mixed_training(net, *, plan=None, weight=None, validation=None, check_output=None):
+def mixed_training(
+    net, *, plan=None, layer=None, weight=None, validation=None, check_output=None
+):
     """Let `net` train on mixed and weighted batches while the block runs.
 
     Parameters
@@ -95,6 +97,9 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
     net : skorch.NeuralNet
     plan : skmix.mixing.Plan, default=None
         None trains without mixing.
+    layer : str, default=None
+        Name of the submodule whose outputs are mixed; None mixes what the module is
+        given.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), default=None
@@ -113,7 +118,7 @@ def mixed_training(net, *, plan=None, weight=None, validation=None, check_output
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    seams = _Seams(net, plan, weight, validation, check_output)
+    seams = _Seams(net, plan, layer, weight, validation, check_output)
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
@@ -188,9 +193,10 @@ class _Seams:
         "get_loss",
     )
 
-    def __init__(self, net, plan, weight, validation, check_output):
+    def __init__(self, net, plan, layer, weight, validation, check_output):
         self.net = net
         self.plan = plan
+        self.layer = layer
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
@@ -218,6 +224,7 @@ class _Seams:
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
         self._check_monitors()
         if self.plan is not None:
+            self._check_layer()
             self._stop_caching()
 
     def _check_monitors(self):
@@ -235,6 +242,17 @@ class _Seams:
                 f"Got callbacks that watch scores on validation rows "
                 f"({', '.join(blind)}), but no such rows. Pass X_val and y_val, or set "
                 "a train_split, or remove the callbacks."
+            )
+
+    def _check_layer(self):
+        if self.layer is None:
+            return
+        known = [name for name, _ in self.net.module_.named_modules() if name]
+        if self.layer not in known:
+            raise ValueError(
+                f"Got layers={self.layer!r}, but expected 'input' or the name of a "
+                f"submodule of {type(self.net.module_).__name__}: "
+                f"{', '.join(known) or 'it has none'}."
             )
 
     def _stop_caching(self):
@@ -326,10 +344,12 @@ class _Seams:
         net, plan = self.net, self.plan if training else None
         weights = self.train_weight if training else self.valid_weight
         for chunk in batches.chunks():
-            X, draw, y_partner = chunk.X, None, None
+            X, X_partner, y_partner, draw = chunk.X, None, None, None
             if plan is not None:
                 draw = plan.draw(chunk.batch_size, chunk.n_batches)
-                X, y_partner = self._mixed(batches, chunk, draw)
+                X_partner, y_partner = self._partners(batches, chunk, draw)
+                if self.layer is None:
+                    X = mixup(X, X_partner, draw, in_place=True)
             weight = None if weights is None else weights.of(chunk)
             losses = losses_of_steps(
                 net, chunk.y, y_partner, draw, weight, chunk.n_batches
@@ -340,7 +360,13 @@ class _Seams:
             try:
                 for k, loss in enumerate(losses):
                     x, n_begun = copied(X, chunk.part(k)), k + 1
-                    yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
+                    step = Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
+                    if draw is not None and self.layer is not None:
+                        step = step._replace(
+                            x=stacked(x, copied(X_partner, chunk.part(k))),
+                            within=self._inside(draw.of_step(k, chunk.n_batches)),
+                        )
+                    yield step
             finally:  # may have been interrupted
                 if training:
                     self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
@@ -355,14 +381,15 @@ class _Seams:
             check, self.check_output = self.check_output, None
             check(self.net, first_output(output))
 
-    def _mixed(self, batches, chunk, draw):
-        """Mixed rows of a chunk, and the targets of their partners."""
+    def _partners(self, batches, chunk, draw):
+        """Rows and targets of the partners of a chunk's rows."""
         if self.plan.from_table:
-            X_partner, y_partner = batches.take(draw.partner)
-        else:
-            rows = torch.from_numpy(draw.partner)
-            X_partner, y_partner = take(chunk.X, rows), take(chunk.y, rows)
-        return mixup(chunk.X, X_partner, draw, in_place=True), y_partner
+            return batches.take(draw.partner)
+        rows = torch.from_numpy(draw.partner)
+        return take(chunk.X, rows), take(chunk.y, rows)
+
+    def _inside(self, draw):
+        return partial(mixed_inside, self.net.module_, self.layer, draw)
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -448,6 +475,10 @@ class _Seams:
                 partner = take(x, torch.as_tensor(step.draw.partner))
             else:
                 partner = to_tensor(step.X_partner, device=net.device)
+            if self.layer is not None:
+                step.X_mixed = x
+                with self._inside(step.draw)():
+                    return type(net).infer(net, stacked(x, partner), **fit_params)
             x = step.X_mixed = mixup(x, partner, step.draw)
         return type(net).infer(net, x, **fit_params)
 
