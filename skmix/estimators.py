@@ -52,8 +52,10 @@ from skmix.encoding import Reader, TableEncoder, as_frame, learn_encoder
 from skmix.mixing import Plan
 from skmix.nets import as_module_dtype, narrowed, takes_num_and_cat
 from skmix.networks import (
+    calibrate,
     default_net,
     epochs_found,
+    holds_out,
     set_batch_size,
     stop_stopping,
     wants_scaled,
@@ -117,15 +119,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             _warn_of_small_split(net, len(y), validation)
             seed = _draw_seed(draft.random_state)
             X, target = draft._encoded(X), draft._codec.encode(y)
-            on_all_rows = clone(net)
-            draft._train(net, net.fit, X, target, weight, validation, seed)
-            n_epochs = None if validation else epochs_found(net)
-            if n_epochs is not None:
-                stop_stopping(on_all_rows)
-                on_all_rows.set_params(max_epochs=n_epochs)
-                fit = on_all_rows.fit
-                draft._train(on_all_rows, fit, X, target, weight, None, seed)
-                draft.history_ = net.history
+            draft._train_and_judge(net, X, target, weight, validation, seed)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -200,12 +194,36 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             net.callbacks__print_log__sink = print
         return net
 
+    def _train_and_judge(self, net, X, target, weight, validation, seed):
+        """Train `net`, by the default recipe on all rows once the epochs are known.
+
+        What it held out also tells how sure of itself a classifier should be.
+        """
+        recipe = validation is None and holds_out(net)
+        on_all_rows = clone(net) if recipe else None
+        valid = self._train(net, net.fit, X, target, weight, validation, seed)
+        judged = None if valid is None else self._judged(net, *valid)
+        n_epochs = epochs_found(net) if recipe else None
+        if n_epochs is not None:
+            stop_stopping(on_all_rows)
+            on_all_rows.set_params(max_epochs=n_epochs)
+            self._train(on_all_rows, on_all_rows.fit, X, target, weight, None, seed)
+            self.history_ = net.history
+        if judged is not None:
+            calibrate(self.estimator_, *judged)
+
+    def _judged(self, net, X, target, weight):
+        """What a trained net gives to be calibrated by; None for nothing."""
+
     def _train(self, net, fit, X, target, weight, validation, seed):
-        """Train `net` on encoded rows by its method `fit`, seeded, and adopt it."""
+        """Train `net` on encoded rows by its method `fit`, seeded, and adopt it.
+
+        Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
+        """
         plan = None
         if self.alpha > 0:
             plan = Plan(alpha=float(self.alpha), lam_per=self.lam_per, seed=seed)
-        seams = mixed_training(
+        training = mixed_training(
             net,
             plan=plan,
             layer=self._layer(net),
@@ -214,12 +232,13 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             check_output=self._codec.check_output,
         )
         with one_thread_each(), seeded(seed, net.device):
-            with seams:
+            with training as done:
                 fit(X, target)
             self._draws = draws(net, multi_indexing(X, slice(2)))
         self.estimator_ = net
         self.history_ = net.history
         self.n_iter_ = len(net.history)
+        return done.validated_on()
 
     def _layer(self, net):
         """Name of the submodule behind which rows are mixed; None for the input."""
@@ -677,6 +696,11 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
             weight=weight,
             name=name,
         )
+
+    def _judged(self, net, X, target, weight):
+        if self._codec.binary or not wants_scaled(net):
+            return None
+        return self._outputs(X), target, weight
 
     @staticmethod
     def _forward(net, X):

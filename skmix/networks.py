@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
 from tabm import EnsembleView, LinearEnsemble
@@ -95,6 +97,9 @@ class TabularNet(nn.Module):
         The ensemble behind it.
     averaged : torch.nn.Sequential
         Both, with averaged weights.
+    temperature : torch.Tensor of shape ()
+        What the logarithms of mean probabilities are divided by in evaluation; 1 until
+        it is set (see `calibrate`).
 
     Notes
     -----
@@ -134,6 +139,7 @@ class TabularNet(nn.Module):
         self.members = _members(width, d_out, k, n_blocks, d_block, dropout)
         self.averaged = deepcopy(self._trained()).requires_grad_(False)
         self.register_buffer("n_averaged", torch.zeros(()))
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, X):
         if self.training:
@@ -142,10 +148,9 @@ class TabularNet(nn.Module):
         members = self.averaged(X)  # (B, k, d_out)
         if members.shape[2] == 1:
             return members.mean(dim=1)
-        # The logarithm of the mean probability, which a softmax turns into that.
-        return torch.log_softmax(members, dim=2).logsumexp(dim=1) - np.log(
-            members.shape[1]
-        )
+        # Of a softmax of this come the mean probabilities.
+        mean = torch.log_softmax(members, dim=2).logsumexp(dim=1)
+        return (mean - np.log(members.shape[1])) / self.temperature
 
     def _trained(self):
         return nn.Sequential(self.embedding, self.members)
@@ -245,7 +250,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
         optimizer__weight_decay=1e-2,
         lr=1.2e-2,
         batch_size="auto",
-        max_epochs=100,
+        max_epochs=150,
         iterator_train__shuffle=True,
         train_split=hold_out,
         callbacks=[
@@ -265,26 +270,60 @@ def wants_scaled(net):
 def set_batch_size(net, n_rows):
     """Replace ``batch_size="auto"`` by a size that suits `n_rows` rows."""
     if net.batch_size == "auto":
-        size = 2 ** np.floor(np.log2(n_rows / 8))
+        size = 2 ** np.floor(np.log2(n_rows / 6))
         net.set_params(batch_size=int(np.clip(size, 16, 256)))
 
 
-def epochs_found(net):
-    """Epochs after which a net of the default kind was best on the rows it held out.
+def holds_out(net):
+    """Whether a net holds out rows by the default recipe."""
+    return net.train_split is hold_out
 
-    None where it was not the default recipe that held out rows, or nothing stopped it.
-    """
-    if net.train_split is not hold_out:
-        return None
+
+def epochs_found(net):
+    """Epochs after which a fitted net was best; None where nothing stopped it."""
     for _, callback in net.callbacks_:
         if isinstance(callback, EarlyStopping):
             return max(1, callback.best_epoch_)
     return None
 
 
+def calibrate(net, proba, y, weight=None):
+    """Set the temperature of a fitted classifier of the default kind.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNetClassifier
+    proba : ndarray of shape (n, n_classes)
+        Probabilities of rows that were not trained on, at temperature 1, by this net or
+        by one trained alike.
+    y : ndarray of shape (n,), int64
+    weight : ndarray of shape (n,), default=None
+
+    Notes
+    -----
+    The temperature of least log loss (Guo et al. 2017) is shrunk half of the way
+    towards 1, on a logarithmic scale, since there are few rows, which chose the epoch
+    already.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
+    Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+    """
+    with np.errstate(divide="ignore"):
+        logits = np.maximum(np.log(proba), -50)
+
+    def loss(log_temperature):
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -np.average(scaled[np.arange(len(y)), y], weights=weight)
+
+    best = minimize_scalar(loss, bounds=(-1, 1), method="bounded").x
+    net.module_.temperature.fill_(np.exp(best / 2))
+
+
 def stop_stopping(net):
     """Let a net of the default kind train on all rows, and not stop by itself."""
-    if net.train_split is not hold_out:
+    if not holds_out(net):
         return
     net.set_params(train_split=None)
     if isinstance(net.callbacks, list):

@@ -19,7 +19,7 @@ from joblib.parallel import get_active_backend
 from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.history import History
-from skorch.utils import to_tensor
+from skorch.utils import multi_indexing, to_tensor
 
 from skmix.batches import (
     Batch,
@@ -27,6 +27,7 @@ from skmix.batches import (
     Chunk,
     copied,
     in_memory_batches,
+    is_table,
     table_and_rows,
     take,
 )
@@ -111,7 +112,9 @@ def mixed_training(
 
     Yields
     ------
-    net : skorch.NeuralNet
+    training : object
+        Whose method `validated_on` tells, after the net's fit, on which rows it was
+        validated.
 
     Notes
     -----
@@ -122,7 +125,7 @@ def mixed_training(
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
-        yield net
+        yield seams
     finally:
         for name in lent:
             vars(net).pop(name, None)
@@ -200,6 +203,7 @@ class _Seams:
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
+        self.valid = None
         self.table = None  # of weighted rows, to take partners from
         self.train_weight = self.valid_weight = None  # _Weights
         self.planned = None  # the _Pass drawn for the current batch
@@ -303,7 +307,21 @@ class _Seams:
         if valid_weight is not None:
             # A split may validate on rows of another table, which have no weights.
             self.valid_weight = _Weights.over(valid, X_val, valid_weight)
+        self.valid = None if valid is train else valid
         return train, valid
+
+    def validated_on(self):
+        """Return ``(X, y, weight)`` of the rows that the net was validated on.
+
+        `weight` may be None. Nothing is returned where there are none, none but those
+        trained on, or where they are no rows of a table.
+        """
+        table, rows = (None, None) if self.valid is None else table_and_rows(self.valid)
+        if table is None or not is_table(table.X):
+            return None
+        weights = self.valid_weight
+        weight = None if weights is None else weights.values[rows]
+        return multi_indexing(table.X, rows), np.asarray(table.y)[rows], weight
 
     def get_iterator(self, dataset, training=False):
         net = self.net

@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 from skorch import NeuralNetRegressor
 from skorch.callbacks import EarlyStopping, Freezer
 from skorch.dataset import Dataset, ValidSplit
@@ -16,8 +17,10 @@ from skmix.networks import (
     MembersMSELoss,
     NumberEmbedding,
     TabularNet,
+    calibrate,
     epochs_found,
     hold_out,
+    holds_out,
     set_batch_size,
     stop_stopping,
     wants_scaled,
@@ -240,8 +243,10 @@ def test_epochs_found_by_the_default_recipe_alone():
     torch.manual_seed(0)
     net.fit(X, y)
     best = [row["epoch"] for row in net.history if row["valid_loss_best"]][-1]
+    assert holds_out(net)
     assert epochs_found(net) == best
     stop_stopping(net)
+    assert not holds_out(net)
     assert epochs_found(net) is None
     watching = default_net("classifier").set_params(
         module__d_in=3, module__d_out=2, batch_size=16, max_epochs=1, callbacks=None
@@ -262,3 +267,37 @@ def test_another_optimizer_takes_its_place():
         module__d_in=3, module__d_out=2, optimizer=torch.optim.RMSprop
     )
     assert isinstance(net.initialize().optimizer_, torch.optim.RMSprop)
+
+
+def test_temperature_is_shrunk_half_of_the_way():
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.normal(size=(4000, 3))
+    proba = softmax(logits, axis=1)
+    y = (proba.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1)
+    net = default_net("classifier").set_params(module__d_in=1, module__d_out=3)
+    net.initialize()
+    for factor in (0.5, 1, 2):  # too unsure, right, too sure
+        calibrate(net, softmax(factor * logits, axis=1), y)
+        assert_allclose(net.module_.temperature, factor**0.5, rtol=0.05)
+    # Weights count as copies.
+    weight = np.arange(4000) % 3
+    calibrate(net, proba, y, weight)
+    weighted = float(net.module_.temperature)
+    calibrate(net, np.repeat(proba, weight, axis=0), np.repeat(y, weight))
+    assert_allclose(net.module_.temperature, weighted, rtol=1e-4)
+
+
+def test_temperature_of_probabilities_of_zero():
+    net = default_net("classifier").set_params(module__d_in=1, module__d_out=2)
+    net.initialize()
+    calibrate(net, np.array([[0.0, 1], [1, 0], [0.5, 0.5]]), np.array([0, 0, 1]))
+    assert_allclose(net.module_.temperature, np.exp(0.5), rtol=1e-2)  # the upper bound
+
+
+def test_temperature_keeps_the_order_of_classes():
+    net, X = TabularNet(4, 3, BINS).eval(), torch.randn(6, 4)
+    proba = net(X).softmax(dim=1)
+    net.temperature.fill_(2.0)
+    hotter = net(X).softmax(dim=1)
+    torch.testing.assert_close(hotter, (proba.log() / 2).softmax(dim=1))
+    assert torch.equal(hotter.argmax(dim=1), proba.argmax(dim=1))
