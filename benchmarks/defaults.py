@@ -1,15 +1,16 @@
 """Choose the defaults of `alpha` and `lam_per` by measurement.
 
 Every table of a folder is fitted in three folds by the default estimator, unmixed
-(alpha 0) and at each setting of `alpha` and `lam_per`, behind the same preprocessing
-and from the same random states. What comes out is each setting against alpha 0.
+(alpha 0) and at each setting of `alpha` and `lam_per`, from the same random states.
+What comes out is each setting against alpha 0.
 
     python benchmarks/defaults.py --data DIR --out FILE
 
 DIR holds ``classification/*.parquet`` and ``regression/*.parquet``, one table a file,
 the target in a last column called ``target``. An interrupted run goes on where it
 stopped: rows already in the scratch file (FILE with the suffix .jsonl) are not
-measured again; delete it to start afresh, as after a change of the library.
+measured again; delete it to start afresh, as after a change of the library. Two runs
+on parts of a folder may share one.
 `--markdown` measures nothing, and prints the tables of FILE for docs/defaults.md.
 """
 
@@ -30,13 +31,9 @@ import pandas as pd
 import sklearn
 import skorch
 import torch
-from sklearn.compose import make_column_selector as selector
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
 from sklearn.metrics import log_loss, root_mean_squared_error
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import LabelEncoder, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import LabelEncoder
 from tqdm import tqdm
 
 import skmix
@@ -85,8 +82,6 @@ def read_table(path, classify):
         if classify:
             X, y = keep_common(X, y)
     X = X.loc[:, X.nunique() > 0]
-    for name in X.columns[X.dtypes == "category"]:
-        X[name] = X[name].astype(object).map(str, na_action="ignore")
     return X, y
 
 
@@ -96,17 +91,6 @@ def keep_common(X, y):
     return X[common].reset_index(drop=True), LabelEncoder().fit_transform(y[common])
 
 
-def preprocessing():
-    median = SimpleImputer(strategy="median", add_indicator=True)
-    missing = SimpleImputer(strategy="constant", fill_value="missing")
-    one_hot = OneHotEncoder(handle_unknown="ignore", max_categories=50)
-    return make_column_transformer(
-        (make_pipeline(median, StandardScaler()), selector(dtype_include="number")),
-        (make_pipeline(missing, one_hot), selector(dtype_exclude="number")),
-        sparse_threshold=0,
-    )
-
-
 def measure(X, y, classify, random_state, **setting):
     """Fit all folds; return mean scores, ECE over the folds together, and costs."""
     kind, split = MixupRegressor, KFold
@@ -114,16 +98,15 @@ def measure(X, y, classify, random_state, **setting):
         kind, split = MixupClassifier, StratifiedKFold
     folds, confidence, hit = [], np.zeros(len(y)), np.zeros(len(y))
     for train, test in split(3, shuffle=True, random_state=0).split(X, y):
-        estimator = kind(random_state=random_state, **setting)
-        model = make_pipeline(preprocessing(), estimator)
+        model = kind(random_state=random_state, **setting)
         start = time.process_time()
         model.fit(X.iloc[train], y[train])
-        fold = {"fit_cpu_s": time.process_time() - start, "n_iter": estimator.n_iter_}
+        fold = {"fit_cpu_s": time.process_time() - start, "n_iter": model.n_iter_}
         if classify:
             proba = model.predict_proba(X.iloc[test])
             confidence[test] = proba.max(axis=1)
             hit[test] = proba.argmax(axis=1) == y[test]
-            fold["loss"] = log_loss(y[test], proba, labels=estimator.classes_)
+            fold["loss"] = log_loss(y[test], proba, labels=model.classes_)
             fold["accuracy"] = hit[test].mean()
         else:
             prediction = model.predict(X.iloc[test])

@@ -238,6 +238,8 @@ def report(known):
     for (*cell, trial), record in known.items():
         cells[tuple(cell)][trial] = record
     whole = [cell for cell in cells.values() if cell.keys() >= {*TRIALS}]
+    if not whole:
+        sys.exit("No table and size has all of its fits yet.")
     chosen = pd.DataFrame([choice(cell, name) for cell in whole for name in VARIANTS])
     means = {name: (name, "mean") for name in (*SCORES, "fit_s")}
     scores = chosen.groupby(["set", "n", "variant"]).agg(
@@ -345,6 +347,7 @@ def draw(result):
         draw_ratios(axes, ratios(scores), variants)
         axes.set_title(title)
     panels[0].set_ylabel("log loss / log loss of plain")
+    above.supxlabel("training rows")
     grid = below.subplots(n_rows, N_COLUMNS, squeeze=False).flat
     for axes, (name, of_table) in zip(grid, tables, strict=False):
         draw_losses(axes, of_table)
@@ -352,7 +355,7 @@ def draw(result):
     for axes in grid[len(tables) :]:
         axes.set_axis_off()
     below.supylabel("log loss")
-    below.supxlabel("training rows, a fifth of them for validation")
+    below.supxlabel("training rows")
     lines = grid[0].get_legend_handles_labels()
     below.legend(*lines, loc="outside upper center", ncols=len(PANELS_OF_TABLES))
     return figure
@@ -403,7 +406,7 @@ def read_arguments():
     parser.add_argument("--data", type=Path, default=data, help="folder of tables")
     parser.add_argument("--sets", type=sets, default=TABLES, help="a,b,c")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="50,100")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--fresh", action="store_true", help="measure anew")
     parser.add_argument("--report", action="store_true", help="write the JSON")

@@ -23,13 +23,9 @@ import pandas as pd
 import torch
 from joblib import parallel_config
 from sklearn.base import clone
-from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer
-from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tqdm import tqdm
 
 from skmix import MixupClassifier
@@ -49,8 +45,8 @@ def main(argv=None):
         f"classes, {len(X_search)} rows to search on, {len(X_held_out)} held out"
     )
     search = search_alpha(X_search, y_search, n_jobs=args.n_jobs)
-    best = search.best_params_["mixupclassifier__alpha"]
-    bare = clone(search.estimator).set_params(mixupclassifier__alpha=0)
+    best = search.best_params_["alpha"]
+    bare = clone(search.estimator).set_params(alpha=0)
     models = {0: bare.fit(X_search, y_search)} if best != 0 else {}
     models[best] = search.best_estimator_
     scores = {a: judge(model, X_held_out, y_held_out) for a, model in models.items()}
@@ -64,20 +60,13 @@ def main(argv=None):
 
 
 def search_alpha(X, y, *, n_jobs):
-    """Fit a pipeline for each alpha and fold, and the best again on all rows."""
-    numbers = make_column_selector(dtype_include="number")
-    words = make_column_selector(dtype_exclude="number")
-    one_hot = OneHotEncoder(max_categories=50, handle_unknown="infrequent_if_exist")
-    columns = make_column_transformer(
-        (SimpleImputer(), numbers), (one_hot, words), sparse_threshold=0
-    )
-    pipeline = make_pipeline(columns, StandardScaler(), MixupClassifier(random_state=0))
-    grid = {"mixupclassifier__alpha": ALPHAS}
+    """Fit each alpha on each fold of the table as it is, and the best on all rows."""
+    clf, grid = MixupClassifier(random_state=0), {"alpha": ALPHAS}
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
     n_fits = len(ALPHAS) * N_FOLDS
     with parallel_config("loky", inner_max_num_threads=1), progress(n_fits) as marks:
         score = partial(negative_log_loss, marks=marks)
-        search = GridSearchCV(pipeline, grid, scoring=score, cv=folds, n_jobs=n_jobs)
+        search = GridSearchCV(clf, grid, scoring=score, cv=folds, n_jobs=n_jobs)
         return search.fit(X, y)
 
 

@@ -8,7 +8,7 @@ back into the user's terms.
 import inspect
 import numbers
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Literal, Self
@@ -79,8 +79,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         ----------
         X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
                 or dict of arrays
-            Finite numbers. A dict is passed to the module's ``forward`` by name,
-            unvalidated.
+            A table as it is: numbers, booleans, categories and strings, missing
+            values among them, in an array, a list of rows, or a frame of pandas or
+            polars. Dates and free text are refused. A dict is passed to the module's
+            ``forward`` by name, unvalidated.
         y : array-like of shape (n_samples,)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -108,6 +110,11 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         Notes
         -----
         After an error the estimator is as it was before.
+
+        The default net is trained twice: once with one row in five held out, until it
+        gets no better on these, and then, from the same start, on all rows for as many
+        epochs as were best. With `X_val` it is trained once, and keeps the weights of
+        the best epoch.
         """
         with _adopted_if_done(self) as draft:
             draft._check_parameters()
@@ -438,12 +445,15 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     estimator : skorch.NeuralNetClassifier, skorch.NeuralNetBinaryClassifier or \
             similar, default=None
         The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
-        no effect: see `partial_fit`). It gets columns as they are. ``module__d_in`` and
-        ``module__d_out`` are filled in where the module's signature has them and
-        they are not given, ``iterator_train__shuffle=True`` where the rows'
-        order is not given; a batch size that would leave a last batch of one row is
-        raised. None stands for
-        ``skmix.default_net("classifier")`` behind a ``StandardScaler``.
+        no effect: see `partial_fit`). It gets one array of the columns: numbers as
+        they are, missing ones replaced by the median, an indicator of those, and
+        categories one-hot. If its module's ``forward`` names ``x_num`` and ``x_cat``,
+        it gets a dict of numbers, and of categories as codes. Sizes that the module's
+        signature has and that are not given are filled in: ``module__d_in`` and
+        ``module__d_out``, ``module__n_num_features`` and ``module__cat_cardinalities``.
+        So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
+        batch size that would leave a last batch of one row is raised. None stands for
+        ``skmix.default_net("classifier")``, which scales its columns.
     alpha : float, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
         `lam` ever closer to one half.
@@ -466,10 +476,12 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         Weights of the classes, as ``{label: weight}``, multiplied into
         ``sample_weight``, with the same needs. Rows of a class of weight 0 are left
         out, the class stays among ``classes_``.
-    categorical_features : {"from_dtype"} or None, default="from_dtype"
-        Which columns hold categories. They are not encoded yet: "from_dtype"
-        refuses a frame with columns of a category, string or date dtype, None takes
-        them for the numbers that they hold.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, \
+            default="from_dtype"
+        Which columns hold categories: those of a category or string dtype, or names,
+        positions or a mask of columns; all others hold numbers, and with None all do.
+        The 50 most frequent levels of a column count, a missing value being one of
+        them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, batches, dropout, partners and `lam`.
     verbose : {0, 1}, default=0
@@ -481,16 +493,20 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     estimator_ : skorch.NeuralNet
-        The fitted net, a plain skorch net. It is trained on class indices.
+        The fitted net, a plain skorch net. It is trained on class indices. One of the
+        default kind is calibrated by the rows that it was validated on.
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
         that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
-        half in expectation, whatever `alpha`.
+        half in expectation, whatever `alpha`. Where the default net held out rows, it
+        is that of the fit by which the number of epochs was found.
     n_iter_ : int
-        Epochs run.
-    encoder_ : sklearn.preprocessing.StandardScaler
-        Scaling of the columns; only for nets of the default kind
-        (`skmix.default_net`).
+        Epochs that the net was trained for.
+    encoder_ : object
+        What makes of a table what the net gets, by its ``transform``, with the names
+        of its ``get_feature_names_out``: a `skmix.encoding.TableEncoder`, or for sparse
+        columns a ``StandardScaler``. Not there where a net of one's own is given
+        nothing but numbers, none of them missing.
     n_features_in_ : int
         Number of columns seen in `fit`; not with a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -545,7 +561,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         layers: str = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping | Literal["balanced"] | None = None,
-        categorical_features: Literal["from_dtype"] | None = "from_dtype",
+        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -724,13 +740,15 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
         The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
-        no effect: see `partial_fit`). It gets columns and targets as
-        they are. ``module__d_in`` and
-        ``module__d_out`` are filled in where the module's signature has them and
-        they are not given, ``iterator_train__shuffle=True`` where the rows'
-        order is not given; a batch size that would leave a last batch of one row is
-        raised. None stands for ``skmix.default_net("regressor")``
-        behind a ``StandardScaler`` for columns and target.
+        no effect: see `partial_fit`). It gets one array of the columns: numbers as
+        they are, missing ones replaced by the median, an indicator of those, and
+        categories one-hot. If its module's ``forward`` names ``x_num`` and ``x_cat``,
+        it gets a dict of numbers, and of categories as codes. Sizes that the module's
+        signature has and that are not given are filled in: ``module__d_in`` and
+        ``module__d_out``, ``module__n_num_features`` and ``module__cat_cardinalities``.
+        So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
+        batch size that would leave a last batch of one row is raised. None stands for
+        ``skmix.default_net("regressor")``, which scales its columns, and the target.
     alpha : float, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
         `lam` ever closer to one half. On the tables that the default was measured
@@ -750,10 +768,12 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         embedded, and "input" for others; categories are mixed linearly at both.
     clean_weight : float, default=0.0
         Weight of the loss on unmixed rows. Only 0 is supported.
-    categorical_features : {"from_dtype"} or None, default="from_dtype"
-        Which columns hold categories. They are not encoded yet: "from_dtype"
-        refuses a frame with columns of a category, string or date dtype, None takes
-        them for the numbers that they hold.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, \
+            default="from_dtype"
+        Which columns hold categories: those of a category or string dtype, or names,
+        positions or a mask of columns; all others hold numbers, and with None all do.
+        The 50 most frequent levels of a column count, a missing value being one of
+        them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
         Seeds initialisation, batches, dropout, partners and `lam`.
     verbose : {0, 1}, default=0
@@ -768,12 +788,15 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
         that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
-        half in expectation, whatever `alpha`.
+        half in expectation, whatever `alpha`. Where the default net held out rows, it
+        is that of the fit by which the number of epochs was found.
     n_iter_ : int
-        Epochs run.
-    encoder_ : sklearn.preprocessing.StandardScaler
-        Scaling of the columns; only for nets of the default kind
-        (`skmix.default_net`).
+        Epochs that the net was trained for.
+    encoder_ : object
+        What makes of a table what the net gets, by its ``transform``, with the names
+        of its ``get_feature_names_out``: a `skmix.encoding.TableEncoder`, or for sparse
+        columns a ``StandardScaler``. Not there where a net of one's own is given
+        nothing but numbers, none of them missing.
     n_features_in_ : int
         Number of columns seen in `fit`; not with a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -825,7 +848,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         pairing: Literal["shuffle"] = "shuffle",
         layers: str = "auto",
         clean_weight: float = 0.0,
-        categorical_features: Literal["from_dtype"] | None = "from_dtype",
+        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):

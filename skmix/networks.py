@@ -301,24 +301,31 @@ def calibrate(net, proba, y, weight=None):
 
     Notes
     -----
-    The temperature of least log loss (Guo et al. 2017) is shrunk half of the way
-    towards 1, on a logarithmic scale, since there are few rows, which chose the epoch
-    already.
+    The temperature T minimises the log loss of all rows together (Guo et al. 2017) plus
+    ``(log T / PRIOR) ** 2 / 2``, as if log T were normal around 0 with a standard
+    deviation of `PRIOR`: ten rows move it little, a thousand as far as they like. Nets
+    trained on mixed rows are less sure of themselves than they should be, and without
+    mixing a few rows that are all right would make them far too sure.
 
     References
     ----------
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
     Networks", ICML 2017, https://arxiv.org/abs/1706.04599
     """
+    weight = np.ones(len(y)) if weight is None else weight
     with np.errstate(divide="ignore"):
         logits = np.maximum(np.log(proba), -50)
 
     def loss(log_temperature):
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -np.average(scaled[np.arange(len(y)), y], weights=weight)
+        likelihood = np.sum(scaled[np.arange(len(y)), y] * weight)
+        return (log_temperature / PRIOR) ** 2 / 2 - likelihood
 
-    best = minimize_scalar(loss, bounds=(-1, 1), method="bounded").x
-    net.module_.temperature.fill_(np.exp(best / 2))
+    log_temperature = minimize_scalar(loss, bounds=(-2, 2), method="bounded").x
+    net.module_.temperature.fill_(np.exp(log_temperature))
+
+
+PRIOR = 0.3
 
 
 def stop_stopping(net):

@@ -269,29 +269,51 @@ def test_another_optimizer_takes_its_place():
     assert isinstance(net.initialize().optimizer_, torch.optim.RMSprop)
 
 
-def test_temperature_is_shrunk_half_of_the_way():
+def drawn(n, factor):
+    """Probabilities, too sure by a factor, and labels."""
     rng = np.random.default_rng(0)
-    logits = 2 * rng.normal(size=(4000, 3))
+    logits = 2 * rng.normal(size=(n, 3))
     proba = softmax(logits, axis=1)
-    y = (proba.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1)
+    y = (proba.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return softmax(factor * logits, axis=1), y
+
+
+def temperature(*judged):
     net = default_net("classifier").set_params(module__d_in=1, module__d_out=3)
-    net.initialize()
-    for factor in (0.5, 1, 2):  # too unsure, right, too sure
-        calibrate(net, softmax(factor * logits, axis=1), y)
-        assert_allclose(net.module_.temperature, factor**0.5, rtol=0.05)
-    # Weights count as copies.
-    weight = np.arange(4000) % 3
-    calibrate(net, proba, y, weight)
-    weighted = float(net.module_.temperature)
-    calibrate(net, np.repeat(proba, weight, axis=0), np.repeat(y, weight))
-    assert_allclose(net.module_.temperature, weighted, rtol=1e-4)
+    calibrate(net.initialize(), *judged)
+    return float(net.module_.temperature)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1, 2])
+def test_temperature_is_found_in_many_rows(factor):
+    assert_allclose(temperature(*drawn(4000, factor)), factor, rtol=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_temperature_hardly_moves_for_few_rows(factor):
+    few, more, many = (
+        abs(np.log(temperature(*drawn(n, factor)))) for n in (4, 40, 4000)
+    )
+    assert 0 < few < 0.4 * many
+    assert few < more < many
+
+
+def test_a_few_rows_that_are_all_right_do_not_make_sure():
+    proba = np.full((10, 3), 0.01)
+    proba[:, 0] = 0.98
+    assert temperature(proba, np.zeros(10, dtype=int)) > 0.9
+
+
+def test_weights_count_as_copies_in_the_temperature():
+    proba, y = drawn(300, 2)
+    weight = np.arange(300) % 3
+    copies = np.repeat(proba, weight, axis=0), np.repeat(y, weight)
+    assert_allclose(temperature(proba, y, weight), temperature(*copies), rtol=1e-4)
 
 
 def test_temperature_of_probabilities_of_zero():
-    net = default_net("classifier").set_params(module__d_in=1, module__d_out=2)
-    net.initialize()
-    calibrate(net, np.array([[0.0, 1], [1, 0], [0.5, 0.5]]), np.array([0, 0, 1]))
-    assert_allclose(net.module_.temperature, np.exp(0.5), rtol=1e-2)  # the upper bound
+    proba = np.array([[0.0, 1, 0], [1, 0, 0], [0.5, 0.5, 0]] * 30)
+    assert 2 < temperature(proba, np.array([0, 0, 1] * 30)) < 8
 
 
 def test_temperature_keeps_the_order_of_classes():
