@@ -7,6 +7,7 @@ import sys
 import cloudpickle
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -38,6 +39,7 @@ from torch.nn import functional as F
 
 import skmix
 from skmix import MixupClassifier, MixupRegressor
+from skmix.encoding import Reader, TableEncoder
 from skmix.mixing import Draw, Plan, mixup
 from skmix.training import mixed_training
 
@@ -470,6 +472,36 @@ def test_law_4_lam_is_beta(alpha):
     # Moments of Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)).
     assert_allclose(lam.mean(), 0.5, atol=0.005)
     assert_allclose(lam.var(), 0.25 / (2 * alpha + 1), rtol=0.01)
+
+
+# Law 5: a mixed category holds no level that neither parent has.
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_law_5_a_mixed_category_is_of_the_levels_of_its_parents(data):
+    n = data.draw(st.integers(2, 8))
+    levels = st.lists(st.sampled_from([*"abcd", None]), min_size=n, max_size=n)
+    X = pd.DataFrame({"one": data.draw(levels), "two": data.draw(levels)}, dtype=object)
+    lam = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
+    partner = np.array(data.draw(st.permutations(range(n))))
+    draw = Draw(partner, np.array(lam), 0)
+    reader = Reader.learn(X, ["one", "two"])
+    table = reader.read(X)
+    encoder = TableEncoder(reader, scale=True).fit(table)
+    hot = torch.from_numpy(encoder.transform(X))
+    mixed = mixup(hot, hot[torch.from_numpy(partner)], draw).numpy()
+    start = 0
+    for j, cardinality in enumerate(encoder.cat_cardinalities_):
+        group = mixed[:, start : start + cardinality - 1]
+        seen = np.unique(table[:, j])
+        expected = np.zeros_like(group)
+        for i in range(n):
+            expected[i, np.searchsorted(seen, table[i, j])] += lam[i]
+            expected[i, np.searchsorted(seen, table[partner[i], j])] += 1 - lam[i]
+        assert_allclose(group, expected, atol=1e-12)
+        assert_allclose(group.sum(axis=1), 1)
+        start += cardinality - 1
 
 
 # Law 6: weights.

@@ -1,0 +1,206 @@
+"""What each part of the default net is worth: the default with one thing changed.
+
+Every table of a folder is fitted as `quality.py` does, with the default net and with
+each variant of it, all that can be set by parameters. What comes out is each variant
+against the default: above 1 is worse.
+
+    python benchmarks/ablation.py --data DIR     # measures, on the first fold
+    python benchmarks/ablation.py --report       # writes results/ablation.json
+    python benchmarks/ablation.py --markdown     # prints the tables of ablation.json
+
+Each fit is a line of results/ablation.jsonl, and what is there is not measured again;
+delete it to start afresh, as after a change of the library.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import pandas as pd
+import torch
+from quality import (
+    IMPORTED_ROWS,
+    RESULTS,
+    TASKS,
+    fold_of,
+    row_of,
+    sample_of,
+    tables_in,
+    versions_of,
+)
+from sklearn.metrics import balanced_accuracy_score, log_loss, root_mean_squared_error
+from skorch.dataset import ValidSplit
+from tqdm import tqdm
+
+from skmix import MixupClassifier, MixupRegressor, default_net
+
+SCRATCH, OUT = RESULTS / "ablation.jsonl", RESULTS / "ablation.json"
+NET = {  # parameters of the net
+    "one member": {"module__k": 1},
+    "8 members": {"module__k": 8},
+    "no embedding of numbers": {"module__d_embedding": 1},
+    "embedding of 8": {"module__d_embedding": 8},
+    "no averaged weights": {"module__average_decay": 0.0},
+    "averaged half as long": {"module__average_decay": 0.96},
+    "averaged twice as long": {"module__average_decay": 0.99},
+    "half the learning rate": {"lr": 0.006},
+    "twice the learning rate": {"lr": 0.024},
+    "no dropout": {"module__dropout": 0.0},
+    "dropout 0.3": {"module__dropout": 0.3},
+    "no weight decay": {"optimizer__weight_decay": 0.0},
+    "weight decay 0.1": {"optimizer__weight_decay": 0.1},
+    "1 block": {"module__n_blocks": 1},
+    "3 blocks": {"module__n_blocks": 3},
+    "blocks of 64": {"module__d_block": 64},
+    "blocks of 256": {"module__d_block": 256},
+    "not trained again on all rows": {"train_split": "other"},
+}
+MIXUP = {  # parameters of the estimator
+    "alpha 0": {"alpha": 0},
+    "mixed at the input": {"layers": "input"},
+    "mixed behind the embedding": {"layers": "embedding"},
+}
+DEFAULT, UNCALIBRATED = "default", "not calibrated"
+VARIANTS = [DEFAULT, *MIXUP, *NET]
+
+
+def estimator(variant, task):
+    classify = task == "classification"
+    net = default_net("classifier" if classify else "regressor")
+    params = dict(NET.get(variant, {}))
+    if params.get("train_split") == "other":
+        params["train_split"] = ValidSplit(5, stratified=classify)
+    kind = MixupClassifier if classify else MixupRegressor
+    net.set_params(**params)
+    return kind(net, random_state=0, **MIXUP.get(variant, {}))
+
+
+def measure(job):
+    """Fit one variant on the first fold of a table; return the records of it."""
+    variant, table = job
+    torch.set_num_threads(1)
+    X, y = sample_of(table, IMPORTED_ROWS)
+    train, test = fold_of(X, y, table.task == "classification", 0)
+    model = estimator(variant, table.task)
+    start = time.process_time()
+    model.fit(X.iloc[train], y[train])
+    record = {"variant": variant, "table": table.name, "task": table.task}
+    record |= {"fit_s": time.process_time() - start, "epochs": model.n_iter_}
+    score = partial(score_of, model, X.iloc[test], y[test])
+    records = [record | score()]
+    if variant == DEFAULT and table.task == "classification":
+        model.estimator_.module_.temperature.fill_(1)
+        records.append(record | {"variant": UNCALIBRATED} | score())
+    return records
+
+
+def score_of(model, X, y):
+    if isinstance(model, MixupRegressor):
+        return {"loss": root_mean_squared_error(y, model.predict(X))}
+    proba = model.predict_proba(X)
+    predicted = model.classes_[proba.argmax(axis=1)]
+    return {
+        "loss": log_loss(y, proba, labels=model.classes_),
+        "bacc": balanced_accuracy_score(y, predicted),
+    }
+
+
+def measure_all(tables, jobs):
+    """Measure what the scratch file does not hold yet."""
+    done = {(r["variant"], r["table"]) for r in records_so_far()}
+    wanted = [
+        pair
+        for pair in product(VARIANTS, tables)
+        if (pair[0], pair[1].name) not in done
+    ]
+    context = get_context("spawn")
+    with (
+        ProcessPoolExecutor(jobs, mp_context=context) as pool,
+        SCRATCH.open("a") as file,
+    ):
+        for records in tqdm(pool.map(measure, wanted), total=len(wanted), smoothing=0):
+            file.writelines(json.dumps(record) + "\n" for record in records)
+            file.flush()
+
+
+def records_so_far():
+    lines = SCRATCH.read_text().splitlines() if SCRATCH.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def summarise(records):
+    """Compare each variant with the default, over the tables of each task."""
+    scores = pd.DataFrame(records)
+    summary = []
+    for (task, variant), rows in scores.groupby(["task", "variant"], sort=False):
+        rows = rows.set_index("table")
+        of_default = (scores["task"] == task) & (scores["variant"] == DEFAULT)
+        default = scores[of_default].set_index("table").loc[rows.index]
+        log = np.log(rows["loss"] / default["loss"])
+        row = {"task": task, "variant": variant, "tables": len(rows)}
+        row |= {"ratio": np.exp(log.mean()), "ratio_error": log.sem()}
+        row |= {"wins": int((log < -0.001).sum()), "losses": int((log > 0.001).sum())}
+        row["bacc"] = (rows["bacc"] - default["bacc"]).mean()
+        row["time"] = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
+        summary.append(row)
+    return json.loads(
+        pd.DataFrame(summary).to_json(orient="records", double_precision=5)
+    )
+
+
+def markdown(summary):
+    """Return one table for each task."""
+    lines = []
+    for task in TASKS:
+        classify = task == "classification"
+        head = ["variant", "log loss" if classify else "RMSE", "won / lost"]
+        head += ["balanced accuracy"] * classify + ["CPU time"]
+        lines += [f"{task.title()}:", "", row_of(head), row_of(["---"] * len(head))]
+        for row in summary:
+            if row["task"] != task or row["variant"] == DEFAULT:
+                continue
+            cells = [row["variant"], f"{row['ratio']:.3f} ± {row['ratio_error']:.3f}"]
+            cells += [f"{row['wins']} / {row['losses']}"]
+            cells += [f"{row['bacc']:+.4f}"] * classify + [f"{row['time']:.2f}"]
+            lines.append(row_of(cells))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main():
+    data = Path(os.environ.get("SKMIX_DATA", "data"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--markdown", action="store_true", help="print its tables")
+    args = parser.parse_args()
+    if args.report:
+        result = {"date": datetime.date.today().isoformat()}
+        result |= {"versions": versions_of("ours")}
+        result |= {"summary": summarise(records_so_far())}
+        OUT.write_text(json.dumps(result, indent=1) + "\n")
+    if args.markdown:
+        print(markdown(json.loads(OUT.read_text())["summary"]))
+    if not (args.report or args.markdown):
+        tables = tables_in(args.data)
+        if not tables:
+            sys.exit(
+                f"Found no tables in {args.data}. Pass --data DIR, as to quality.py."
+            )
+        measure_all(tables, args.jobs)
+
+
+if __name__ == "__main__":
+    main()
