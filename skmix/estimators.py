@@ -364,8 +364,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """
         if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
             return False
-        named = hasattr(self, "feature_names_in_")
-        if named or X.shape[1] != getattr(self, "n_features_in_", None) or not len(X):
+        read = hasattr(self, "feature_names_in_") or getattr(self, "_reader", None)
+        if read or X.shape[1] != getattr(self, "n_features_in_", None) or not len(X):
             return False
         with np.errstate(over="ignore", invalid="ignore"):
             return bool(np.isfinite(X.sum()))

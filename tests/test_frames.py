@@ -193,7 +193,10 @@ def test_declared_categories_of_an_array(mixed):
         clf = MixupClassifier(quick(), categorical_features=declared, random_state=0)
         names = clf.fit(codes, y).encoder_.get_feature_names_out().tolist()
         assert names == ["0", "1_0.0", "1_1.0", "1_2.0", "1_3.0"]
-        assert clf.predict(codes).shape == (ROWS,)
+        frame = pd.DataFrame(codes)
+        assert_array_equal(clf.predict_proba(codes), clf.predict_proba(frame))
+        shifted = clf.fit(codes - [0, 5], y).predict_proba(codes - [0, 5])
+        assert_array_equal(shifted, clf.predict_proba(frame - [0, 5]))
     with pytest.raises(ValueError, match="for a sparse table"):
         clf.fit(sparse.csr_array(codes), y)
 
