@@ -88,6 +88,7 @@ SCORES = {  # the first of each task is what decides
     "regression": ("rmse", "r2"),
 }
 LOSS = {task: names[0] for task, names in SCORES.items()}
+README_COLUMNS = ("", "tables", "log loss", "RMSE", "ratio", "balanced accuracy")
 HIGHER_IS_BETTER = ("acc", "bacc", "auc", "r2")
 TITLES = {"ll": "log loss", "bacc": "balanced accuracy", "acc": "accuracy"}
 TITLES |= {"auc": "AUC", "brier": "Brier", "ece": "ECE", "rmse": "RMSE", "r2": "R²"}
@@ -509,6 +510,19 @@ def markdown(result, tasks):
     return "\n".join(lines)
 
 
+def readme(result):
+    """The part of the pairwise tables that README.md has."""
+    lines = []
+    for task in TASKS:
+        scores = frame_of(result["scores"], task)
+        rivals = [m for m in MODELS if m in set(scores["model"]) and m not in OURS]
+        head, *rows = pairwise_table(scores, OURS[0], rivals, task)
+        wanted = [i for i, name in enumerate(head) if name in README_COLUMNS]
+        title = f"{task.title()}: {OURS[0]} against"
+        lines += titled(title, [[row[i] for i in wanted] for row in (head, *rows)])
+    return "\n".join(lines)
+
+
 def frame_of(records, task):
     frame = pd.DataFrame([record for record in records if record["task"] == task])
     if not frame.empty:
@@ -689,6 +703,7 @@ def read_arguments():
     parser.add_argument("--import", type=Path, dest="imported", metavar="FILE")
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--table", action="store_true", help="print tables of the JSON")
+    parser.add_argument("--readme", action="store_true", help="print README's table")
     return parser.parse_args()
 
 
@@ -721,7 +736,9 @@ def main():
     if arguments.table:
         tasks = [arguments.task] if arguments.task else TASKS
         print(markdown(json.loads(out.read_text()), tasks))
-    if arguments.imported or arguments.report or arguments.table:
+    if arguments.readme:
+        print(readme(json.loads(out.read_text())))
+    if arguments.imported or arguments.report or arguments.table or arguments.readme:
         return
     units = units_of(tables_of(arguments), arguments, read_results(scratch))
     if failed := measure_all(units, arguments.jobs, scratch):

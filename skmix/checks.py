@@ -113,28 +113,40 @@ def check_categorical_features(given):
         raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
 
 
-def explain_not_finite(X, error, estimator):
-    """Raise again what scikit-learn says of NaN and infinity, and name the columns."""
-    if sparse.issparse(X) or not re.search("contains (NaN|infinity)", str(error)):
+def explain_not_finite(table, names, error, estimator):
+    """Raise again what scikit-learn says of NaN and infinity, and name the columns.
+
+    Parameters
+    ----------
+    table : frame, array or sparse table
+        What scikit-learn was shown.
+    names : sequence or None
+        Of its columns.
+    error : Exception
+        What it said.
+    estimator : str
+    """
+    found = re.search("contains (NaN|infinity)", str(error))
+    if found is None or sparse.issparse(table):
         return
-    values = check_array(X, dtype=np.float64, ensure_all_finite=False)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=0))
+    values = check_array(table, dtype=np.float64, ensure_all_finite=False)
+    missing = found[1] == "NaN"
+    bad = np.flatnonzero((np.isnan if missing else np.isinf)(values).any(axis=0))
     if len(bad) == 0:  # y has them
         return
-    names = [str(X.columns[i] if hasattr(X, "columns") else i) for i in bad[:10]]
-    names += ["..."] * (len(bad) > 10)
-    if np.isnan(values).any():
+    columns = [str(i if names is None else names[i]) for i in bad[:10]]
+    columns = ", ".join(columns + ["..."] * (len(bad) > 10))
+    if missing:
         raise ValueError(
-            f"Input X contains NaN in columns ({', '.join(names)}), but no number was "
-            f"missing when this {estimator} was fitted, and its net takes columns as "
-            "they are. Impute them in a Pipeline before it, for example by "
-            "sklearn.impute.SimpleImputer(add_indicator=True), or fit on rows some of "
-            "which have missing values."
+            f"Input X contains NaN in columns ({columns}), but no number was missing "
+            f"when this {estimator} was fitted, and its net takes columns as they are. "
+            "Impute them in a Pipeline before it, for example by sklearn.impute."
+            "SimpleImputer(add_indicator=True), or fit on rows some of which have "
+            "missing values."
         ) from error
     raise ValueError(
-        f"Input X contains infinity in columns ({', '.join(names)}), but {estimator} "
-        "expected finite numbers. Where it stands for a missing value, replace it by "
-        "NaN."
+        f"Input X contains infinity in columns ({columns}), but {estimator} expected "
+        "finite numbers. Where it stands for a missing value, replace it by NaN."
     ) from error
 
 

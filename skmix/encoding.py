@@ -7,6 +7,8 @@ gets.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -29,13 +31,28 @@ def as_frame(X):
     if isinstance(X, pd.DataFrame):
         return X
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
-        return X.to_pandas()
+        return _keep_strings(X.to_pandas(), X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = pd.DataFrame(list(X))
         return X if all(map(types.is_numeric_dtype, frame.dtypes)) else frame
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
-        return pd.DataFrame(X).infer_objects()
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUTmM":
+        numbers = X.dtype.kind in "OmM"
+        return pd.DataFrame(X).infer_objects() if numbers else _of_strings(X)
     return X
+
+
+def _of_strings(X):
+    return pd.DataFrame(X.astype(object)).astype("str")
+
+
+def _keep_strings(frame, X):
+    """Let columns of strings be such, all missing ones too."""
+    names = {
+        name
+        for name, dtype in zip(X.columns, getattr(X, "dtypes", ()), strict=False)
+        if str(dtype) == "String"
+    }
+    return frame.astype(dict.fromkeys(names, "str")) if names else frame
 
 
 @dataclass(frozen=True)
@@ -74,20 +91,20 @@ class Reader:
             If `categorical_features` does not fit the table, or a column holds
             neither numbers nor categories.
         """
-        X = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        X = _framed(X)
         declared = _declared(X, categorical_features)
-        columns = [X.iloc[:, j] for j in range(X.shape[1])]
+        kinds = [_kind(X.iloc[:, j]) for j in range(X.shape[1])]
         if declared is None:
-            kinds = [_kind(column) for column in columns]
-            _refuse(X, kinds, ("date", "text", "object"))
+            _refuse(X, kinds, ("date", "text", "mixed", "object"))
         else:
-            kinds = ["category" if c else "number" for c in declared]
-            numbers = zip(columns, declared, strict=True)
-            found = ["number" if c else _kind(column) for column, c in numbers]
-            _refuse(X, found, ("date", "text", "object", "category"))
+            open_to = ("date", "text", "mixed", "object", "category")
+            undeclared = np.where(declared, "category", kinds)
+            _refuse(X, np.where(declared, "", kinds), open_to)
+            _refuse(X, kinds, ("object",))
+            kinds = undeclared
         levels = [
-            _levels(column) if kind == "category" else None
-            for column, kind in zip(columns, kinds, strict=True)
+            _levels(X.iloc[:, j]) if kind == "category" else None
+            for j, kind in enumerate(kinds)
         ]
         return cls([str(name) for name in X.columns], levels)
 
@@ -127,7 +144,7 @@ class Reader:
         ValueError
             If a column that held numbers in training does not.
         """
-        X = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        X = _framed(X)
         table = np.empty(X.shape)
         for j, levels in enumerate(self.levels):
             column = X.iloc[:, j]
@@ -139,11 +156,17 @@ class Reader:
     def _numbers(self, column, j):
         try:
             return _as_numbers(column)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"Got column {self.names[j]!r} with values that are no numbers "
                 f"({error}), but expected numbers, as in training."
             ) from error
+
+
+def _framed(X):
+    if isinstance(X, pd.DataFrame):
+        return X
+    return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
 
 
 def _declared(X, categorical_features):
@@ -162,49 +185,37 @@ def _declared(X, categorical_features):
             )
         return given
     if given.dtype.kind in "iu":
-        unknown = given[(given < 0) | (given >= X.shape[1])]
-        positions = given
+        unknown = given[(given < 0) | (given >= X.shape[1])].tolist()
         known = f"positions from 0 to {X.shape[1] - 1}"
+        if not unknown:
+            mask[given] = True
     else:
         names = list(X.columns)
         unknown = [name for name in categorical_features if name not in names]
-        positions = [names.index(name) for name in given if name in names]
         known = f"names among {', '.join(map(repr, names[:20]))}"
-    if len(unknown):
+        mask = np.array([name in set(categorical_features) for name in names])
+    if unknown:
         raise ValueError(
-            f"Got categorical_features with {list(unknown)}, but expected {known}."
+            f"Got categorical_features with {unknown}, but expected {known}."
         )
-    mask[positions] = True
     return mask
 
 
 def _kind(column):
-    """What a column holds: "number", "category", "date", "text" or "object"."""
+    """What a column holds: "number", "category", or what is refused."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
     if types.is_numeric_dtype(dtype):  # of booleans, too
-        return "number"
+        return "object" if types.is_complex_dtype(dtype) else "number"
     inferred = types.infer_dtype(column.astype(object), skipna=True)
-    if inferred in _NUMBERS:
-        return "number"
-    if inferred in _DATES:
+    if inferred in _DATES or types.is_datetime64_any_dtype(dtype):
         return "date"
-    if inferred == "string":
+    if inferred == "string" or isinstance(dtype, pd.StringDtype):
         return "text" if _is_text(column) else "category"
-    scalars = all(map(types.is_scalar, column))
-    return "category" if scalars and inferred.startswith("mixed") else "object"
+    return _kind_of_objects(column.dropna())
 
 
-_NUMBERS = {
-    "boolean",
-    "decimal",
-    "empty",
-    "floating",
-    "integer",
-    "integer-na",
-    "mixed-integer-float",
-}
 _DATES = {
     "date",
     "datetime",
@@ -216,11 +227,24 @@ _DATES = {
 }
 
 
+def _kind_of_objects(present):
+    """What the values of an object column are, none of them missing."""
+    if not all(map(types.is_scalar, present)):
+        return "object"
+    numbers = [isinstance(value, bool | np.bool_ | Real | Decimal) for value in present]
+    if not any(numbers):  # nothing, where all are missing
+        strings = all(isinstance(value, str) for value in present)
+        return "category" if strings else "object"
+    if all(numbers):
+        return "number"
+    return "mixed" if 2 * sum(numbers) >= len(numbers) else "category"
+
+
 def _is_text(column):
     """Whether strings are sentences rather than levels: most differ, in many words."""
     present = column.dropna()
     distinct = present.unique()
-    if 2 * len(distinct) <= len(present):
+    if len(distinct) < 10 or 2 * len(distinct) <= len(present):
         return False
     return np.mean([len(str(value).split()) for value in distinct[:1000]]) >= 4
 
@@ -253,6 +277,12 @@ _WAYS_OUT = {
         "each string stands for a level, name the column in categorical_features, or "
         "give it the dtype 'category'.",
     ),
+    "mixed": (
+        "numbers and words side by side",
+        "Where words stand for missing numbers, replace them, for example by "
+        "pandas.to_numeric(column, errors='coerce'). Where all are levels, name the "
+        "column in categorical_features.",
+    ),
     "object": (
         "other things than strings and numbers",
         "Each value of an object column must be a string or a number (or None).",
@@ -267,6 +297,8 @@ _WAYS_OUT = {
 def _as_numbers(column):
     if column.dtype == object:
         column = column.convert_dtypes()
+    if _kind(column) == "date":
+        raise ValueError("dates or times")
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -319,7 +351,7 @@ class TableEncoder:
         Number of codes of each column of categories.
     bins_ : list of ndarray of shape (n_edges,)
         Quantiles of each number, in the scale of the array, increasing; at least 3
-        and at most ``MAX_BINS + 1``.
+        and at most ``MAX_BINS + 1``. None where numbers are not scaled.
 
     Notes
     -----
@@ -354,10 +386,9 @@ class TableEncoder:
         spread = [_spread(table[:, j], weight) for j in self._numbers]
         self.center_, self.scale_, missing = np.reshape(spread, (-1, 3)).T
         self._indicated = np.flatnonzero(missing)
-        edges = [_edges(table[:, j], weight) for j in self._numbers]
         self.bins_ = [
-            _distinct(self._scaled(x, j) if self.scale else x)
-            for j, x in enumerate(edges)
+            _distinct(self._scaled(_edges(table[:, column], weight), j))
+            for j, column in enumerate(self._numbers if self.scale else ())
         ]
         kept = [
             _most_frequent(table[:, j], self.reader.levels[j], weight)
@@ -391,7 +422,14 @@ class TableEncoder:
         -------
         encoded : ndarray of shape (n, n_columns), or dict of such, float64 and int64
         """
-        return self.encode(self.reader.read(as_frame(X)))
+        names = [str(name) for name in getattr(X, "columns", self.reader.names)]
+        X = as_frame(X)
+        if np.shape(X)[1] != len(self.reader.names) or names != self.reader.names:
+            raise ValueError(
+                f"Got a table of {np.shape(X)[1]} columns ({', '.join(names)}), but "
+                f"expected those of training ({', '.join(self.reader.names)})."
+            )
+        return self.encode(self.reader.read(X))
 
     def encode(self, table, dtype=np.float64):
         """Encode a table of numbers and codes, a block of rows at a time.
@@ -429,7 +467,9 @@ class TableEncoder:
         return np.hstack([self._scaled(x) if self.scale else x, indicators])
 
     def _scaled(self, x, columns=slice(None)):
-        z = (x - self.center_[columns]) * self.scale_[columns]
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (x - self.center_[columns]) * self.scale_[columns]
+        z = np.nan_to_num(z, nan=0, posinf=1e150, neginf=-1e150)  # nan: infinity * 0
         return z / np.hypot(1, z / 3)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -474,9 +514,9 @@ def _spread(x, weight):
     if np.isnan(x).all():
         return 0.0, 0.0, False  # nothing is known, and missing is no news
     low, q1, median, q3, high = _quantiles(x, [0, 0.25, 0.5, 0.75, 1], weight)
-    spread = q3 - q1 if q3 > q1 else (high - low) / 2
+    half = q3 / 2 - q1 / 2 if q3 > q1 else high / 4 - low / 4  # none overflows
     with np.errstate(over="ignore", divide="ignore"):
-        factor = 1 / spread if spread > 0 else 0.0
+        factor = 0.5 / half if half > 0 else 0.0
     return median, factor if np.isfinite(factor) else 0.0, missing
 
 

@@ -55,9 +55,9 @@ from skmix.networks import (
     calibrate,
     default_net,
     epochs_found,
-    holds_out,
     set_batch_size,
     stop_stopping,
+    trains_twice,
     wants_scaled,
 )
 from skmix.prediction import draws, in_chunks
@@ -167,6 +167,11 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "table of shape (n_samples, n_features)."
             )
         as_dict = takes_num_and_cat(net)
+        if as_dict and sparse.issparse(X):
+            raise ValueError(
+                "Got a sparse table for a module that takes x_num and x_cat, but "
+                "expected a dense one. Make an array or a frame of it."
+            )
         if default or (not _is_dict(X) and (as_dict or self._needs_encoding(X))):
             reader = self._reader or Reader.of_numbers(X.shape[1])
             self.encoder_ = learn_encoder(
@@ -179,10 +184,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """Whether any net needs the columns of `X` encoded."""
         if sparse.issparse(X):
             return False
-        return self._reads_categories() or bool(np.isnan(X.min()))
-
-    def _reads_categories(self):
-        return self._reader is not None and self._reader.categorical.any()
+        read = self._reader is not None and self._reader.categorical.any()
+        return bool(read or np.isnan(X.min()))
 
     def _new_net(self, n_samples):
         """Return the net to fit: a clone of the user's, or the default one."""
@@ -206,7 +209,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
         What it held out also tells how sure of itself a classifier should be.
         """
-        recipe = validation is None and holds_out(net)
+        recipe = validation is None and trains_twice(net)
         on_all_rows = clone(net) if recipe else None
         valid = self._train(net, net.fit, X, target, weight, validation, seed)
         judged = None if valid is None else self._judged(net, *valid)
@@ -264,11 +267,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             X = fitted._check_rows(X, reset=False)
         X = fitted._encoded(X)
         with one_thread_each():
-            return fitted._codec.decode(fitted._outputs(X))
+            return fitted._codec.decode(fitted._outputs(fitted.estimator_, X))
 
-    def _outputs(self, X):
-        """What the fitted net predicts for an encoded table."""
-        net = self.estimator_
+    def _outputs(self, net, X):
+        """What a fitted net predicts for an encoded table."""
         twin = None if self._draws else in_chunks(net, X)
         if twin is not None:
             return self._forward(twin, X)
@@ -388,21 +390,35 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         X = as_frame(X)
         if reset:
             self._reader = self._learn_reader(X)
+        reader = self._reader
+        if reader is None and isinstance(X, pd.DataFrame):
+            reader = Reader.of_numbers(X.shape[1])
         options = {"ensure_min_samples": min_rows, "estimator": self}
         if reset or hasattr(self, "encoder_"):
             options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
         if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
         validate_data(self, X, y, reset=reset, skip_check_array=True)
+        table = X if reader is None else self._read(reader, X)
         try:
-            if self._reader is not None and not self._reader.is_idle(X):
-                X = self._reader.read(X)
             if isinstance(y, str):
-                return check_array(X, accept_sparse="csr", input_name="X", **options)
-            return check_X_y(X, y, accept_sparse="csr", **options)
+                return check_array(
+                    table, accept_sparse="csr", input_name="X", **options
+                )
+            return check_X_y(table, y, accept_sparse="csr", **options)
         except (ValueError, TypeError) as error:
-            explain_not_finite(X, error, type(self).__name__)
+            names = getattr(X, "columns", None)
+            explain_not_finite(table, names, error, type(self).__name__)
             raise
+
+    def _read(self, reader, X):
+        """Numbers and codes of a table; it stays as it is where these are its own."""
+        if sparse.issparse(X) and reader.categorical.any():
+            raise ValueError(
+                "Got a sparse table, but expected a dense one: there were columns of "
+                "categories in training. Make an array or a frame of it."
+            )
+        return X if reader.is_idle(X) else reader.read(X)
 
     def _learn_reader(self, X):
         """Find out what columns hold; None for arrays of nothing but numbers."""
@@ -447,10 +463,11 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
         no effect: see `partial_fit`). It gets one array of the columns: numbers as
         they are, missing ones replaced by the median, an indicator of those, and
-        categories one-hot. If its module's ``forward`` names ``x_num`` and ``x_cat``,
-        it gets a dict of numbers, and of categories as codes. Sizes that the module's
-        signature has and that are not given are filled in: ``module__d_in`` and
-        ``module__d_out``, ``module__n_num_features`` and ``module__cat_cardinalities``.
+        categories one-hot. If its module is a class whose ``forward`` names ``x_num``
+        and ``x_cat``, it gets a dict of numbers, and of categories as codes. Sizes that
+        the module's signature has and that are not given are filled in:
+        ``module__d_in`` and ``module__d_out``, ``module__n_num_features`` and
+        ``module__cat_cardinalities``.
         So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
         batch size that would leave a last batch of one row is raised. None stands for
         ``skmix.default_net("classifier")``, which scales its columns.
@@ -716,7 +733,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
     def _judged(self, net, X, target, weight):
         if self._codec.binary or not wants_scaled(net):
             return None
-        return self._outputs(X), target, weight
+        return self._outputs(net, X), target, weight
 
     @staticmethod
     def _forward(net, X):
@@ -742,10 +759,11 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
         no effect: see `partial_fit`). It gets one array of the columns: numbers as
         they are, missing ones replaced by the median, an indicator of those, and
-        categories one-hot. If its module's ``forward`` names ``x_num`` and ``x_cat``,
-        it gets a dict of numbers, and of categories as codes. Sizes that the module's
-        signature has and that are not given are filled in: ``module__d_in`` and
-        ``module__d_out``, ``module__n_num_features`` and ``module__cat_cardinalities``.
+        categories one-hot. If its module is a class whose ``forward`` names ``x_num``
+        and ``x_cat``, it gets a dict of numbers, and of categories as codes. Sizes that
+        the module's signature has and that are not given are filled in:
+        ``module__d_in`` and ``module__d_out``, ``module__n_num_features`` and
+        ``module__cat_cardinalities``.
         So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
         batch size that would leave a last batch of one row is raised. None stands for
         ``skmix.default_net("regressor")``, which scales its columns, and the target.
@@ -784,7 +802,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     ----------
     estimator_ : skorch.NeuralNet
         The fitted net, a plain skorch net. One of the default kind is trained on
-        columns and targets of mean 0 and variance 1.
+        targets of mean 0 and variance 1.
     history_ : skorch.history.History
         Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
         that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
@@ -976,7 +994,7 @@ def _fill_sizes(net, X, encoder, n_outputs):
     """Set the sizes that the module takes and that are not given.
 
     ``d_out``; for a table ``d_in``, ``n_num_features`` and ``cat_cardinalities``, and
-    where it is encoded the ``bins`` of its numbers.
+    where it is scaled the ``bins`` of its numbers.
     """
     if isinstance(net.module, nn.Module):
         return
@@ -988,8 +1006,9 @@ def _fill_sizes(net, X, encoder, n_outputs):
             "d_in": encoder.n_columns_,
             "n_num_features": encoder.n_num_features_,
             "cat_cardinalities": encoder.cat_cardinalities_,
-            "bins": encoder.bins_,
         }
+        if encoder.scale:
+            sizes["bins"] = encoder.bins_
     elif not _is_dict(X):
         sizes |= {"d_in": X.shape[1], "n_num_features": X.shape[1]}
         sizes["cat_cardinalities"] = []

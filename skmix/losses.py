@@ -82,6 +82,10 @@ def _nll(log_proba, labels, share, output):
             f"Got a module output of {len(output)} rows for a batch of {len(labels)}, "
             "but expected one for each."
         )
+    if output.ndim == 3:  # members, each with a share of it
+        n_members = output.shape[2]
+        labels = labels[:, :, None].expand(-1, -1, n_members)
+        share = share[:, :, None] / n_members
     return mixed_nll(log_proba(output), labels, share)
 
 
@@ -160,12 +164,19 @@ def first_output(output):
 
 
 def shaped_like(output, y):
-    """Give 1-d numbers the shape (B, 1) of the module's output, where that is it."""
+    """Give 1-d targets the shape that the module's output asks for, where they can.
+
+    Numbers get that of a column, (B, 1). Where an ensemble puts out its members along a
+    third axis, (B, d_out, k), labels and numbers are repeated for each of them.
+    """
     if not isinstance(output, torch.Tensor):
         return y
-    y_is_flat = isinstance(y, torch.Tensor) and y.ndim == 1
-    if y_is_flat and y.is_floating_point() and output.shape == (len(y), 1):
-        return y.reshape(-1, 1)
+    if not isinstance(y, torch.Tensor) or y.ndim != 1 or len(output) != len(y):
+        return y
+    if y.is_floating_point() and output.shape[1:2] == (1,) and output.ndim in (2, 3):
+        return y.reshape(-1, *[1] * (output.ndim - 1)).expand_as(output)
+    if not y.is_floating_point() and output.ndim == 3:
+        return y[:, None].expand(-1, output.shape[2])
     return y
 
 

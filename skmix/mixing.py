@@ -299,9 +299,9 @@ def mixed_nll(log_proba, labels, share):
 
     Parameters
     ----------
-    log_proba : torch.Tensor of shape (B, n_classes)
-    labels : torch.Tensor of shape (B, n_labels), int64
-    share : torch.Tensor of shape (B, n_labels)
+    log_proba : torch.Tensor of shape (B, n_classes) or (B, n_classes, k)
+    labels : torch.Tensor of shape (B, n_labels) or (B, n_labels, k), int64
+    share : torch.Tensor of the shape of `labels`, or one that it broadcasts to
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def criterion_is(net, *kinds):
 
 def takes_num_and_cat(net):
     """Whether the module's `forward` asks for numbers and categories by name."""
-    module = net.module
+    module = net.module.func if isinstance(net.module, partial) else net.module
     if not isinstance(module, nn.Module | type):
         return False
     forward = getattr(module, "forward", None)

@@ -198,9 +198,9 @@ class MembersMSELoss(nn.MSELoss):
     """
 
     def forward(self, input, target):
-        return super().forward(
-            input, target.reshape(-1, *[1] * (input.ndim - 1)).expand_as(input)
-        )
+        if target.ndim < input.ndim:
+            target = target.reshape(-1, *[1] * (input.ndim - 1)).expand_as(input)
+        return super().forward(input, target)
 
 
 def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
@@ -211,8 +211,10 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     training ends after 20 epochs that are no better on these, and then a net is trained
     on all rows for as long as was best (see `skmix.MixupClassifier.fit`). With rows to
     validate on (``X_val``) that is not needed, and the weights of the best epoch are
-    kept. All of it can be set, as ``module__k``, ``module__d_block``,
-    ``module__dropout``, ``lr``, ``max_epochs`` ... The skmix estimators fill in the
+    kept; so they are where other callbacks watch validation scores, and without early
+    stopping the net stays as it is after the first training. All of it can be set, as
+    ``module__k``, ``module__d_block``, ``lr``, ``max_epochs`` ... The skmix estimators
+    fill in the
     sizes of the module, replace ``batch_size="auto"`` by one that suits the number of
     rows, and encode and scale the columns (and scale the targets of a regressor) of a
     net whose module is the class `TabularNet`, a subclass or an instance of it.
@@ -262,8 +264,9 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
 
 def wants_scaled(net):
     """Whether the net is one of the default kind, made for scaled columns."""
-    return isinstance(net.module, TabularNet) or (
-        isinstance(net.module, type) and issubclass(net.module, TabularNet)
+    module = net.module.func if isinstance(net.module, partial) else net.module
+    return isinstance(module, TabularNet) or (
+        isinstance(module, type) and issubclass(module, TabularNet)
     )
 
 
@@ -277,6 +280,21 @@ def set_batch_size(net, n_rows):
 def holds_out(net):
     """Whether a net holds out rows by the default recipe."""
     return net.train_split is hold_out
+
+
+def trains_twice(net):
+    """Whether a net is to be trained on all rows once its number of epochs is known.
+
+    Not if callbacks other than early stopping watch the rows held out: they may change
+    the net (a schedule) or keep one (a checkpoint), and have nothing to watch later.
+    """
+    callbacks = net.callbacks if isinstance(net.callbacks, list) else []
+    watching = [
+        callback
+        for callback in (cb[1] if isinstance(cb, tuple) else cb for cb in callbacks)
+        if str(getattr(callback, "monitor", "")).startswith("valid")
+    ]
+    return holds_out(net) and all(isinstance(cb, EarlyStopping) for cb in watching)
 
 
 def epochs_found(net):

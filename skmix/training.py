@@ -227,8 +227,8 @@ class _Seams:
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
         self._check_monitors()
+        self._check_layer()
         if self.plan is not None:
-            self._check_layer()
             self._stop_caching()
 
     def _check_monitors(self):
@@ -251,11 +251,11 @@ class _Seams:
     def _check_layer(self):
         if self.layer is None:
             return
-        known = [name for name, _ in self.net.module_.named_modules() if name]
+        known = [name for name, _ in _uncompiled(self.net).named_modules() if name]
         if self.layer not in known:
             raise ValueError(
                 f"Got layers={self.layer!r}, but expected 'input' or the name of a "
-                f"submodule of {type(self.net.module_).__name__}: "
+                f"submodule of {type(_uncompiled(self.net)).__name__}: "
                 f"{', '.join(known) or 'it has none'}."
             )
 
@@ -407,7 +407,7 @@ class _Seams:
         return take(chunk.X, rows), take(chunk.y, rows)
 
     def _inside(self, draw):
-        return partial(mixed_inside, self.net.module_, self.layer, draw)
+        return partial(mixed_inside, _uncompiled(self.net), self.layer, draw)
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -518,6 +518,10 @@ class _Seams:
             net, y, y_partner, step.draw, step.weight, 1, args, kwargs
         )
         return loss(y_pred)
+
+
+def _uncompiled(net):
+    return getattr(net.module_, "_orig_mod", net.module_)
 
 
 def _lam_by_step(draw, n_steps):

@@ -1,6 +1,7 @@
 """What columns hold, whatever their dtype, and what a net gets of them."""
 
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -161,14 +162,19 @@ def test_levels_unseen_in_training_are_none_of_those_seen():
 
 def test_levels_of_several_types():
     X = pd.DataFrame({"kind": pd.Series(["a", 1, 2.5, "b", 1, None], dtype=object)})
-    assert encoder_of(X).get_feature_names_out().tolist() == [
+    with pytest.raises(ValueError, match=r"numbers and words.*\(kind\).*to_numeric"):
+        Reader.learn(X, "from_dtype")
+    assert encoder_of(X, declared=["kind"]).get_feature_names_out().tolist() == [
         "kind_2.5",
         "kind_1",
         "kind_a",
         "kind_b",
         "kind_nan",
     ]
-    assert_array_equal(encoded(X), encoded(X, new=X[::-1])[::-1])
+    both_ways = encoded(X, declared=[0]), encoded(X, new=X[::-1], declared=[0])[::-1]
+    assert_array_equal(*both_ways)
+    words = pd.DataFrame({"kind": ["a", 1, "c", "b"]}, dtype=object)
+    assert Reader.learn(words, "from_dtype").categorical.all()
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -199,7 +205,7 @@ def test_declared_columns(declared):
 def test_codes_in_an_array():
     X = np.array([[3.0, 0.5], [1, 1.5], [3, 2.5], [np.nan, 3.5]])
     names = encoder_of(X, declared=[0]).get_feature_names_out()
-    assert names.tolist() == ["1", "0_1.0", "0_3.0", "0_nan"]
+    assert names.tolist() == ["x1", "x0_1.0", "x0_3.0", "x0_nan"]
     assert_array_equal(
         encoded(X, declared=[0])[:, 1:], [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     )
@@ -272,6 +278,7 @@ def test_free_text_is_refused(dtype):
         pd.Categorical(SENTENCES),  # declared as levels
         SENTENCES[:10] * 3,  # they repeat
         [f"id-{i}" for i in range(30)],  # no sentences
+        SENTENCES[:6] * 5,
     ],
 )
 def test_not_free_text(column):
@@ -288,11 +295,67 @@ def test_objects_are_refused(value):
         Reader.learn(X, "from_dtype")
 
 
-def test_words_where_numbers_were():
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["one", "two"],
+        pd.to_datetime(["2020-01-01", "2021-01-01"]),
+        pd.to_timedelta(["1h", "2h"]),
+        [datetime.date(2020, 1, 1)] * 2,
+        pd.Series([10**400, 1], dtype=object),
+    ],
+    ids=["words", "datetime", "timedelta", "date", "huge"],
+)
+def test_other_things_where_numbers_were(values):
     X = pd.DataFrame({"count": [1, 2, 3]})
     encoder = encoder_of(X)
     with pytest.raises(ValueError, match=r"column 'count' with values.*in training"):
-        encoder.transform(pd.DataFrame({"count": ["one", "two"]}))
+        encoder.transform(pd.DataFrame({"count": values}))
+
+
+def test_other_columns_than_in_training():
+    encoder = encoder_of(PLAIN)
+    for other in (PLAIN[["count", "kind", "flag"]], PLAIN[["kind", "count"]]):
+        with pytest.raises(ValueError, match="but expected those of training"):
+            encoder.transform(other)
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "object", pl.String])
+def test_strings_that_are_all_missing_in_training(dtype):
+    make = pl.DataFrame if dtype is pl.String else pd.DataFrame
+    seen = make({"kind": [None] * 3, "x": [1.0, 2, 3]})
+    new = make({"kind": ["a", "b", None], "x": [1.0, 2, 3]})
+    if make is pd.DataFrame:
+        seen, new = (X.astype({"kind": dtype}) for X in (seen, new))
+    else:
+        seen = seen.cast({"kind": pl.String})
+    assert_array_equal(encoded(seen)[:, 1:], 1)
+    assert_array_equal(encoded(seen, new=new)[:, 1:], [[0], [0], [1]])
+
+
+def test_arrays_of_strings_and_of_dates():
+    X = np.array([["a", "x"], ["b", "y"], ["a", "y"]])
+    assert_array_equal(encoded(X), encoded(X.tolist()))
+    assert encoded(X).shape == (3, 4)
+    with pytest.raises(ValueError, match="dates or times"):
+        Reader.learn(as_frame(np.array([["2020"]], dtype="M8[D]")), "from_dtype")
+
+
+def test_numbers_of_any_kind_in_object_columns():
+    values = [Decimal("1.5"), 2, np.float32(3), True, None]
+    X = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+    assert_array_equal(encoded(X, scale=False)[:, 0], [1.5, 2, 3, 1, 1.5])
+    stray = pd.DataFrame({"x": pd.Series([*range(20), "?"], dtype=object)})
+    with pytest.raises(ValueError, match="numbers and words side by side"):
+        Reader.learn(stray, "from_dtype")
+    complex_ = pd.DataFrame({"x": [1j, 2], "kind": ["a", "b"]})
+    with pytest.raises(TypeError, match=r"other things.*\(x\)"):
+        Reader.learn(complex_, "from_dtype")
+
+
+def test_a_name_that_stands_for_several_columns():
+    X = pd.DataFrame([[1, 2, 3]] * 4, columns=["a", "b", "a"])
+    assert Reader.learn(X, ["a"]).categorical.tolist() == [True, False, True]
 
 
 # Numbers.
@@ -339,8 +402,11 @@ def test_constant_and_empty_columns(scale):
     table = encoded(X, scale=scale)
     assert np.isfinite(table).all()
     assert_array_equal(table[:, 0], 0 if scale else 7)
-    assert_array_equal(table[:, 1:3], 0)
-    assert table.shape == (4, 5)  # no indicators where nothing was known
+    assert_array_equal(table[:, 1], 0)
+    news = X.assign(nothing="word", none=5.0, level="b")
+    assert np.isfinite(encoded(X, new=news, scale=scale)).all()
+    # No indicators where nothing was known; of objects that are all missing, a level.
+    assert table.shape == (4, 3 + 1 + 1)
 
 
 def test_missing_for_the_first_time():
@@ -350,6 +416,8 @@ def test_missing_for_the_first_time():
 
 
 # Pieces of numbers.
+
+LARGEST = np.finfo(float).max
 
 
 def test_bins_are_quantiles_in_the_scale_of_the_columns():
@@ -361,19 +429,31 @@ def test_bins_are_quantiles_in_the_scale_of_the_columns():
     counts, _ = np.histogram(z, edges)
     assert counts.min() >= 19
     assert counts.max() <= 22
-    plain = encoder_of(x, declared=[], scale=False).bins_[0]
-    assert_allclose(plain[[0, -1]], [x.min(), x.max()], rtol=1e-6)
+    assert encoder_of(x, declared=[], scale=False).bins_ == []
 
 
 @pytest.mark.parametrize(
-    "x", [[7.0, 7], [np.nan, np.nan], [0.0, 1], [1e30, 1e30], [1, 1 + 1e-12]]
+    "x",
+    [
+        [7.0, 7],
+        [np.nan, np.nan],
+        [0.0, 1],
+        [1e30, 1e30],
+        [1, 1 + 1e-12],
+        [*[1.0] * 9, LARGEST],
+        [-LARGEST, LARGEST] * 4,
+        [-LARGEST, 0, 1, 2, LARGEST],
+    ],
 )
-def test_bins_increase_whatever_the_numbers(x):
-    for scale in (False, True):
-        edges = encoder_of(np.reshape(x, (-1, 1)), declared=[], scale=scale).bins_[0]
-        assert edges.dtype == np.float32
-        assert len(edges) >= 3
-        assert (np.diff(edges) > 0).all()
+def test_any_numbers_are_scaled_to_finite_ones_and_bins_increase(x):
+    X = np.reshape(x, (-1, 1))
+    encoder = encoder_of(X, declared=[])
+    edges = encoder.bins_[0]
+    assert edges.dtype == np.float32
+    assert len(edges) >= 3
+    assert (np.diff(edges) > 0).all()
+    for new in (X, -X, np.full((1, 1), LARGEST)):
+        assert np.isfinite(encoder.transform(new)).all()
 
 
 # Many levels.

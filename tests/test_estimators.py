@@ -507,7 +507,7 @@ def test_nested_parameters_on_the_default_net():
         (lambda X, y: (X, None), "requires y to be passed"),
         (lambda X, y: (X[:1], y[:1]), "minimum of 2 is required"),
         (lambda X, y: (X[:0], y[:0]), "0 sample"),
-        (lambda X, y: (np.array([["a", "b"]] * len(y)), y), "numeric"),
+        (lambda X, y: (np.array([[b"a", b"b"]] * len(y)), y), "numeric"),
         (lambda X, y: (sparse.csr_array(X * [np.nan, *[1] * 12]), y), "contains NaN"),
         (
             lambda X, y: (

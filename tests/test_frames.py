@@ -1,5 +1,7 @@
 """Raw tables through the door: categories, missing values, unseen levels, any net."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -14,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix.networks import TabularNet
 
 ROWS = 90
 
@@ -192,7 +195,7 @@ def test_declared_categories_of_an_array(mixed):
     for declared in ([1], [False, True]):
         clf = MixupClassifier(quick(), categorical_features=declared, random_state=0)
         names = clf.fit(codes, y).encoder_.get_feature_names_out().tolist()
-        assert names == ["0", "1_0.0", "1_1.0", "1_2.0", "1_3.0"]
+        assert names == ["x0", "x1_0.0", "x1_1.0", "x1_2.0", "x1_3.0"]
         frame = pd.DataFrame(codes)
         assert_array_equal(clf.predict_proba(codes), clf.predict_proba(frame))
         shifted = clf.fit(codes - [0, 5], y).predict_proba(codes - [0, 5])
@@ -207,6 +210,34 @@ def test_lists_of_rows(mixed):
     rows = X.astype(object).to_numpy().tolist()
     clf = MixupClassifier(quick(), random_state=0).fit(rows, y.tolist())
     assert_array_equal(clf.predict(rows), clf.predict(X.to_numpy(object)))
+
+
+def test_sparse_rows_where_categories_are_known(mixed):
+    X, y = mixed
+    sparse_rows = sparse.csr_array(np.eye(ROWS)[:, :4])
+    clf = MixupClassifier(quick(), random_state=0).fit(X.to_numpy(object), y)
+    with pytest.raises(ValueError, match=r"sparse table.*columns of categories"):
+        clf.predict(sparse_rows)
+    with pytest.raises(ValueError, match="module that takes x_num and x_cat"):
+        MixupClassifier(logits_net(module=Parts)).fit(sparse_rows, y)
+
+
+def test_infinity_is_named_beside_categories(mixed):
+    X, y = mixed
+    with pytest.raises(ValueError, match=r"infinity in columns \(size\)"):
+        MixupClassifier(quick()).fit(X.assign(size=[*[1.0] * (ROWS - 1), np.inf]), y)
+
+
+def test_partial_modules_are_known_for_what_they_are(mixed):
+    X, y = mixed
+    net = quick().set_params(module=partial(TabularNet, k=2))
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    assert_array_equal(
+        clf.predict_proba(X),
+        MixupClassifier(quick(), random_state=0).fit(X, y).predict_proba(X),
+    )
+    net = logits_net(module=partial(Parts), max_epochs=1)
+    assert MixupClassifier(net).fit(X, y).encoder_.as_dict
 
 
 def test_a_failed_fit_on_another_table_changes_nothing(mixed):

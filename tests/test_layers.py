@@ -98,6 +98,8 @@ def test_both_ways_mix_alike(cancer, make, lam_per, weighted):
 def test_alpha_0_is_the_bare_net(cancer):
     X, y = cancer
     net = logits_net(max_epochs=2)
+    with pytest.raises(ValueError, match="layers='hiden'"):
+        MixupClassifier(net, alpha=0, layers="hiden").fit(X, y)
     ours = MixupClassifier(net, alpha=0, layers="hidden", random_state=0).fit(X, y)
     plain = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
     assert_same_weights(ours, plain, rtol=0, atol=0)
@@ -149,7 +151,16 @@ def test_checkpoints_hold_no_hook(cancer, tmp_path):
     path = tmp_path / "net.pkl"
     net = logits_net(
         max_epochs=2,
-        callbacks=[Checkpoint(f_pickle=path, f_params=None, monitor=None)],
+        callbacks=[
+            Checkpoint(
+                monitor=None,
+                f_pickle=path,
+                f_params=None,
+                f_optimizer=None,
+                f_criterion=None,
+                f_history=None,
+            )
+        ],
     )
     clf = MixupClassifier(net, layers="hidden", random_state=0).fit(X, y)
     saved = pickle.loads(path.read_bytes())

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 from skorch import NeuralNetRegressor
-from skorch.callbacks import EarlyStopping, Freezer
+from skorch.callbacks import Checkpoint, EarlyStopping, Freezer, LRScheduler
 from skorch.dataset import Dataset, ValidSplit
 
-from skmix import default_net
+from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.networks import (
     MembersCrossEntropyLoss,
     MembersMSELoss,
@@ -314,6 +314,56 @@ def test_weights_count_as_copies_in_the_temperature():
 def test_temperature_of_probabilities_of_zero():
     proba = np.array([[0.0, 1, 0], [1, 0, 0], [0.5, 0.5, 0]] * 30)
     assert 2 < temperature(proba, np.array([0, 0, 1] * 30)) < 8
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_members_by_any_criterion_of_torch(lam_per, weighted, reduction):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    y, weight = (X[:, 0] > 0).astype(int), 1.0 + np.arange(60) % 3
+    small = {"max_epochs": 2, "module__d_block": 4, "module__k": 2}
+    small |= {"batch_size": 20, "criterion__reduction": reduction}
+    fitted = [
+        MixupClassifier(
+            default_net("classifier").set_params(criterion=criterion, **small),
+            lam_per=lam_per,
+            random_state=0,
+        ).fit(X, y, sample_weight=weight if weighted else None)
+        for criterion in (MembersCrossEntropyLoss, torch.nn.CrossEntropyLoss)
+    ]
+    if reduction == "mean":  # torch sums over members, too
+        assert_allclose(*(clf.predict_proba(X) for clf in fitted), rtol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 2, 16])
+@pytest.mark.parametrize("criterion", [torch.nn.L1Loss, torch.nn.MSELoss])
+def test_members_by_any_criterion_of_numbers(criterion, k):
+    X = np.random.default_rng(0).normal(size=(96, 3)).astype(np.float32)
+    net = default_net("regressor").set_params(
+        criterion=criterion, module__k=k, batch_size=16, module__d_block=32
+    )
+    assert (
+        MixupRegressor(net, random_state=0).fit(X, 3 * X[:, 0]).score(X, X[:, 0] * 3)
+        > 0.9
+    )
+
+
+def test_callbacks_that_watch_the_rows_held_out_keep_it_to_one_training(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    stop = ("early_stopping", EarlyStopping(patience=3, load_best=True))
+    for other in (
+        Checkpoint(dirname=tmp_path, load_best=True),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_loss"),
+    ):
+        net = default_net("classifier").set_params(
+            callbacks=[stop, ("other", other)], max_epochs=3, module__d_block=4
+        )
+        clf = MixupClassifier(net, random_state=0).fit(X, y)
+        assert clf.history_ is clf.estimator_.history
+        assert clf.estimator_.train_split is hold_out
 
 
 def test_temperature_keeps_the_order_of_classes():
