@@ -142,8 +142,13 @@ class Reader:
         Raises
         ------
         ValueError
-            If a column that held numbers in training does not.
+            If a column that held numbers in training does not, or for sparse rows.
         """
+        if sparse.issparse(X):
+            raise ValueError(
+                "Got a sparse table, but expected a dense one: there were columns of "
+                "categories in training. Make an array or a frame of it."
+            )
         X = _framed(X)
         table = np.empty(X.shape)
         for j, levels in enumerate(self.levels):

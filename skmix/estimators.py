@@ -393,32 +393,24 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         reader = self._reader
         if reader is None and isinstance(X, pd.DataFrame):
             reader = Reader.of_numbers(X.shape[1])
-        options = {"ensure_min_samples": min_rows, "estimator": self}
+        options = {"accept_sparse": "csr", "ensure_min_samples": min_rows}
         if reset or hasattr(self, "encoder_"):
             options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
         if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
-        validate_data(self, X, y, reset=reset, skip_check_array=True)
-        table = X if reader is None else self._read(reader, X)
+        table = X
         try:
+            if reader is None or reader.is_idle(X):
+                return validate_data(self, X, y, reset=reset, **options)
+            validate_data(self, X, y, reset=reset, skip_check_array=True)
+            table = reader.read(X)
             if isinstance(y, str):
-                return check_array(
-                    table, accept_sparse="csr", input_name="X", **options
-                )
-            return check_X_y(table, y, accept_sparse="csr", **options)
+                return check_array(table, input_name="X", estimator=self, **options)
+            return check_X_y(table, y, estimator=self, **options)
         except (ValueError, TypeError) as error:
             names = getattr(X, "columns", None)
             explain_not_finite(table, names, error, type(self).__name__)
             raise
-
-    def _read(self, reader, X):
-        """Numbers and codes of a table; it stays as it is where these are its own."""
-        if sparse.issparse(X) and reader.categorical.any():
-            raise ValueError(
-                "Got a sparse table, but expected a dense one: there were columns of "
-                "categories in training. Make an array or a frame of it."
-            )
-        return X if reader.is_idle(X) else reader.read(X)
 
     def _learn_reader(self, X):
         """Find out what columns hold; None for arrays of nothing but numbers."""

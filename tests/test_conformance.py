@@ -3,6 +3,9 @@
 Training draws batches, partners and weights at random, so that weighting a row
 equals repeating it in expectation (test_laws.py) and not bit for bit; settings
 that draw nothing must pass the bit-for-bit check as well.
+
+Modules are in double precision: a prediction for one row of a float32 net differs from
+that for many by as much as a check allows, on some processors by more.
 """
 
 import pytest
@@ -17,10 +20,10 @@ from skmix import MixupClassifier, MixupRegressor
 STOCHASTIC = [
     MixupClassifier(),
     MixupRegressor(),
-    MixupClassifier(softmax_net()),
-    MixupClassifier(logits_net(), lam_per="row"),
-    MixupClassifier(binary_net()),
-    MixupRegressor(number_net(max_epochs=100)),
+    MixupClassifier(softmax_net(module__double=True)),
+    MixupClassifier(logits_net(module__double=True), lam_per="row"),
+    MixupClassifier(binary_net(module__double=True)),
+    MixupRegressor(number_net(module__double=True, max_epochs=100)),
 ]
 DETERMINISTIC = [
     MixupClassifier(full_batch_net(max_epochs=100), alpha=0),

@@ -167,9 +167,13 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
         ("speed.py", "--markdown", "docs/speed.md"),
         ("speed.py", "--readme", "README.md"),
         ("pieces.py", "--markdown", "docs/speed.md"),
+        ("quality.py", "--table", "docs/quality.md"),
+        ("quality.py", "--readme", "README.md"),
+        ("ablation.py", "--markdown", "docs/quality.md"),
+        ("learning_curves.py", "--table", "docs/quality.md"),
     ],
 )
-def test_figures_of_speed_are_those_of_the_benchmark(script, option, page):
+def test_figures_of_pages_are_those_of_the_benchmark(script, option, page):
     benchmark = [sys.executable, ROOT / "benchmarks" / script, option]
     table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
     assert table.stdout.strip() in (ROOT / page).read_text("utf-8")
