@@ -172,8 +172,8 @@ def markdown(summary):
                 continue
             cells = [row["variant"], f"{row['ratio']:.3f} ± {row['ratio_error']:.3f}"]
             cells += [f"{row['wins']} / {row['losses']}"]
-            cells += [f"{row['bacc']:+.4f}"] * classify + [f"{row['time']:.2f}"]
-            lines.append(row_of(cells))
+            cells += [f"{row['bacc']:+.4f}"] if classify else []
+            lines.append(row_of([*cells, f"{row['time']:.2f}"]))
         lines.append("")
     return "\n".join(lines)
 
