@@ -762,7 +762,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
     alpha : float, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
         `lam` ever closer to one half. On the tables that the default was measured
-        on, no value beat 0 on average: compare with ``alpha=0``.
+        on, it won as often as it lost: compare with ``alpha=0``.
     lam_per : {"batch", "row"}, default="batch"
         Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
         row. The latter needs a criterion with a ``reduction``.
