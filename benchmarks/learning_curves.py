@@ -29,10 +29,8 @@ import os
 import sys
 import time
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -49,10 +47,9 @@ from quality import (
     TIE,
     Table,
     all_versions,
-    append,
     dump,
     listed,
-    quiet_worker,
+    measure_all,
     sample_of,
     scores_of_classes,
     spread,
@@ -64,7 +61,6 @@ from quality import (
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from skmix import MixupClassifier, default_net
 from skmix.networks import MembersCrossEntropyLoss
@@ -202,25 +198,6 @@ def measure(unit):
         **{"n_epochs": estimator.n_iter_, "fit_s": fit_s},
         "versions": versions_of("ours"),
     }
-
-
-def measure_all(units, jobs, scratch):
-    """Append a line for each unit to the scratch file; return how many failed."""
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet_worker)
-    failed = 0
-    try:
-        futures = {pool.submit(measure, unit): unit for unit in units}
-        for future in tqdm(as_completed(futures), total=len(futures), smoothing=0):
-            if error := future.exception():
-                failed += 1
-                what = f"{futures[future].key()}: {type(error).__name__}: {error}"
-                tqdm.write(what, file=sys.stderr)
-            else:
-                append(scratch, [future.result()])
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return failed
 
 
 # Results: lines of the scratch file, and the means that go into the JSON.
@@ -445,7 +422,7 @@ def main():
     if arguments.report or arguments.table or arguments.draw:
         return
     units = units_of(arguments, read_results(scratch))
-    if failed := measure_all(units, arguments.jobs, scratch):
+    if failed := measure_all(units, arguments.jobs, scratch, measure):
         sys.exit(f"{failed} of {len(units)} fits failed.")
 
 

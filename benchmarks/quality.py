@@ -347,7 +347,7 @@ def versions_of(model):
     return own | {name: version(name) for name in names}
 
 
-def measure_all(units, jobs, scratch):
+def measure_all(units, jobs, scratch, measure):
     """Append a line for each unit to the scratch file; return how many failed."""
     context = get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet_worker)
@@ -357,9 +357,8 @@ def measure_all(units, jobs, scratch):
         for future in tqdm(as_completed(futures), total=len(futures), smoothing=0):
             if error := future.exception():
                 failed += 1
-                unit = futures[future]
-                what = f"{unit.model} on {unit.table.name}, fold {unit.fold}"
-                tqdm.write(f"{what}: {type(error).__name__}: {error}", file=sys.stderr)
+                what = f"{futures[future]}: {type(error).__name__}: {error}"
+                tqdm.write(what, file=sys.stderr)
             else:
                 append(scratch, [future.result()])
     finally:
@@ -741,7 +740,7 @@ def main():
     if arguments.imported or arguments.report or arguments.table or arguments.readme:
         return
     units = units_of(tables_of(arguments), arguments, read_results(scratch))
-    if failed := measure_all(units, arguments.jobs, scratch):
+    if failed := measure_all(units, arguments.jobs, scratch, measure):
         sys.exit(f"{failed} of {len(units)} fits failed.")
 
 

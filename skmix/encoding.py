@@ -93,18 +93,16 @@ class Reader:
         """
         X = _framed(X)
         declared = _declared(X, categorical_features)
-        kinds = [_kind(X.iloc[:, j]) for j in range(X.shape[1])]
-        if declared is None:
-            _refuse(X, kinds, ("date", "text", "mixed", "object"))
-        else:
-            open_to = ("date", "text", "mixed", "object", "category")
-            undeclared = np.where(declared, "category", kinds)
-            _refuse(X, np.where(declared, "", kinds), open_to)
-            _refuse(X, kinds, ("object",))
-            kinds = undeclared
+        kinds = np.array([_kind(X.iloc[:, j]) for j in range(X.shape[1])])
+        categorical, refused = kinds == "category", ["date", "text", "mixed", "object"]
+        if declared is not None:
+            categorical = declared
+            kinds = np.where(declared & (kinds != "object"), "declared", kinds)
+            refused.append("category")
+        _refuse(X, kinds, refused)
         levels = [
-            _levels(X.iloc[:, j]) if kind == "category" else None
-            for j, kind in enumerate(kinds)
+            _levels(X.iloc[:, j]) if is_category else None
+            for j, is_category in enumerate(categorical)
         ]
         return cls([str(name) for name in X.columns], levels)
 
@@ -530,7 +528,9 @@ def _quantiles(x, q, weight):
     present = ~np.isnan(x)
     if not present.all():
         x, weight = x[present], None if weight is None else weight[present]
-    # The one definition by which weights count as copies.
+    # The one definition by which weights count as copies. A share of the weight that is
+    # just q may be rounded to either side of it, so let it count as reached.
+    q = np.maximum(np.asarray(q) - 1e-9, 0)
     x = x.astype(np.float64, copy=False)
     return np.quantile(x, q, weights=weight, method="inverted_cdf")
 

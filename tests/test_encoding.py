@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -476,6 +476,15 @@ def test_thousands_of_levels_take_bounded_memory():
 # Weights.
 
 
+def test_a_share_of_the_weight_that_is_just_a_quantile():
+    x = np.array([0.0, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1])[:, None]
+    weight = np.array([1, 1, 1, 1, 3, 1, 1, 3, 4, 1, 3])  # a quarter on the zeros
+    weighted = encoder_of(x, weight / weight.mean(), declared=[])
+    repeated = encoder_of(np.repeat(x, weight, axis=0), declared=[])
+    assert_array_equal(weighted.transform(x), repeated.transform(x))
+
+
+@settings(max_examples=200, deadline=None)
 @given(
     hnp.arrays(
         np.float64,
