@@ -28,8 +28,9 @@ from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, pr
 from skmix import MixupClassifier
 from skmix.batches import Batches, copied, take
 from skmix.losses import losses_of_steps
-from skmix.mixing import Plan, mixup
+from skmix.mixing import lerp_steps
 from skmix.nets import as_module_dtype
+from skmix.plan import Plan
 from skmix.prediction import in_chunks
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pieces.json"
@@ -68,15 +69,15 @@ def pieces_of_a_step(batch_size):
             take(chunk.X, partner),
             take(chunk.y, partner),
         ),
-        "mixing: interpolate": partial(mixup, chunk.X, X_partner, draw),
+        "mixing: interpolate": lambda: lerp_steps(chunk.X, X_partner.clone(), draw.lam),
         "mixing: labels and their shares": partial(
-            losses_of_steps, net, chunk.y, y_partner, draw, None, n
+            losses_of_steps, net, chunk.y, y_partner, draw.lam, None, n
         ),
     }
     x = copied(chunk.X, chunk.part(0))
     output = net.module_(x).detach().requires_grad_()
     plain = losses_of_steps(net, chunk.y, None, None, None, n)[0]
-    mixed = losses_of_steps(net, chunk.y, y_partner, draw, None, n)[0]
+    mixed = losses_of_steps(net, chunk.y, y_partner, draw.lam, None, n)[0]
     steps = {
         "copy the batch": partial(copied, chunk.X, chunk.part(0)),
         "forward": partial(net.module_, x),

@@ -1,5 +1,6 @@
 """What a user gives, refused with what was got, what was expected and the way out."""
 
+import inspect
 import numbers
 import re
 
@@ -12,17 +13,90 @@ from torch import nn
 
 
 def check_alpha(alpha):
-    """Refuse what is no finite number of at least 0."""
+    """Refuse what is neither a finite number of at least 0 nor a function."""
+    if callable(alpha) and not isinstance(alpha, type):
+        _check_signature("alpha", alpha, ("epoch",), "a number of at least 0")
+        return
+    expected = (
+        "a number of at least 0, or a function of the epoch; alpha=0 trains without "
+        "mixing."
+    )
     if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
-        raise TypeError(
-            f"Got alpha={alpha!r}, but expected a number of at least 0; alpha=0 trains "
-            "without mixing."
-        )
+        raise TypeError(f"Got alpha={alpha!r}, but expected {expected}")
     if not 0 <= alpha < np.inf:
-        raise ValueError(
-            f"Got alpha={alpha!r}, but expected a finite number of at least 0; alpha=0 "
-            "trains without mixing."
+        raise ValueError(f"Got alpha={alpha!r}, but expected {expected}")
+
+
+def check_at_least_0(name, value):
+    """Refuse what is no finite number of at least 0."""
+    expected = "a finite number of at least 0"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"Got {name}={value!r}, but expected {expected}.")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"Got {name}={value!r}, but expected {expected}.")
+
+
+def check_share(name, value):
+    """Refuse what is no number from 0 to 1."""
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"Got {name}={value!r}, but expected a number from 0 to 1.")
+
+
+def check_rule(name, value, names, arguments, given_back):
+    """Refuse what is no name of a mixing or pairing, nor a function or object for one.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+    names : sequence of str
+        The names that there are.
+    arguments : sequence of str
+        What a function is called with.
+    given_back : str
+        What it is to return.
+    """
+    if isinstance(value, str):
+        if value not in names:
+            raise ValueError(
+                f"Got {name}={value!r}, but expected {_either(names)}, or a function "
+                f"{_signature(arguments, given_back)}."
+            )
+        return
+    if isinstance(value, type):
+        raise TypeError(
+            f"Got {name}={value.__name__}, a class, but expected an object of it: "
+            f"{name}={value.__name__}(...)."
         )
+    if hasattr(value, "bind"):
+        return
+    if not callable(value):
+        raise TypeError(
+            f"Got {name}={value!r}, but expected {_either(names)}, or a function "
+            f"{_signature(arguments, given_back)}."
+        )
+    _check_signature(name, value, arguments, given_back)
+
+
+def _check_signature(name, function, arguments, given_back):
+    """Refuse a function that cannot be called with as many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # one of C, that does not tell
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        what = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(
+            f"Got {name}={what}{signature}, but expected a function "
+            f"{_signature(arguments, given_back)} ({error})."
+        ) from error
+
+
+def _signature(arguments, given_back):
+    return f"f({', '.join(arguments)}) -> {given_back}"
 
 
 def check_option(name, value, options):
@@ -81,11 +155,19 @@ def check_untrained(net):
 
 
 def check_layers(layers):
-    """Refuse what is no name; which names there are is the module's to say."""
-    if not isinstance(layers, str) or not layers:
-        raise TypeError(
-            f"Got layers={layers!r}, but expected 'auto', 'input' or the name of a "
-            "submodule."
+    """Refuse what is neither a name nor names; which there are the module says."""
+    expected = (
+        "'auto', 'input', the name of a submodule, or a list of 'input' and such names"
+    )
+    if isinstance(layers, str) and layers:
+        return
+    if not isinstance(layers, list | tuple) or not all(
+        isinstance(name, str) and name for name in layers
+    ):
+        raise TypeError(f"Got layers={layers!r}, but expected {expected}.")
+    if not layers or "auto" in layers or len(set(layers)) < len(layers):
+        raise ValueError(
+            f"Got layers={layers!r}, but expected {expected}, each of them once."
         )
 
 
@@ -95,13 +177,23 @@ def check_categorical_features(given):
         return
     expected = (
         "'from_dtype', None, or a sequence of column names, of positions or of "
-        "booleans, one for each column"
+        "booleans, one for each column; or with tuples of names or positions among them, "
+        "each one a group of one-hot columns"
     )
     if isinstance(given, str):
         raise ValueError(
             f"Got categorical_features={given!r}, but expected {expected}: "
             f"[{given!r}] names one column."
         )
+    if isinstance(given, list | tuple):
+        groups = [columns for columns in given if isinstance(columns, tuple)]
+        if any(len(columns) < 2 for columns in groups):
+            raise ValueError(
+                f"Got categorical_features={given!r}, but expected at least two columns "
+                "in each tuple, which stands for a group of one-hot columns."
+            )
+        given = [columns for columns in given if not isinstance(columns, tuple)]
+        given += [column for columns in groups for column in columns]
     columns = np.asarray(given) if np.iterable(given) else None
     if columns is None or columns.ndim != 1:
         raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")

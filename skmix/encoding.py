@@ -61,12 +61,20 @@ class Reader:
 
     Attributes
     ----------
+    columns : list of str
+        Names of the columns of the user's table.
+    groups : list of tuple of int
+        Positions of columns that are the one-hot columns of one category. They are read
+        as a column of categories in the place of the first of them.
     names : list of str
+        Of the columns as they are read.
     levels : list of (ndarray or None)
-        The levels of each column of categories, in the order of their codes; None
-        for a column of numbers.
+        The levels of each of these that holds categories, in the order of their codes;
+        None for a column of numbers.
     """
 
+    columns: list
+    groups: list
     names: list
     levels: list
 
@@ -78,7 +86,7 @@ class Reader:
         ----------
         X : pandas.DataFrame or ndarray of shape (n, d)
         categorical_features : "from_dtype", None, or array-like of names, \
-                of positions or of booleans
+                of positions or of booleans, tuples of these among them
             As in the skmix estimators.
 
         Returns
@@ -92,7 +100,14 @@ class Reader:
             neither numbers nor categories.
         """
         X = _framed(X)
+        columns, groups = [str(name) for name in X.columns], []
+        if isinstance(categorical_features, list | tuple):
+            groups = _groups(X, categorical_features)
+            single = [c for c in categorical_features if not isinstance(c, tuple)]
+            categorical_features = single
         declared = _declared(X, categorical_features)
+        if groups:
+            X, declared = _merged(X, groups), _merged_mask(declared, groups)
         kinds = np.array([_kind(X.iloc[:, j]) for j in range(X.shape[1])])
         categorical, refused = kinds == "category", ["date", "text", "mixed", "object"]
         if declared is not None:
@@ -104,12 +119,13 @@ class Reader:
             _levels(X.iloc[:, j]) if is_category else None
             for j, is_category in enumerate(categorical)
         ]
-        return cls([str(name) for name in X.columns], levels)
+        return cls(columns, groups, [str(name) for name in X.columns], levels)
 
     @classmethod
     def of_numbers(cls, n_columns):
         """Know that columns without names hold numbers."""
-        return cls([f"x{j}" for j in range(n_columns)], [None] * n_columns)
+        names = [f"x{j}" for j in range(n_columns)]
+        return cls(names, [], names, [None] * n_columns)
 
     def is_idle(self, X):
         """Whether scikit-learn reads numbers from the table just as well."""
@@ -133,21 +149,22 @@ class Reader:
 
         Returns
         -------
-        table : ndarray of shape (n, d), float64
+        table : ndarray of shape (n, len(names)), float64
             A missing number is NaN. Codes of L levels are 0 to L - 1, that of a missing
             one is L, and that of a level not seen in training -1.
 
         Raises
         ------
         ValueError
-            If a column that held numbers in training does not, or for sparse rows.
+            If a column that held numbers in training does not, or a group of columns is
+            not one-hot, or for sparse rows.
         """
         if sparse.issparse(X):
             raise ValueError(
                 "Got a sparse table, but expected a dense one: there were columns of "
                 "categories in training. Make an array or a frame of it."
             )
-        X = _framed(X)
+        X = _merged(_framed(X), self.groups)
         table = np.empty(X.shape)
         for j, levels in enumerate(self.levels):
             column = X.iloc[:, j]
@@ -170,6 +187,80 @@ def _framed(X):
     if isinstance(X, pd.DataFrame):
         return X
     return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+
+
+def _groups(X, categorical_features):
+    """Positions of the columns of each group of one-hot columns."""
+    names, groups = list(X.columns), []
+    for group in categorical_features:
+        if not isinstance(group, tuple):
+            continue
+        known = [
+            names.index(c) if isinstance(c, str) and c in names else c for c in group
+        ]
+        unknown = [c for c in known if isinstance(c, str) or not 0 <= c < len(names)]
+        if unknown:
+            raise ValueError(
+                f"Got categorical_features with {unknown} in a group, but expected "
+                f"positions from 0 to {len(names) - 1}, or names among "
+                f"{', '.join(map(repr, names[:20]))}."
+            )
+        groups.append(tuple(map(int, known)))
+    positions = [position for group in groups for position in group]
+    if len(set(positions)) < len(positions):
+        twice = {str(names[p]) for p in positions if positions.count(p) > 1}
+        raise ValueError(
+            f"Got columns in more than one place of the groups of categorical_features "
+            f"({', '.join(sorted(twice))}), but expected each once."
+        )
+    return groups
+
+
+def _merged(X, groups):
+    """Put a column of categories in the place of each group of one-hot columns.
+
+    Its levels are the names of the columns; where none of them is 1 it is missing.
+    """
+    if not groups:
+        return X
+    of_group = {position: group for group in groups for position in group}
+    names, columns = [], []
+    for position, name in enumerate(X.columns):
+        group = of_group.get(position)
+        if group is None:
+            names.append(name)
+            columns.append(X.iloc[:, position])
+        elif position == group[0]:
+            names.append("/".join(str(X.columns[p]) for p in group))
+            columns.append(_category_of(X.iloc[:, list(group)]))
+    merged = pd.concat(columns, axis=1)
+    merged.columns = names
+    return merged
+
+
+def _category_of(one_hot):
+    """The category that one-hot columns stand for, as a series."""
+    values = one_hot.to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = ~((values == 0) | (values == 1)).all(axis=1) | (values.sum(axis=1) > 1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"Got row {row} with {values[row].tolist()} in the columns "
+            f"({', '.join(map(str, one_hot.columns))}), which categorical_features has as "
+            "a group of one-hot columns, but expected zeros and at most a single one."
+        )
+    codes = np.where(values.any(axis=1), values.argmax(axis=1), -1)
+    levels = [str(name) for name in one_hot.columns]
+    return pd.Series(pd.Categorical.from_codes(codes, levels), index=one_hot.index)
+
+
+def _merged_mask(mask, groups):
+    """The mask of `_merged` columns that hold categories."""
+    inner = {position for group in groups for position in group[1:]}
+    first = {group[0] for group in groups}
+    return np.array(
+        [mask[p] or p in first for p in range(len(mask)) if p not in inner], dtype=bool
+    )
 
 
 def _declared(X, categorical_features):
@@ -425,12 +516,13 @@ class TableEncoder:
         -------
         encoded : ndarray of shape (n, n_columns), or dict of such, float64 and int64
         """
-        names = [str(name) for name in getattr(X, "columns", self.reader.names)]
+        columns = self.reader.columns
+        names = [str(name) for name in getattr(X, "columns", columns)]
         X = as_frame(X)
-        if np.shape(X)[1] != len(self.reader.names) or names != self.reader.names:
+        if np.shape(X)[1] != len(columns) or names != columns:
             raise ValueError(
                 f"Got a table of {np.shape(X)[1]} columns ({', '.join(names)}), but "
-                f"expected those of training ({', '.join(self.reader.names)})."
+                f"expected those of training ({', '.join(columns)})."
             )
         return self.encode(self.reader.read(X))
 
@@ -492,11 +584,41 @@ class TableEncoder:
         if self.as_dict or self._one_hot is None:
             return np.array([*numbers, *names[self._categories]], dtype=object)
         hot = [
-            f"{names[j]}_{[*self.reader.levels[j], 'nan'][int(code)]}"
+            self._name_of(j, int(code))
             for j, codes in zip(self._categories, self._one_hot.categories, strict=True)
             for code in codes
         ]
         return np.array([*numbers, *hot], dtype=object)
+
+    def _name_of(self, j, code):
+        """Name of the one-hot column of a level of column `j`."""
+        name, levels = self.reader.names[j], self.reader.levels[j]
+        if code == len(levels):
+            return f"{name}_nan"
+        made_upstream = "/".join(levels) == name if self.reader.groups else False
+        return levels[code] if made_upstream else f"{name}_{levels[code]}"
+
+    @property
+    def columns_(self):
+        """For each column that a net gets, the number of the table's column it is of.
+
+        An array of shape (n_columns,), or a dict of such; columns of a group of one-hot
+        columns count as one.
+        """
+        numbers = np.r_[self._numbers, self._numbers[self._indicated]]
+        if self.as_dict:
+            return {"x_num": numbers, "x_cat": self._categories}
+        hot = np.repeat(self._categories, np.array(self.cat_cardinalities_, int) - 1)
+        return np.r_[numbers, hot].astype(int)
+
+    @property
+    def numeric_(self):
+        """Mask of the columns that a net gets which are numbers, like `columns_`."""
+        numbers = np.arange(len(self._numbers) + len(self._indicated))
+        numbers = numbers < len(self._numbers)
+        if self.as_dict:
+            return {"x_num": numbers, "x_cat": np.zeros(len(self._categories), bool)}
+        return np.append(numbers, np.zeros(self.n_columns_ - len(numbers), bool))
 
 
 def _codes_of_one_hot(hot, cardinalities):

@@ -8,10 +8,10 @@ back into the user's terms.
 import inspect
 import numbers
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,7 @@ from torch.utils.data import DataLoader
 
 from skmix.checks import (
     check_alpha,
+    check_at_least_0,
     check_categorical_features,
     check_layers,
     check_net,
@@ -49,7 +50,7 @@ from skmix.checks import (
     explain_not_finite,
 )
 from skmix.encoding import Reader, TableEncoder, as_frame, learn_encoder
-from skmix.mixing import Plan
+from skmix.mixing import check_mixing, interpolates
 from skmix.nets import as_module_dtype, narrowed, takes_num_and_cat
 from skmix.networks import (
     calibrate,
@@ -60,6 +61,8 @@ from skmix.networks import (
     trains_twice,
     wants_scaled,
 )
+from skmix.pairing import check_pairing
+from skmix.plan import Plan
 from skmix.prediction import draws, in_chunks
 from skmix.targets import ClassCodec, NumberCodec
 from skmix.training import mixed_training, one_thread_each, seeded
@@ -72,7 +75,9 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     fitted net is asked (`_forward`).
     """
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None) -> Self:
+    def fit(
+        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
+    ) -> Self:
         """Fit the net on mixed rows.
 
         Parameters
@@ -90,6 +95,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             the row, in expectation over the draws. Rows of weight 0 are left out.
             Weights that differ need a criterion with a ``reduction``, and skorch's
             own way of loading rows.
+        groups : array-like of shape (n_samples,), default=None
+            A group for each row, for ``pairing="lisa"`` and pairings that look at them.
         X_val, y_val : like X and y, default=None
             Rows to validate on after every epoch (for early stopping), never
             trained on nor mixed. They replace the net's ``train_split``, and count
@@ -118,47 +125,57 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """
         with _adopted_if_done(self) as draft:
             draft._check_parameters()
-            X, y = draft._check_table(X, y, reset=True, min_rows=2)
-            X, y, weight = _weigh(X, y, check_sample_weight(sample_weight, y))
-            net = draft._new_net(len(y))
-            X, y, weight = draft._learn_coding(net, X, y, weight)
+            rows = draft._check_training(X, y, sample_weight, groups, min_rows=2)
+            net = draft._new_net(len(rows.y))
+            rows = draft._learn_coding(net, rows)
             validation = draft._check_validation(X_val, y_val)
-            _warn_of_small_split(net, len(y), validation)
+            _warn_of_small_split(net, len(rows.y), validation)
             seed = _draw_seed(draft.random_state)
-            X, target = draft._encoded(X), draft._codec.encode(y)
-            draft._train_and_judge(net, X, target, weight, validation, seed)
+            draft._train_and_judge(net, draft._coded(rows), validation, seed)
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, groups, classes=None):
         with _adopted_if_done(self) as draft:
             draft._check_parameters()
             first = not hasattr(draft, "estimator_")
-            X, y = draft._check_table(X, y, reset=first)
-            X, y, weight = _weigh(X, y, check_sample_weight(sample_weight, y))
+            rows = draft._check_training(X, y, sample_weight, groups, reset=first)
             seed = _draw_seed(draft.random_state)
             if first:
-                net = draft._new_net(len(y))
-                X, y, weight = draft._learn_coding(net, X, y, weight, classes)
+                net = draft._new_net(len(rows.y))
+                rows = draft._learn_coding(net, rows, classes)
             else:
                 net = _copied(draft.estimator_)
-                X, y, weight = _weigh(X, y, weight, draft._codec.class_factor(y))
+                rows = rows.weighed(draft._codec.class_factor(rows.y))
                 # Not the draws of the calls before.
                 sequence = np.random.SeedSequence([seed, len(net.history)])
                 seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
-            _warn_of_small_split(net, len(y), None)
-            X, target = draft._encoded(X), draft._codec.encode(y)
+            _warn_of_small_split(net, len(rows.y), None)
             with _one_epoch(net):
-                draft._train(net, net.partial_fit, X, target, weight, None, seed)
+                draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
         return self
 
-    def _learn_coding(self, net, X, y, weight, classes=None):
+    def _check_training(self, X, y, sample_weight, groups, *, reset=True, min_rows=1):
+        """Return the `_Rows` to train on, those of weight 0 left out."""
+        X, y = self._check_table(X, y, reset=reset, min_rows=min_rows)
+        weight = check_sample_weight(sample_weight, y)
+        if groups is not None:
+            groups = column_or_1d(check_array(groups, ensure_2d=False, dtype=None))
+            check_consistent_length(y, groups)
+        return _Rows(X, y, weight, groups).weighed()
+
+    def _coded(self, rows):
+        """The rows as a net is given them, targets too."""
+        return rows._replace(X=self._encoded(rows.X), y=self._codec.encode(rows.y))
+
+    def _learn_coding(self, net, rows, classes=None):
         """Learn from training rows how targets and columns are coded for `net`."""
         if classes is None:
-            self._codec = self._code(net, y, weight, "y")
+            self._codec = self._code(net, rows.y, rows.weight, "y")
         else:
             self._codec = self._code(net, np.asarray(classes), None, "classes")
-        X, y, weight = _weigh(X, y, weight, self._codec.class_factor(y))
+        rows = rows.weighed(self._codec.class_factor(rows.y))
+        X, weight = rows.X, rows.weight
         vars(self).pop("encoder_", None)
         default = wants_scaled(net)
         if default and _is_dict(X):
@@ -178,7 +195,7 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 X, reader, weight, scale=default, as_dict=as_dict
             )
         _fill_sizes(net, X, getattr(self, "encoder_", None), self._codec.n_outputs)
-        return X, y, weight
+        return rows
 
     def _needs_encoding(self, X):
         """Whether any net needs the columns of `X` encoded."""
@@ -204,20 +221,20 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             net.callbacks__print_log__sink = print
         return net
 
-    def _train_and_judge(self, net, X, target, weight, validation, seed):
+    def _train_and_judge(self, net, rows, validation, seed):
         """Train `net`, by the default recipe on all rows once the epochs are known.
 
         What it held out also tells how sure of itself a classifier should be.
         """
         recipe = validation is None and trains_twice(net)
         on_all_rows = clone(net) if recipe else None
-        valid = self._train(net, net.fit, X, target, weight, validation, seed)
+        valid = self._train(net, net.fit, rows, validation, seed)
         judged = None if valid is None else self._judged(net, *valid)
         n_epochs = epochs_found(net) if recipe else None
         if n_epochs is not None:
             stop_stopping(on_all_rows)
             on_all_rows.set_params(max_epochs=n_epochs)
-            self._train(on_all_rows, on_all_rows.fit, X, target, weight, None, seed)
+            self._train(on_all_rows, on_all_rows.fit, rows, None, seed)
             self.history_ = net.history
         if judged is not None:
             calibrate(self.estimator_, *judged)
@@ -225,37 +242,54 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _judged(self, net, X, target, weight):
         """What a trained net gives to be calibrated by; None for nothing."""
 
-    def _train(self, net, fit, X, target, weight, validation, seed):
-        """Train `net` on encoded rows by its method `fit`, seeded, and adopt it.
+    def _train(self, net, fit, rows, validation, seed):
+        """Train `net` on coded rows by its method `fit`, seeded, and adopt it.
 
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
         """
-        plan = None
-        if self.alpha > 0:
-            plan = Plan(alpha=float(self.alpha), lam_per=self.lam_per, seed=seed)
         training = mixed_training(
             net,
-            plan=plan,
-            layer=self._layer(net),
-            weight=weight,
+            plan=self._plan(net, seed),
+            weight=rows.weight,
             validation=validation,
             check_output=self._codec.check_output,
+            table=self._about(rows),
         )
         with one_thread_each(), seeded(seed, net.device):
             with training as done:
-                fit(X, target)
-            self._draws = draws(net, multi_indexing(X, slice(2)))
+                fit(rows.X, rows.y)
+            self._draws = draws(net, multi_indexing(rows.X, slice(2)))
         self.estimator_ = net
         self.history_ = net.history
         self.n_iter_ = len(net.history)
         return done.validated_on()
 
-    def _layer(self, net):
-        """Name of the submodule behind which rows are mixed; None for the input."""
-        if self.layers != "auto":
-            return None if self.layers == "input" else self.layers
-        inside = self._task == "Regressor" and wants_scaled(net)
-        return "embedding" if inside else None
+    def _plan(self, net, seed):
+        layers = self.layers
+        if layers == "auto":
+            inside = self._task == "Regressor" and wants_scaled(net)
+            layers = "embedding" if inside and interpolates(self.mixing) else "input"
+        layers = [layers] if isinstance(layers, str) else layers
+        return Plan(
+            alpha=self.alpha,
+            lam_per=self.lam_per,
+            seed=seed,
+            mixing=self.mixing,
+            pairing=self.pairing,
+            layers=[None if layer == "input" else layer for layer in layers],
+            clean_weight=self.clean_weight,
+        )
+
+    def _about(self, rows):
+        """What mixings and pairings may ask of the table beside its rows."""
+        about = {"task": self._task.lower(), "all_groups": rows.groups}
+        encoder = getattr(self, "encoder_", None)
+        if isinstance(encoder, TableEncoder):
+            about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
+            about["names"] = encoder.reader.names
+        elif hasattr(self, "feature_names_in_"):
+            about["names"] = list(self.feature_names_in_)
+        return about
 
     def _predicted(self, X):
         """Predictions of the fitted net for a raw table, in the user's terms."""
@@ -300,10 +334,10 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _check_parameters(self):
         check_alpha(self.alpha)
         check_option("lam_per", self.lam_per, ("batch", "row"))
-        check_option("mixing", self.mixing, ("mixup",))
-        check_option("pairing", self.pairing, ("shuffle",))
+        check_mixing(self.mixing, self._task.lower())
+        check_pairing(self.pairing, self._task.lower())
         check_layers(self.layers)
-        check_option("clean_weight", self.clean_weight, (0,))
+        check_at_least_0("clean_weight", self.clean_weight)
         check_categorical_features(self.categorical_features)
         check_option("verbose", self.verbose, (0, 1))
         if self.estimator is not None:
@@ -436,9 +470,8 @@ class _MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         target = self._codec.encode(y_val, name="y_val")
-        weight = self._codec.class_factor(y_val)
-        X_val, target, weight = _weigh(X_val, target, weight)
-        return self._encoded(X_val), target, weight
+        rows = _Rows(X_val, target).weighed(self._codec.class_factor(y_val))
+        return self._encoded(rows.X), rows.y, rows.weight
 
 
 class MixupClassifier(ClassifierMixin, _MixupEstimator):
@@ -592,7 +625,9 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
         check_is_fitted(self, "_codec")
         return self._codec.classes
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
+    def partial_fit(
+        self, X, y, classes=None, sample_weight=None, *, groups=None
+    ) -> Self:
         """Train for one more epoch, on these rows.
 
         The first call fixes classes, columns and scaling, so let it have rows that
@@ -634,7 +669,7 @@ class MixupClassifier(ClassifierMixin, _MixupEstimator):
             )
         if classes is not None and fitted:
             self._codec.check_classes(classes)
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, groups, classes)
 
     def predict_proba(self, X) -> np.ndarray:
         """Predict the probability of each class.
@@ -873,7 +908,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
+    def partial_fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
         """Train for one more epoch, on these rows.
 
         The first call fixes columns and scaling, so let it have rows that stand for
@@ -897,7 +932,7 @@ class MixupRegressor(RegressorMixin, _MixupEstimator):
         ValueError, TypeError, RuntimeError
             As in `fit`.
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, groups)
 
     def predict(self, X) -> np.ndarray:
         """Predict the target of each row.
@@ -1023,24 +1058,34 @@ def _warn_of_small_split(net, n_rows, validation):
         )
 
 
-def _weigh(X, y, weight, factor=None):
-    """Multiply weights, leave out rows of weight 0, and bring the rest to mean 1.
+class _Rows(NamedTuple):
+    """Rows of a table, and what is known of each."""
 
-    Weights that are all equal are none.
-    """
-    if factor is not None:
-        weight = factor if weight is None else weight * factor
-    if weight is None:
-        return X, y, None
-    if not weight.all():
-        rows = np.flatnonzero(weight)
-        if len(rows) == 0:
-            raise ValueError(
-                "Got weights (sample_weight times class_weight) that are zero for "
-                "every row, but expected at least one positive weight."
-            )
-        X, y, weight = multi_indexing(X, rows), y[rows], weight[rows]
-    if (weight == weight[0]).all():
-        return X, y, None
-    weight = weight / weight.max()  # the sum of huge ones would be infinite
-    return X, y, weight / weight.mean()
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def weighed(self, factor=None):
+        """Multiply weights, leave out rows of weight 0, and bring the rest to mean 1.
+
+        Weights that are all equal are none.
+        """
+        X, y, weight, groups = self
+        if factor is not None:
+            weight = factor if weight is None else weight * factor
+        if weight is None:
+            return self
+        if not weight.all():
+            rows = np.flatnonzero(weight)
+            if len(rows) == 0:
+                raise ValueError(
+                    "Got weights (sample_weight times class_weight) that are zero for "
+                    "every row, but expected at least one positive weight."
+                )
+            X, y, weight = multi_indexing(X, rows), y[rows], weight[rows]
+            groups = None if groups is None else groups[rows]
+        if (weight == weight[0]).all():
+            return _Rows(X, y, None, groups)
+        weight = weight / weight.max()  # the sum of huge ones would be infinite
+        return _Rows(X, y, weight / weight.mean(), groups)

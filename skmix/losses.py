@@ -7,15 +7,15 @@ criterion is asked for the losses of both labels.
 from contextlib import contextmanager
 from functools import partial
 
-import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
-from skmix.mixing import mixed_loss, mixed_nll
 from skmix.nets import criterion_is, is_skorchs_own, module_dtype
 
 
-def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=None):
+def losses_of_steps(
+    net, y, y_partner, share, weight, n_steps, *, permuted=True, args=(), kwargs=None
+):
     """Losses of rows that are mixed, weighted, both or neither.
 
     Parameters
@@ -23,11 +23,15 @@ def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=No
     net : skorch.NeuralNet
     y, y_partner : torch.Tensor of shape (S * B, ...)
         `y_partner` is None where nothing is mixed.
-    draw : skmix.mixing.Draw or None
+    share : {ndarray, torch.Tensor} of shape (S,) or (S * B,), or None
+        The own label's share in the loss of each step or row; the partner's is
+        ``1 - share``. None where nothing is mixed.
     weight : ndarray of shape (S * B,) or None
     n_steps : int
-        S. Where it is 1 and rows share a `lam` and a weight, targets may be of any
-        kind that the net knows.
+        S. Where it is 1 and rows have a share and a weight in common, targets may be of
+        any kind that the net knows.
+    permuted : bool, default=True
+        Whether each row of a step is the partner of one of its rows.
     args, kwargs : tuple, dict
         Passed on to the net's `get_loss`.
 
@@ -41,32 +45,82 @@ def losses_of_steps(net, y, y_partner, draw, weight, n_steps, args=(), kwargs=No
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
 
-    if draw is weight is None:
+    if share is weight is None:
         return [partial(own, y) for y in _parts(y, n_steps)]
 
     log_proba = _log_proba(net, y)
     if log_proba is not None:
-        terms = _labels_and_shares(net, y, y_partner, draw, weight, n_steps)
+        terms = _labels_and_shares(net, y, y_partner, share, weight, n_steps)
         labels, shares = (_parts(term, n_steps) for term in terms)
         return [
             partial(_nll, log_proba, *step) for step in zip(labels, shares, strict=True)
         ]
 
-    # Partners within a batch are a permutation of it, so that with one lam a step both
-    # terms of a class-weighted mean have the same normaliser.
-    if weight is None and len(draw.lam) == n_steps:
-        loss, terms = partial(_two_means, own), (y, y_partner, draw.lam)
+    # With one share a step, both terms of a class-weighted mean have the same normaliser
+    # if both are over the same rows.
+    alike = permuted or not _divides_by_class_weight(net)
+    if weight is None and len(share) == n_steps and alike:
+        loss, terms = partial(_two_means, own), (y, y_partner, share)
     else:
-        lam = None if draw is None else _lam_of_rows(draw)
-        loss, terms = partial(_by_row, net, own), (y, y_partner, lam, weight)
-    # lam and weights go to the device once a chunk.
+        share = None if share is None else _of_rows(share, len(y))
+        loss, terms = partial(_by_row, net, own), (y, y_partner, share, weight)
+    # Shares and weights go to the device once a chunk.
     numbers = {"dtype": module_dtype(net), "device": net.device}
+    shares, weights = terms[2], terms[3:]
     terms = (
-        torch.as_tensor(term, **numbers) if isinstance(term, np.ndarray) else term
-        for term in terms
+        y,
+        y_partner,
+        *(
+            None if term is None else torch.as_tensor(term, **numbers)
+            for term in (shares, *weights)
+        ),
     )
     steps = zip(*(_parts(term, n_steps) for term in terms), strict=True)
     return [partial(loss, *step) for step in steps]
+
+
+def mixed_loss(own, partner, share):
+    """Loss of a mixed row: ``share * own + (1 - share) * partner``.
+
+    For losses linear in the target (cross-entropy on one-hot labels) this is
+    the loss of the mixed label of Zhang et al. 2018; for the squared error it
+    differs from the loss of the mixed target by a constant in the prediction,
+    so the gradients agree; for L1, Huber and pinball losses it is a definition
+    of its own.
+
+    Parameters
+    ----------
+    own, partner : torch.Tensor of shape () or (B,)
+    share : torch.Tensor or ndarray of shape (1,) or (B,)
+        ``lam``, or what a mixing makes of it.
+
+    Returns
+    -------
+    torch.Tensor of the shape of `own`
+    """
+    share = torch.as_tensor(share).to(own.device, own.dtype)
+    share = share.reshape(()) if own.ndim == 0 else share
+    return share * own + (1 - share) * partner
+
+
+def mixed_nll(log_proba, labels, share):
+    """Negative log-likelihood of several labels a row, each with its share of the loss.
+
+    With the labels of a row and of its partner, and shares ``lam / B`` and
+    ``(1 - lam) / B``, it is the cross-entropy of the mixed labels of a batch of B rows,
+    for one pass over the outputs instead of two.
+
+    Parameters
+    ----------
+    log_proba : torch.Tensor of shape (B, n_classes) or (B, n_classes, k)
+    labels : torch.Tensor of shape (B, n_labels) or (B, n_labels, k), int64
+    share : torch.Tensor of the shape of `labels`, or one that it broadcasts to
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+    """
+    return -(log_proba.gather(1, labels) * share).sum()
 
 
 def _parts(rows, n_steps):
@@ -89,13 +143,13 @@ def _nll(log_proba, labels, share, output):
     return mixed_nll(log_proba(output), labels, share)
 
 
-def _two_means(own, y, y_partner, lam, output):
-    return mixed_loss(own(y, output), own(y_partner, output), lam)
+def _two_means(own, y, y_partner, share, output):
+    return mixed_loss(own(y, output), own(y_partner, output), share)
 
 
-def _lam_of_rows(draw):
-    """The `lam` of each row, where it may be one a step, of shape (S * B,)."""
-    return np.repeat(draw.lam, len(draw.partner) // len(draw.lam))
+def _of_rows(share, n_rows):
+    """The share of each row, where it may be one a step, of shape (S * B,)."""
+    return torch.as_tensor(share).repeat_interleave(n_rows // len(share))
 
 
 def _log_proba(net, y):
@@ -120,7 +174,7 @@ def _log_of_proba(proba):
     return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
 
 
-def _labels_and_shares(net, y, y_partner, draw, weight, n_steps):
+def _labels_and_shares(net, y, y_partner, share, weight, n_steps):
     """Labels of rows and partners, and the share of each in the loss of its step.
 
     Returns
@@ -128,30 +182,30 @@ def _labels_and_shares(net, y, y_partner, draw, weight, n_steps):
     labels, shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
     """
     labels, size = [y], [_row_size(net, y)]
-    if draw is not None:
-        lam = torch.from_numpy(_lam_of_rows(draw)).to(size[0])
+    if share is not None:
+        own = _of_rows(share, len(y)).to(size[0])
         labels.append(y_partner)
-        size = [lam * size[0], (1 - lam) * _row_size(net, y_partner)]
+        size = [own * size[0], (1 - own) * _row_size(net, y_partner)]
     labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
-    share = size
+    parts = size
     if weight is not None:
-        share = size * torch.from_numpy(weight).to(size)[:, None]
-        size = share if _divides_by_class_weight(net) else size
+        parts = size * torch.from_numpy(weight).to(size)[:, None]
+        size = parts if _divides_by_class_weight(net) else size
     if net.criterion_.reduction == "mean":
         total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
-        share = (share.reshape(n_steps, -1) / total).reshape(size.shape)
-    return labels * (labels != net.criterion_.ignore_index), share
+        parts = (parts.reshape(n_steps, -1) / total).reshape(size.shape)
+    return labels * (labels != net.criterion_.ignore_index), parts
 
 
-def _by_row(net, own, y, y_partner, lam, weight, output):
+def _by_row(net, own, y, y_partner, share, weight, output):
     """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
     with _unreduced(net) as reduction:
         rows = _checked_rows(own(y, output), y)
         size = _row_size(net, y)
         if y_partner is not None:
             partners = _checked_rows(own(y_partner, output), y)
-            rows = mixed_loss(rows, partners, lam)
-            size = mixed_loss(size, _row_size(net, y_partner), lam)
+            rows = mixed_loss(rows, partners, share)
+            size = mixed_loss(size, _row_size(net, y_partner), share)
     if weight is not None:
         rows = rows * weight
         if _divides_by_class_weight(net):
@@ -203,10 +257,10 @@ def _checked_rows(losses, y):
 
 
 _CANNOT_TELL_ROWS = (
-    "One loss a row is needed for lam_per='row' and for row weights (sample_weight, "
-    "class_weight), by a criterion with an attribute `reduction` that can be set to "
-    "'none'. {} {}. Use lam_per='batch' and no row weights, or a criterion such as "
-    "those of torch.nn."
+    "One loss a row is needed for lam_per='row', for mixings that weigh the labels of "
+    "each row, and for row weights (sample_weight, class_weight), by a criterion with an "
+    "attribute `reduction` that can be set to 'none'. {} {}. Use lam_per='batch', "
+    "mixing='mixup' and no row weights, or a criterion such as those of torch.nn."
 )
 
 

@@ -1,310 +1,874 @@
-"""Who is mixed with whom, how strongly, and what a mixed row costs.
+"""How two rows become one, and which share of the loss is the own row's.
 
-Randomness lives in `Plan.draw` alone: everything after a `Draw` is a pure
-function of it, so a step can be replayed, stacked and tested without a seed.
+`mixing` of the skmix estimators is a name, a function of one's own, or an object of
+this module. Whichever it is, `bound` makes of it, once a fit, a function
+``f(x, x_partner, lam, y, y_partner, rng) -> (x_mixed, weight_of_own_row)`` for the place
+where rows are mixed: the columns of a table at the input, units inside a layer.
+
+What these functions are given and give back, for a batch of B rows:
+
+x, x_partner : torch.Tensor of shape (B, ...), or a mapping, list or tuple of such
+    Rows and their partners, as the net gets them.
+lam : torch.Tensor of shape (1, 1, ...) or (B, 1, ...)
+    Of as many dimensions as `x` (2 for a mapping), so that ``lam * x`` is right whether
+    it was drawn once for the batch or once for each row.
+y, y_partner : torch.Tensor of shape (B,)
+    Targets as the net gets them: class indices or numbers.
+rng : numpy.random.Generator
+    Seeded for each step.
+x_mixed
+    Like `x`.
+weight_of_own_row : float, or array or tensor of 1 or of B entries
+    From 0 to 1: the loss is ``weight * loss(y) + (1 - weight) * loss(y_partner)``.
 """
 
 from collections.abc import Mapping
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
+
+from skmix.checks import check_rule, check_share
 
 
-class Draw(NamedTuple):
-    """What chance decided for S consecutive training steps on batches of B rows.
+def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
+    """Interpolate: ``lam * x + (1 - lam) * x_partner`` (Zhang et al. 2018).
 
-    Attributes
-    ----------
-    partner : ndarray of shape (S * B,), int64
-        The row that each row is mixed with: its position, counted from the first
-        row of the first step, or its number in the table where `Plan.from_table`.
-    lam : ndarray of shape (S,) or (S * B,), float64
-        Weight of a row's own half, one a step or one a row; its partner's weighs
-        ``1 - lam``.
-    swap_seed : int
-        Seeds the mask that decides which integer codes come from the partner.
-    """
-
-    partner: np.ndarray
-    lam: np.ndarray
-    swap_seed: int
-
-    def of_step(self, k, n_steps):
-        """What was drawn for step `k` of `n_steps`."""
-        partner, lam = (part.reshape(n_steps, -1)[k] for part in self[:2])
-        return Draw(partner, lam, self.swap_seed + k)
-
-
-class Plan:
-    """Draws partners and weights, for one step or for several at a time.
+    Integer codes and booleans have no in-between: each cell keeps its own value with
+    probability `lam` and takes the partner's otherwise, the expectation of which is the
+    mix of their one-hot codes.
 
     Parameters
     ----------
-    alpha : float > 0
-        ``lam ~ Beta(alpha, alpha)`` (Zhang et al. 2018).
-    lam_per : {"batch", "row"}
-        One `lam` for the whole batch, or one for each row.
-    seed : int
-        Entropy of the plan's own generators.
+    x, x_partner, lam, y, y_partner, rng
+        As in `skmix.mixing`; `y` and `y_partner` are not looked at, and `rng` only if
+        there are codes.
+
+    Returns
+    -------
+    x_mixed
+        Like `x`.
+    weight_of_own_row : torch.Tensor
+        `lam`.
+
+    References
+    ----------
+    H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond Empirical Risk
+    Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmix.mixing import mixup
+    >>> x, x_partner = torch.tensor([[0.0, 4.0]]), torch.tensor([[1.0, 0.0]])
+    >>> mixup(x, x_partner, torch.tensor([[0.75]]))
+    (tensor([[0.2500, 3.0000]]), tensor([[0.7500]]))
+    """
+
+    def mix(own, other):
+        weight = _beside(lam, own)
+        if own.is_floating_point():
+            return other.lerp(own, weight)
+        keep = torch.as_tensor(rng.random(own.shape), device=own.device) < weight
+        return torch.where(keep, own, other)
+
+    return _each(mix, x, x_partner), lam
+
+
+def lerp_steps(x, x_partner, lam):
+    """Interpolate the rows of several steps at once, in the place of `x_partner`.
+
+    Parameters
+    ----------
+    x, x_partner : torch.Tensor of shape (S * B, ...), floating
+    lam : ndarray of shape (S,) or (S * B,)
+        One for each step or each row.
+
+    Returns
+    -------
+    mixed : torch.Tensor of shape (S * B, ...)
+    """
+    # Rows that share a `lam` form a group: (S * B, ...) -> (n_groups, -1)
+    groups, others = (part.reshape(len(lam), -1) for part in (x, x_partner))
+    weight = torch.as_tensor(lam).reshape(-1, 1).to(x.device, x.dtype)
+    return others.lerp_(groups, weight).reshape(x.shape)
+
+
+def _each(function, *structures):
+    """Apply a function of tensors to tensors of structures that are alike."""
+    first = structures[0]
+    if isinstance(first, torch.Tensor):
+        return function(*structures)
+    if hasattr(first, "items"):
+        return {k: _each(function, *(s[k] for s in structures)) for k in first}
+    parts = zip(*structures, strict=True)
+    return type(first)(_each(function, *part) for part in parts)
+
+
+def _beside(weight, x):
+    """Give weights of rows the dimensions of `x`, and its dtype if that is floating."""
+    dtype = x.dtype if x.is_floating_point() else torch.float64
+    weight = torch.as_tensor(weight).to(x.device, dtype)
+    return weight.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _numpy(tensor):
+    return torch.as_tensor(tensor).detach().cpu().double().numpy()
+
+
+# Swapping columns whole: CutMix, and its kin.
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """Swap columns whole, ``mixing="cutmix"``.
+
+    At the input each column of the table is taken from one of the two rows, all that is
+    made of it (its one-hot columns, the indicator of missing values) with it. The own
+    row's weight in the loss is the share of columns kept. Inside a layer it is the units
+    of the last axis that are swapped, the same ones for whatever stands before it.
+
+    Of f columns ``lam * f`` are kept, rounded up or down such that it is right on average.
+    Which ones is drawn anew for each row with ``lam_per="row"``, for each batch else.
+
+    References
+    ----------
+    S. Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
+    Localizable Features", ICCV 2019, https://arxiv.org/abs/1905.04899; for tables
+    A. Kadra, M. Lindauer, F. Hutter, J. Grabocka, "Well-tuned Simple Nets Excel on
+    Tabular Datasets", NeurIPS 2021, https://arxiv.org/abs/2106.11189
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> MixupClassifier(mixing="cutmix", alpha=1.0)  # as mixing=skmix.mixing.CutMix()
+    MixupClassifier(alpha=1.0, mixing='cutmix')
+    """
+
+    interpolates: ClassVar[bool] = False
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        columns = table.columns if layer is None else None
+
+        def cutmix(x, x_partner, lam, y, y_partner, rng):
+            if layer is None:
+                owner, n_columns = _columns_of(x, columns)
+                keep = _kept(lam, n_columns, rng, spare=True)
+                mixed = _each(partial(_take_columns, keep), x, x_partner, owner)
+            else:
+                keep = _kept(lam, x.shape[-1], rng, spare=True)
+                between = keep.reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
+                mixed = torch.where(_on(between, x), x, x_partner)
+            return mixed, keep.mean(axis=1)
+
+        return cutmix
+
+
+@dataclass(frozen=True, eq=False)
+class FeatMix:
+    """Swap columns whole and weigh labels by what the columns tell (Feat-Mix).
+
+    As `CutMix` at the input, but the own row's weight in the loss is the sum of the
+    importances of the columns kept, divided by that of all. Of f columns
+    ``floor(lam * f)`` are kept.
+
+    Parameters
+    ----------
+    importances : array-like of shape (n_features,), mapping of names, or None
+        Of the columns of the table, not negative; by default the mutual information of
+        each with the target, estimated by scikit-learn on at most `MI_ROWS` training
+        rows. (That knows nothing of row weights.)
+
+    References
+    ----------
+    J. Chen, J. Yan, Q. Chen, D. Z. Chen, J. Wu, J. Sun, "Can a Deep Learning Model be a
+    Sure Bet for Tabular Prediction?" (ExcelFormer), KDD 2024,
+    https://arxiv.org/abs/2301.02819
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import FeatMix
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MixupClassifier(mixing=FeatMix(), lam_per="row", random_state=0)
+    >>> clf.fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    importances: Any = None
+    interpolates: ClassVar[bool] = False
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input."""
+        if layer is not None:
+            raise ValueError(
+                f"Got FeatMix behind the layer {layer!r}, but its importances are those "
+                "of columns: expected layers='input'. (Units of a layer are swapped by "
+                "mixing='cutmix'.)"
+            )
+        importances = self._importances(table)
+
+        def feat_mix(x, x_partner, lam, y, y_partner, rng):
+            owner, n_columns = _columns_of(x, table.columns)
+            keep = _kept(lam, n_columns, rng, spare=False)
+            mixed = _each(partial(_take_columns, keep), x, x_partner, owner)
+            return mixed, keep @ importances
+
+        return feat_mix
+
+    def _importances(self, table):
+        """Return importances of the table's columns that sum to 1."""
+        _, n_columns = _columns_of(table.X, table.columns)
+        given = self.importances
+        if given is None:
+            given = _mutual_information(table, n_columns)
+        elif isinstance(given, Mapping):
+            names = table.names or ()
+            if set(given) != set(names):
+                raise ValueError(
+                    f"Got importances of {sorted(map(str, given))}, but expected one for "
+                    f"each column: {', '.join(names) or '(columns without names)'}."
+                )
+            given = [given[name] for name in names]
+        given = np.asarray(given, dtype=np.float64)
+        if given.shape != (n_columns,) or not (given >= 0).all():
+            raise ValueError(
+                f"Got importances of shape {given.shape}, the least {given.min()}, but "
+                f"expected ({n_columns},): one of at least 0 for each column."
+            )
+        if given.sum() == 0:
+            given = np.ones(n_columns)
+        return given / given.sum()
+
+
+MI_ROWS = 10_000
+
+
+def _mutual_information(table, n_columns):
+    rows = np.arange(len(table.y))
+    if len(rows) > MI_ROWS:
+        rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
+    X = _each_array(lambda column: np.asarray(_dense(column[rows])), table.X)
+    owner, _ = _columns_of(X, table.columns)
+    parts = [(X, owner)] if isinstance(X, np.ndarray) else [(X[k], owner[k]) for k in X]
+    values, discrete = np.zeros((len(rows), n_columns)), np.zeros(n_columns, dtype=bool)
+    for x, of in parts:
+        x = x.reshape(len(rows), len(of), -1)[:, :, 0]
+        for column in np.unique(of):
+            own = x[:, of == column]
+            codes = x.dtype.kind in "iub" or ((own == 0) | (own == 1)).all()
+            discrete[column] = codes
+            # One number of several one-hot columns; else the number is the first one.
+            values[:, column] = (
+                own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
+            )
+    score = mutual_info_regression
+    if table.task == "classifier":
+        score = mutual_info_classif
+    y = np.asarray(table.y).ravel()[rows]
+    values = np.nan_to_num(values)
+    return score(values, y, discrete_features=discrete, random_state=0)
+
+
+def _each_array(function, X):
+    if isinstance(X, Mapping):
+        return {name: function(column) for name, column in X.items()}
+    return function(X)
+
+
+def _dense(rows):
+    return rows.toarray() if hasattr(rows, "toarray") else rows
+
+
+def _columns_of(x, columns):
+    """Number of the table's column that each column of `x` is of, and how many there are.
+
+    Without `columns`, each column of `x` is one of its own.
+    """
+    if columns is not None:
+        parts = columns.values() if isinstance(columns, Mapping) else [columns]
+        return columns, 1 + max(int(part.max(initial=-1)) for part in parts)
+    if not isinstance(x, Mapping | list | tuple):
+        width = x.shape[1] if len(x.shape) > 1 else 1
+        return np.arange(width), width
+    keys = list(x) if isinstance(x, Mapping) else range(len(x))
+    owner, n_columns = {}, 0
+    for key in keys:
+        part, width = _columns_of(x[key], None)
+        owner[key], n_columns = _shifted(part, n_columns), n_columns + width
+    if isinstance(x, Mapping):
+        return owner, n_columns
+    return type(x)(owner.values()), n_columns
+
+
+def _shifted(owner, by):
+    if isinstance(owner, np.ndarray):
+        return owner + by
+    if isinstance(owner, Mapping):
+        return {name: _shifted(part, by) for name, part in owner.items()}
+    return type(owner)(_shifted(part, by) for part in owner)
+
+
+def _kept(lam, n_columns, rng, *, spare):
+    """Draw which columns are kept, of shape (1, n_columns) or (B, n_columns).
+
+    ``lam * n_columns`` of them, rounded down, or at random if one may be spared.
+    """
+    lam = _numpy(lam).reshape(-1, 1)
+    order = rng.permuted(np.tile(np.arange(n_columns), (len(lam), 1)), axis=1)
+    extra = rng.random((len(lam), 1)) if spare else 1e-9  # (0.3 * 10 may be below 3)
+    return order < np.floor(lam * n_columns + extra)
+
+
+def _take_columns(keep, own, other, owner):
+    """Take cells from the own row where the column that they are of is kept."""
+    mask = keep[:, owner]  # (1 or B, columns of `own`)
+    mask = (
+        mask[:, 0]
+        if own.ndim == 1
+        else mask.reshape(*mask.shape, *[1] * (own.ndim - 2))
+    )
+    return torch.where(_on(mask, own), own, other)
+
+
+def _on(mask, x):
+    return torch.from_numpy(mask).to(x.device)
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Interpolate, but for columns that have no in-between.
+
+    Parameters
+    ----------
+    swapped : sequence of names or positions
+        Columns of the table that are taken whole from one of the two rows, the own one
+        with probability `lam`: numbers that are codes, yes or no, and categories, whose
+        one-hot columns are interpolated otherwise.
+    rounded : sequence of names or positions
+        Columns of numbers that become the nearest value found in training: counts and
+        grades.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Mixup
+    >>> X = np.column_stack([np.linspace(0, 1, 100), np.arange(100) % 2])
+    >>> clf = MixupClassifier(mixing=Mixup(swapped=[1]), random_state=0)
+    >>> clf.fit(X, X[:, 0] > 0.5).score(X, X[:, 0] > 0.5) > 0.9
+    True
+    """
+
+    swapped: tuple = ()
+    rounded: tuple = ()
+    interpolates: ClassVar[bool] = False  # as columns, that is
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input."""
+        if layer is not None:
+            raise ValueError(
+                f"Got Mixup behind the layer {layer!r}, but `swapped` and `rounded` are "
+                "columns: expected layers='input'."
+            )
+        if isinstance(table.X, Mapping) and table.columns is None:
+            raise ValueError(
+                "Got Mixup for X as a dict, whose integers are swapped as it is; "
+                "expected a table."
+            )
+        X = table.X
+        owner, n_columns = _columns_of(X, table.columns)
+        swapped = np.isin(
+            np.arange(n_columns), self._found(self.swapped, table.names, n_columns)
+        )
+        rounded = self._found(self.rounded, table.names, n_columns)
+        values = _each_array_of(partial(_values_of, rounded), X, owner)
+
+        def mixup_by_column(x, x_partner, lam, y, y_partner, rng):
+            mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
+            weight = np.broadcast_to(_numpy(lam).reshape(-1, 1), (len(y), 1))
+            keep = rng.random((len(y), n_columns)) < weight
+            taken = _each(partial(_take_columns, keep), x, x_partner, owner)
+            mask = np.atleast_2d(swapped)
+            mixed = _each(partial(_take_columns, mask), taken, mixed, owner)
+            return _each(_snapped, mixed, values), lam
+
+        return mixup_by_column
+
+    def _found(self, wanted, names, n_columns):
+        known = list(names or ())
+        if isinstance(wanted, str):
+            wanted = [wanted]
+        found = [known.index(name) if name in known else name for name in wanted]
+        unknown = [
+            name for name in found if isinstance(name, str) or not 0 <= name < n_columns
+        ]
+        if unknown:
+            raise ValueError(
+                f"Got columns {unknown} in {self}, but expected names among "
+                f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or positions "
+                f"from 0 to {n_columns - 1}."
+            )
+        return np.array(found, dtype=int)
+
+
+def _each_array_of(function, X, owner):
+    if isinstance(X, Mapping):
+        return {name: function(X[name], owner[name]) for name in X}
+    return function(X, owner)
+
+
+def _values_of(rounded, X, owner):
+    """The values that occur in the first of the columns made of each rounded one."""
+    found = {}
+    for column in rounded:
+        made_of_it = np.flatnonzero(owner == column)
+        if len(made_of_it):
+            first = made_of_it[0]
+            found[int(first)] = torch.from_numpy(np.unique(_dense(X[:, [first]])))
+    return _Values(found)
+
+
+class _Values(dict):
+    """Values of columns, by their numbers; no structure to be walked through."""
+
+
+def _snapped(x, values):
+    for column, known in values.items():
+        known = known.to(x.device, x.dtype)
+        above = torch.searchsorted(known, x[:, column].contiguous()).clamp(
+            1, max(1, len(known) - 1)
+        )
+        high, low = known[above.clamp(max=len(known) - 1)], known[above - 1]
+        nearer = torch.where(x[:, column] - low <= high - x[:, column], low, high)
+        x[:, column] = nearer
+    return x
+
+
+# Other weights for labels, or for pairs; each stands on another mixing.
+
+
+@dataclass(frozen=True)
+class Remix:
+    """Give the label of a mixed row to the rarer class (Remix).
+
+    Rows are interpolated by `lam`; the own row's weight in the loss is 0 where its class
+    has at least `kappa` times as many rows as the partner's and ``lam < tau``, 1 where
+    the partner's has as many times more and ``1 - lam < tau``, and `lam` else.
+
+    Parameters
+    ----------
+    kappa : float, default=3.0
+        At least 1.
+    tau : float, default=0.5
+        From 0 to 1.
 
     Notes
     -----
-    Partner, lam and swap mask each have a generator of their own, and `lam` is
-    a monotone function of one uniform number, so that fits that differ in
-    `alpha` alone meet the same partners and the same quantiles of `lam`. Steps
-    drawn together have the partners and weights that they have one by one; only the
-    mask that swaps codes is another one.
+    Row weights count in the sizes of classes.
+
+    References
+    ----------
+    H.-P. Chou, S.-C. Chang, J.-Y. Pan, W. Wei, D.-C. Juan, "Remix: Rebalanced Mixup",
+    ECCV Workshops 2020, equation 8, https://arxiv.org/abs/2007.03943
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Remix
+    >>> MixupClassifier(mixing=Remix(kappa=5.0), lam_per="row")
+    MixupClassifier(lam_per='row', mixing=Remix(kappa=5.0, tau=0.5))
     """
 
-    def __init__(self, *, alpha, lam_per, seed):
-        self.alpha = alpha
-        self.lam_per = lam_per
-        self.rows = self.cdf = None
-        # A step needs one quantile, or hundreds: 0.7 us each exactly, 0.02 by table.
-        exact = lam_per == "batch"
-        self._quantile = (
-            partial(betaincinv, alpha, alpha) if exact else lam_table(alpha)
-        )
-        children = np.random.SeedSequence(seed).spawn(3)
-        self._partner, self._lam, self._swap = map(np.random.default_rng, children)
+    kappa: float = 3.0
+    tau: float = 0.5
+    task: ClassVar[str] = "classifier"
+    interpolates: ClassVar[bool] = True
 
-    def weigh(self, rows, weight):
-        """Draw partners from a table from now on, in proportion to their weights.
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        if not 1 <= self.kappa < np.inf:
+            raise ValueError(f"Got kappa={self.kappa!r}, but expected at least 1.")
+        check_share("tau", self.tau)
+        labels = np.asarray(table.y).ravel().astype(np.int64)
+        sizes = torch.from_numpy(np.bincount(labels, table.weight).astype(np.float64))
 
-        Without this, partners are the other rows of the batch.
+        def remix(x, x_partner, lam, y, y_partner, rng):
+            mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
+            own, other = (sizes.to(t.device)[t.long().ravel()] for t in (y, y_partner))
+            share = torch.as_tensor(lam).to(own).reshape(-1).expand(len(own))
+            rarer = (other >= self.kappa * own) & (1 - share < self.tau)
+            common = (own >= self.kappa * other) & (share < self.tau)
+            return mixed, share.masked_fill(common, 0).masked_fill(rarer, 1)
 
-        Parameters
-        ----------
-        rows : ndarray of shape (n_rows,), int64
-            The rows of the table that may be drawn.
-        weight : ndarray of shape (n_rows,), float64
-            Their positive weights.
-        """
-        self.rows = rows
-        self.cdf = np.cumsum(weight) / np.sum(weight)
+        return remix
+
+
+@dataclass(frozen=True)
+class OwnMajor:
+    """Keep the own row the major part: ``max(lam, 1 - lam)``.
+
+    So no row of a batch is missing among the major parts, and a pair and its mirror
+    image are not nearly the same. It is what fastai does.
+
+    Parameters
+    ----------
+    mixing : str, callable or object, default="mixup"
+        What is done with that weight.
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import OwnMajor
+    >>> MixupClassifier(mixing=OwnMajor(), lam_per="row")
+    MixupClassifier(lam_per='row', mixing=OwnMajor(mixing='mixup'))
+    """
+
+    mixing: Any = "mixup"
 
     @property
-    def from_table(self):
-        """Whether partners are rows of the table rather than of the batch."""
-        return self.cdf is not None
+    def interpolates(self):
+        return interpolates(self.mixing)
 
-    def draw(self, n_rows, n_steps=1):
-        """Draw what training steps on batches of equal size need.
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        mix = bound(self.mixing, table, layer)
 
-        Parameters
-        ----------
-        n_rows : int
-            Rows of each batch, B.
-        n_steps : int, default=1
-            Number of steps, S.
+        def own_major(x, x_partner, lam, y, y_partner, rng):
+            return mix(x, x_partner, torch.maximum(lam, 1 - lam), y, y_partner, rng)
 
-        Returns
-        -------
-        Draw
-        """
-        if self.from_table:
-            size = n_steps * n_rows
-            partner = self.rows[weighted_choice(self.cdf, size, self._partner)]
-        else:
-            partner = shuffle(n_rows, self._partner, n_steps)
-        n_lam = n_steps if self.lam_per == "batch" else n_steps * n_rows
-        lam = self._quantile(self._lam.random(n_lam))
-        return Draw(partner, lam, int(self._swap.integers(2**63)))
+        return own_major
 
 
-def lam_table(alpha):
-    """Tabulate the quantiles of Beta(alpha, alpha), to within some 1e-6.
+@dataclass(frozen=True)
+class Prob:
+    """Mix with probability `p` only, and leave rows as they are otherwise.
+
+    It is decided for each row with ``lam_per="row"``, for each batch else.
 
     Parameters
     ----------
-    alpha : float > 0
+    p : float, default=0.5
+        From 0 to 1.
+    mixing : str, callable or object, default="mixup"
+        What is done then.
 
-    Returns
-    -------
-    quantile : callable
-        Maps an array of probabilities to one of quantiles, both in [0, 1].
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Prob
+    >>> MixupClassifier(mixing=Prob(0.5, "cutmix"), alpha=1.0)
+    MixupClassifier(alpha=1.0, mixing=Prob(p=0.5, mixing='cutmix'))
     """
-    if alpha > 100:  # within a tenth of 1/2, where the table is too coarse
-        return partial(betaincinv, alpha, alpha)
-    lam = np.sin(np.linspace(0, np.pi / 2, 8193)) ** 2  # dense at both ends
-    return partial(np.interp, xp=betainc(alpha, alpha, lam), fp=lam)
+
+    p: float = 0.5
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return interpolates(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        check_share("p", self.p)
+        mix = bound(self.mixing, table, layer)
+
+        def prob(x, x_partner, lam, y, y_partner, rng):
+            mixes = _on(rng.random(tuple(lam.shape)) < self.p, lam)
+            lam = torch.where(mixes, lam, torch.ones_like(lam))
+            return mix(x, x_partner, lam, y, y_partner, rng)
+
+        return prob
 
 
-def shuffle(n_rows, rng, n_steps=1):
-    """Pair each row of a batch with another one, every other one being as likely.
+@dataclass(frozen=True)
+class Warped:
+    """Mix like rows more than unlike ones (similarity kernel mixup).
 
-    The pairs form one random cycle, so that nobody is left unmixed by meeting
-    itself (as a plain permutation does to one row a batch), and each row is
-    somebody's partner exactly once.
+    With ``d`` the squared distance of a pair, divided by its mean over the batch, `lam`
+    becomes ``I(lam; tau, tau)``, the distribution function of Beta(tau, tau), and
+    ``tau = exp((d - 1) / (2 * tau_std**2)) / tau_max``. So unlike pairs are hardly mixed,
+    and pairs of the mean distance as if ``tau = 1 / tau_max``.
 
     Parameters
     ----------
-    n_rows : int
-    rng : numpy.random.Generator
-    n_steps : int, default=1
-        Number of batches, each of `n_rows` rows and paired within itself.
+    tau_max : float, default=1.0
+        Above 0; the greater, the more pairs are mixed.
+    tau_std : float, default=0.5
+        Above 0; the smaller, the more distance decides.
+    distance : {"rows", "targets"}, default="rows"
+        Of what: of what is mixed (columns, or hidden states), or, as in the paper for
+        regression, of targets.
+    mixing : str, callable or object, default="mixup"
+        What is done with the warped weights.
 
-    Returns
-    -------
-    partner : ndarray of shape (n_steps * n_rows,), int64
-        Positions, counted from the first row of the first batch; a batch of one
-        row is its own partner.
-    """
-    order = np.arange(n_steps * n_rows).reshape(n_steps, n_rows)
-    order = rng.permuted(order, axis=1)
-    partner = np.empty(n_steps * n_rows, dtype=np.int64)
-    partner[order] = np.roll(order, 1, axis=1)
-    return partner
+    Notes
+    -----
+    ``alpha=1``, `lam` uniform, is the paper's, where the warped one is Beta(1 / tau,
+    1 / tau) in character. `tau` is kept within 1e-4 and 1e4.
 
-
-def weighted_choice(cdf, size, rng):
-    """Draw `size` positions with replacement from a cumulative distribution."""
-    # The last entry of a cumulated sum may end a rounding error short of 1.
-    found = np.searchsorted(cdf, rng.random(size), side="right")
-    return np.minimum(found, len(cdf) - 1)
-
-
-def mixup(x, x_partner, draw, *, in_place=False):
-    """Mix rows with their partners: ``lam * x + (1 - lam) * x_partner``.
-
-    Numbers are interpolated. Integer codes and booleans have no in-between:
-    each cell keeps its own value with probability `lam` and takes the
-    partner's otherwise, the expectation of which is the mix of their one-hot
-    codes.
-
-    Parameters
+    References
     ----------
-    x, x_partner : torch.Tensor of shape (S * B, ...), or a mapping, list or tuple of \
-            such
-        The rows of the steps that were drawn, one after the other.
-    draw : Draw
-    in_place : bool, default=False
-        Whether mixed numbers may take the place of those of `x_partner`.
+    Q. Bouniot, P. Mozharovskyi, F. d'Alché-Buc, "Tailoring Mixup to Data for
+    Calibration", ICLR 2025, https://arxiv.org/abs/2311.01434
 
-    Returns
-    -------
-    Same structure, shapes, dtypes and device as `x`.
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Warped
+    >>> MixupClassifier(mixing=Warped(tau_std=0.7), alpha=1.0).mixing.tau_max
+    1.0
     """
-    swaps = torch.Generator().manual_seed(draw.swap_seed)
-    return _mixed(x, x_partner, draw.lam, swaps, in_place)
+
+    tau_max: float = 1.0
+    tau_std: float = 0.5
+    distance: str = "rows"
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return interpolates(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        for name in ("tau_max", "tau_std"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(
+                    f"Got {name}={getattr(self, name)!r}, but expected a number above 0."
+                )
+        if self.distance not in ("rows", "targets"):
+            raise ValueError(
+                f"Got distance={self.distance!r}, but expected 'rows' or 'targets'."
+            )
+        mix = bound(self.mixing, table, layer)
+
+        def warped(x, x_partner, lam, y, y_partner, rng):
+            pair = (x, x_partner) if self.distance == "rows" else (y, y_partner)
+            apart = _numpy(_squared_distance(*pair))
+            apart = apart / (apart.mean() or 1) if apart.any() else np.ones(len(apart))
+            with np.errstate(over="ignore"):
+                tau = np.exp((apart - 1) / (2 * self.tau_std**2)) / self.tau_max
+            tau = tau.clip(1e-4, 1e4)
+            warp = betainc(tau, tau, _numpy(lam).ravel())
+            warp = torch.from_numpy(warp).to(lam).reshape(-1, *lam.shape[1:])
+            return mix(x, x_partner, warp, y, y_partner, rng)
+
+        return warped
 
 
-def _mixed(x, x_partner, lam, swaps, in_place):
+def _squared_distance(x, x_partner):
+    """Sum over all cells of a row, where codes that differ are 1 apart each way."""
     if isinstance(x, torch.Tensor):
-        # Rows that share a `lam` form a group: (S * B, ...) -> (n_groups, -1)
-        groups, others = (part.reshape(len(lam), -1) for part in (x, x_partner))
-        weight = torch.as_tensor(lam).reshape(-1, 1)
         if x.is_floating_point():
-            lerp = others.lerp_ if in_place else others.lerp
-            mixed = lerp(groups, weight.to(x.device, x.dtype))
+            apart = (x - x_partner) ** 2
         else:
-            keep = (
-                torch.rand(groups.shape, generator=swaps, dtype=weight.dtype) < weight
-            )
-            mixed = torch.where(keep.to(x.device), groups, others)
-        return mixed.reshape(x.shape)
-    if hasattr(x, "items"):
-        return {k: _mixed(v, x_partner[k], lam, swaps, in_place) for k, v in x.items()}
-    halves = zip(x, x_partner, strict=True)
-    return type(x)(_mixed(*both, lam, swaps, in_place) for both in halves)
+            apart = 2.0 * (x != x_partner)
+        return apart.detach().reshape(len(x), -1).double().sum(dim=1)
+    keys = x if hasattr(x, "items") else range(len(x))
+    return sum(_squared_distance(x[key], x_partner[key]) for key in keys)
 
 
-def stacked(x, x_partner):
-    """Put rows and their partners one below the other, of shape (2 * B, ...)."""
-    if isinstance(x, Mapping):
-        return {name: stacked(rows, x_partner[name]) for name, rows in x.items()}
-    return torch.cat([x, x_partner])
+@dataclass(frozen=True)
+class NoisyFeatures:
+    """Mix, and add noise to the mixed numbers (noisy feature mixup).
 
-
-@contextmanager
-def mixed_inside(module, layer, draw):
-    """Mix what a submodule puts out, instead of what the module is given.
+    ``x_mixed`` becomes ``(1 + multiplicative * b * u) * x_mixed + additive * c * z`` with
+    u uniform from -1 to 1 and z standard normal for each number, and b and c from
+    Beta(2, 5) for each batch. At the input, numbers of a table are noised, one-hot
+    columns and indicators of missing values are not.
 
     Parameters
     ----------
-    module : torch.nn.Module
-        It is to be given `stacked` rows and partners, once, while the block runs;
-        behind the layer there is one mixed row for each pair.
-    layer : str
-        Name of the submodule.
-    draw : Draw
-        Of one step.
+    additive : float, default=0.4
+    multiplicative : float, default=0.2
+    mixing : str, callable or object, default="mixup"
+        How rows are mixed before.
 
-    Raises
-    ------
-    RuntimeError
-        If the submodule was not called, or not on all the rows.
+    Notes
+    -----
+    With ``layers=["input", ...]`` it is the paper's, which mixes at a layer drawn for
+    each batch.
+
+    References
+    ----------
+    S. H. Lim, N. B. Erichson, F. Utrera, W. Xu, M. W. Mahoney, "Noisy Feature Mixup",
+    ICLR 2022, https://arxiv.org/abs/2110.02180
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import NoisyFeatures
+    >>> MixupClassifier(mixing=NoisyFeatures(), layers=["input", "embedding"]).alpha
+    0.2
     """
-    fired = False
 
-    def mix(_, args, output):
-        nonlocal fired
-        n_rows = len(draw.partner)
-        if not isinstance(output, torch.Tensor) or len(output) != 2 * n_rows:
-            got = getattr(output, "shape", type(output).__name__)
-            raise RuntimeError(
-                f"Got {got} from the layer {layer!r}, but expected a tensor of one row "
-                f"for each of the {2 * n_rows} rows, mixed ones and partners, that the "
-                "module was given. Choose another layer, or layers='input'."
-            )
-        fired = True
-        return mixup(output[:n_rows], output[n_rows:], draw)
+    additive: float = 0.4
+    multiplicative: float = 0.2
+    mixing: Any = "mixup"
 
-    handle = module.get_submodule(layer).register_forward_hook(mix)
-    try:
-        yield
-    finally:
-        handle.remove()
-    if not fired:
-        raise RuntimeError(
-            f"The layer {layer!r} was not called in a training step, so that nothing "
-            "was mixed. (Modules inside a compiled one are not told of calls.) Choose "
-            "another layer, or layers='input'."
+    @property
+    def interpolates(self):
+        return interpolates(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        for name in ("additive", "multiplicative"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(
+                    f"Got {name}={getattr(self, name)!r}, but expected at least 0."
+                )
+        mix = bound(self.mixing, table, layer)
+        numeric = table.numeric if layer is None else None
+
+        def noise(x, where, sizes, rng):
+            if not x.is_floating_point():
+                return x
+            u, z = rng.uniform(-1, 1, x.shape), rng.standard_normal(x.shape)
+            factor, term = 1 + sizes[0] * u, sizes[1] * z
+            if where is not None:
+                factor[:, ~where], term[:, ~where] = 1, 0
+            factor, term = (torch.from_numpy(part).to(x) for part in (factor, term))
+            return factor * x + term
+
+        def noisy(x, x_partner, lam, y, y_partner, rng):
+            mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
+            sizes = rng.beta(2, 5, 2) * [self.multiplicative, self.additive]
+            if numeric is None:
+                return _each(lambda part: noise(part, None, sizes, rng), mixed), share
+            noised = _each(lambda p, where: noise(p, where, sizes, rng), mixed, numeric)
+            return noised, share
+
+        return noisy
+
+
+NAMED = {"cutmix": CutMix()}
+
+
+def interpolates(mixing):
+    """Whether a mixing makes rows in between, which are mixed as well in a layer."""
+    if isinstance(mixing, str):
+        mixing = NAMED.get(mixing)
+        return mixing is None or mixing.interpolates
+    return bool(getattr(mixing, "interpolates", False))
+
+
+def check_mixing(mixing, task):
+    """Refuse what is no mixing for a task, "classifier" or "regressor"."""
+    arguments = ("x", "x_partner", "lam", "y", "y_partner", "rng")
+    given_back = "(x_mixed, weight_of_own_row)"
+    check_rule("mixing", mixing, ("mixup", *NAMED), arguments, given_back)
+    wanted = getattr(mixing, "task", task)
+    if wanted != task:
+        raise ValueError(
+            f"Got mixing={mixing!r} for a {task}, but it is one for a {wanted}."
         )
+    if hasattr(mixing, "mixing"):
+        check_mixing(mixing.mixing, task)
 
 
-def mixed_loss(own, partner, lam):
-    """Loss of a mixed row: ``lam * own + (1 - lam) * partner``.
-
-    For losses linear in the target (cross-entropy on one-hot labels) this is
-    the loss of the mixed label of Zhang et al. 2018; for the squared error it
-    differs from the loss of the mixed target by a constant in the prediction,
-    so the gradients agree; for L1, Huber and pinball losses it is a definition
-    of its own.
+def bound(mixing, table, layer=None):
+    """Return the function of a mixing for the rows of a table and a place.
 
     Parameters
     ----------
-    own, partner : torch.Tensor of shape () or (B,)
-    lam : ndarray or torch.Tensor of shape (1,) or (B,)
+    mixing : str, callable or object with a method `bind`
+        "mixup", a name of `NAMED`, or one's own.
+    table : skmix.plan.Table
+    layer : str, default=None
+        Name of the layer; None for the input.
 
     Returns
     -------
-    torch.Tensor of the shape of `own`
+    mix : callable
+        As in `skmix.mixing`.
     """
-    lam = torch.as_tensor(lam).to(own.device, own.dtype)
-    lam = lam.reshape(()) if own.ndim == 0 else lam
-    return lam * own + (1 - lam) * partner
+    if isinstance(mixing, str):
+        return mixup if mixing == "mixup" else NAMED[mixing].bind(table, layer)
+    if mixing is mixup:
+        return mixup
+    own = mixing.bind(table, layer) if hasattr(mixing, "bind") else mixing
+    if type(mixing).__module__ == __name__:
+        return own
+
+    def mix(x, x_partner, lam, y, y_partner, rng):
+        return _checked(own(x, x_partner, lam, y, y_partner, rng), x, len(y))
+
+    return mix
 
 
-def mixed_nll(log_proba, labels, share):
-    """Negative log-likelihood of several labels a row, each with its share of the loss.
+def _checked(given, x, n_rows):
+    """Return what a user's own mixing gave, as rows like `x` and a weight."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise ValueError(
+            f"Got {type(given).__name__} from the mixing, but expected a tuple of two: "
+            "(x_mixed, weight_of_own_row)."
+        )
+    mixed, weight = given
+    got, expected = _form(mixed), _form(x)
+    if got != expected:
+        raise ValueError(
+            f"Got mixed rows {got} from the mixing, but expected {expected}, as `x` has."
+        )
+    weight = torch.as_tensor(weight, dtype=None).detach()
+    if weight.numel() not in (1, n_rows):
+        raise ValueError(
+            f"Got a weight of shape {tuple(weight.shape)} from the mixing, but expected "
+            f"one number, or one for each of the {n_rows} rows."
+        )
+    weight = weight.reshape(-1).double()
+    if not ((weight >= 0) & (weight <= 1)).all():
+        raise ValueError(
+            f"Got weights from {weight.min():.3g} to {weight.max():.3g} from the mixing, "
+            "but expected the own row's share of the loss, from 0 to 1."
+        )
+    return mixed, weight
 
-    With the labels of a row and of its partner, and shares ``lam / B`` and
-    ``(1 - lam) / B``, it is the cross-entropy of the mixed labels of a batch of B rows,
-    for one pass over the outputs instead of two.
+
+def _form(x):
+    """Shapes and dtypes of a structure of tensors."""
+    if isinstance(x, torch.Tensor):
+        return f"{tuple(x.shape)} {x.dtype}"
+    if hasattr(x, "items"):
+        return {name: _form(part) for name, part in x.items()}
+    if isinstance(x, list | tuple):
+        return [_form(part) for part in x]
+    return type(x).__name__
+
+
+def mix_step(mix, x, x_partner, y, y_partner, draw):
+    """Mix the rows of one step.
 
     Parameters
     ----------
-    log_proba : torch.Tensor of shape (B, n_classes) or (B, n_classes, k)
-    labels : torch.Tensor of shape (B, n_labels) or (B, n_labels, k), int64
-    share : torch.Tensor of the shape of `labels`, or one that it broadcasts to
+    mix : callable
+        As `bound` returns it.
+    x, x_partner, y, y_partner
+        As in `skmix.mixing`.
+    draw : skmix.plan.Draw
 
     Returns
     -------
-    torch.Tensor of shape ()
+    x_mixed
+        Like `x`.
+    share : ndarray or torch.Tensor of shape (1,) or (B,)
+        The own row's share of the loss.
     """
-    return -(log_proba.gather(1, labels) * share).sum()
+    tensor = isinstance(x, torch.Tensor)
+    if mix is mixup and tensor and x.is_floating_point():
+        return mixup(x, x_partner, draw.lam)[0], draw.lam
+    lam = torch.as_tensor(draw.lam)
+    if tensor:
+        lam = _beside(lam, x)
+    else:
+        lam = lam.reshape(-1, 1)
+    rng = np.random.default_rng(int(draw.seed[0]))
+    mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
+    if mix is mixup:
+        share = draw.lam
+    return mixed, share if isinstance(share, np.ndarray) else share.reshape(-1)

@@ -8,10 +8,9 @@ remains is the plain skorch net; what the net's class overrides stays in charge.
 import multiprocessing
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +30,12 @@ from skmix.batches import (
     table_and_rows,
     take,
 )
+from skmix.layers import check_layers_of, halves, mixed_inside, stacked, uncompiled
 from skmix.loop import Step, run_epoch
 from skmix.losses import first_output, losses_of_steps, shaped_like
-from skmix.mixing import mixed_inside, mixup, stacked
+from skmix.mixing import lerp_steps, mix_step
 from skmix.nets import as_module_dtype, steps_are_skorchs_own
+from skmix.plan import Table
 
 # Initialisation and dropout can only draw from torch's global generator, so
 # fits in several threads take turns at it.
@@ -89,18 +90,15 @@ def one_thread_each():
 
 @contextmanager
 def mixed_training(
-    net, *, plan=None, layer=None, weight=None, validation=None, check_output=None
+    net, *, plan=None, weight=None, validation=None, check_output=None, table=None
 ):
     """Let `net` train on mixed and weighted batches while the block runs.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix.mixing.Plan, default=None
-        None trains without mixing.
-    layer : str, default=None
-        Name of the submodule whose outputs are mixed; None mixes what the module is
-        given.
+    plan : skmix.plan.Plan, default=None
+        None trains without mixing, and so does one that `is_off`.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), default=None
@@ -109,6 +107,9 @@ def mixed_training(
     check_output : callable, default=None
         ``check_output(net, y_pred)`` sees the first output of the module in
         training and raises ValueError if it cannot be right.
+    table : mapping, default=None
+        What the plan's mixing and pairing may ask of the table beside rows, targets and
+        weights, by the names of `skmix.plan.Table`: ``all_groups``, ``columns``, ...
 
     Yields
     ------
@@ -121,7 +122,7 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    seams = _Seams(net, plan, layer, weight, validation, check_output)
+    seams = _Seams(net, plan, weight, validation, check_output, table or {})
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
@@ -132,16 +133,79 @@ def mixed_training(
         seams.restore_caching()
 
 
-@dataclass
 class _Pass:
-    """A pass by the net's own step: what is mixed, how, and whether it was."""
+    """A batch on its way through the net: mixed before or within, then its loss.
 
-    draw: Any = None
-    X_partner: Any = None
-    y_partner: Any = None
-    weight: Any = None
-    X_mixed: Any = None
-    loss_passed: bool = False
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    plan : skmix.plan.Plan or None
+    y : targets of the rows, on the net's device
+    y_partner : like y, or None
+    draw : skmix.plan.Draw or None
+        Of one step; None where nothing is mixed.
+    weight : ndarray of shape (B,) or None
+    loss : callable, default=None
+        The loss of the mixed rows, where it is known before these are.
+    """
+
+    def __init__(self, net, plan, y, y_partner, draw, weight, loss=None):
+        self.net, self.plan, self.draw, self.weight = net, plan, draw, weight
+        self.y, self.y_partner = y, y_partner
+        self.own_loss = loss
+        self.layer = None if draw is None else plan.layers[draw.place[0]]
+        self.mix = None if draw is None else plan.mix[draw.place[0]]
+        self.clean_weight = 0 if draw is None else plan.clean_weight
+        self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
+        self.loss_passed = False
+
+    def enter(self, x, x_partner):
+        """What the module is to be given, within `within`."""
+        self.X = x
+        if self.layer is not None:
+            self.X_mixed = x
+            return stacked(x, x_partner)
+        self.X_mixed = self._mixed(x, x_partner)
+        return stacked(x, self.X_mixed) if self.clean_weight else self.X_mixed
+
+    def within(self):
+        """Return the context manager within which the module is to be called."""
+        if self.layer is None:
+            return nullcontext()
+        module, n_rows = uncompiled(self.net.module_), len(self.draw.partner)
+        keep = self.clean_weight > 0
+        return mixed_inside(module, self.layer, self._mixed, n_rows, keep=keep)
+
+    def _mixed(self, x, x_partner):
+        y, y_partner = self.y, self.y_partner
+        mixed, self.share = mix_step(self.mix, x, x_partner, y, y_partner, self.draw)
+        return mixed
+
+    def split(self, output):
+        """Take clean outputs, or None, and those of mixed rows apart."""
+        if not self.clean_weight:
+            return None, output
+        return halves(output, len(self.draw.partner))
+
+    def loss(self, output, clean=None, args=(), kwargs=None):
+        """Loss of the outputs for mixed rows, and of those for clean ones if any."""
+        self.loss_passed = True
+        mixed = self.own_loss
+        if mixed is None:
+            partner, rows = self.y_partner, _with_rows(self.X_mixed, args, kwargs)
+            (mixed,) = self._losses(partner, self.share, *rows)
+        loss = mixed(output)
+        if clean is not None:
+            (own,) = self._losses(None, None, *_with_rows(self.X, args, kwargs))
+            loss = loss + self.clean_weight * own(clean)
+        return loss
+
+    def _losses(self, y_partner, share, args, kwargs):
+        permuted = share is None or not self.plan.from_table
+        options = {"permuted": permuted, "args": args, "kwargs": kwargs}
+        return losses_of_steps(
+            self.net, self.y, y_partner, share, self.weight, 1, **options
+        )
 
 
 @dataclass(frozen=True)
@@ -196,18 +260,19 @@ class _Seams:
         "get_loss",
     )
 
-    def __init__(self, net, plan, layer, weight, validation, check_output):
+    def __init__(self, net, plan, weight, validation, check_output, about):
         self.net = net
-        self.plan = plan
-        self.layer = layer
+        self.plan = None if plan is None or plan.is_off else plan
+        self.layers = () if plan is None else plan.layers
+        self.about = about  # what the user's table is, beside its rows
         self.weight = weight
         self.validation = validation
         self.check_output = check_output
         self.valid = None
-        self.table = None  # of weighted rows, to take partners from
+        self.table = None  # to take partners from that are not of the batch
         self.train_weight = self.valid_weight = None  # _Weights
-        self.planned = None  # the _Pass drawn for the current batch
-        self.running = None  # the _Pass whose forward and backward pass is running
+        self.planned = None  # the _Pass of the current batch
+        self.running = None  # the _Pass that is on its way through the net
         self.uncached = []
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
@@ -227,7 +292,7 @@ class _Seams:
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
         self._check_monitors()
-        self._check_layer()
+        check_layers_of(net.module_, self.layers)
         if self.plan is not None:
             self._stop_caching()
 
@@ -246,17 +311,6 @@ class _Seams:
                 f"Got callbacks that watch scores on validation rows "
                 f"({', '.join(blind)}), but no such rows. Pass X_val and y_val, or set "
                 "a train_split, or remove the callbacks."
-            )
-
-    def _check_layer(self):
-        if self.layer is None:
-            return
-        known = [name for name, _ in _uncompiled(self.net).named_modules() if name]
-        if self.layer not in known:
-            raise ValueError(
-                f"Got layers={self.layer!r}, but expected 'input' or the name of a "
-                f"submodule of {type(_uncompiled(self.net)).__name__}: "
-                f"{', '.join(known) or 'it has none'}."
             )
 
     def _stop_caching(self):
@@ -303,7 +357,11 @@ class _Seams:
             y_val = as_module_dtype(net, y_val, name="y_val")
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
         if self.weight is not None:
-            self._weigh(train, X)
+            self.train_weight = _Weights.over(train, X, self.weight)
+            if self.train_weight is None:
+                raise ValueError(_ROWS_UNKNOWN)
+        if self.plan is not None:
+            self._bind(train, X)
         if valid_weight is not None:
             # A split may validate on rows of another table, which have no weights.
             self.valid_weight = _Weights.over(valid, X_val, valid_weight)
@@ -336,14 +394,17 @@ class _Seams:
             )
         return batches
 
-    def _weigh(self, train, X):
-        """Weigh the rows trained on, in the loss and in the choice of partners."""
-        weights = self.train_weight = _Weights.over(train, X, self.weight)
-        if weights is None:
-            raise ValueError(_ROWS_UNKNOWN)
-        if self.plan is not None:
-            self.table = Batches(weights.table.X, weights.table.y)
-            self.plan.weigh(weights.rows, weights.values[weights.rows])
+    def _bind(self, train, X):
+        """Show the plan the rows that are trained on."""
+        dataset, rows = table_and_rows(train)
+        if dataset is None or dataset.X is not X:
+            self.plan.bind(Table(None, None, None, **self.about))  # rows are unknown
+            return
+        weights = self.train_weight
+        weight = None if weights is None else weights.values[rows]
+        self.plan.bind(Table(X, dataset.y, rows, weight, **self.about))
+        if self.plan.from_table:
+            self.table = Batches(X, dataset.y)
 
     # Each epoch: by the shortest way, or by the steps of the net.
 
@@ -359,35 +420,82 @@ class _Seams:
 
     def _steps(self, batches, training):
         """Mix and weigh a chunk of batches at a time, and yield its steps."""
-        net, plan = self.net, self.plan if training else None
         weights = self.train_weight if training else self.valid_weight
         for chunk in batches.chunks():
-            X, X_partner, y_partner, draw = chunk.X, None, None, None
-            if plan is not None:
-                draw = plan.draw(chunk.batch_size, chunk.n_batches)
-                X_partner, y_partner = self._partners(batches, chunk, draw)
-                if self.layer is None:
-                    X = mixup(X, X_partner, draw, in_place=True)
             weight = None if weights is None else weights.of(chunk)
-            losses = losses_of_steps(
-                net, chunk.y, y_partner, draw, weight, chunk.n_batches
-            )
-            if self.check_output is not None:
-                losses[0] = partial(self._checked_loss, losses[0])
+            draw = self._drawn(chunk) if training else None
+            if draw is None:
+                steps = self._plain_steps(chunk, chunk.X, None, None, weight)
+            else:
+                steps = self._mixed_steps(batches, chunk, draw, weight)
             n_begun = 0
             try:
-                for k, loss in enumerate(losses):
-                    x, n_begun = copied(X, chunk.part(k)), k + 1
-                    step = Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
-                    if draw is not None and self.layer is not None:
-                        step = step._replace(
-                            x=stacked(x, copied(X_partner, chunk.part(k))),
-                            within=self._inside(draw.of_step(k, chunk.n_batches)),
-                        )
+                for step in steps:
+                    n_begun += 1
                     yield step
             finally:  # may have been interrupted
                 if training:
                     self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
+
+    def _drawn(self, chunk):
+        if self.plan is None:
+            return None
+        rows = chunk.rows.numpy()
+        epoch = len(self.net.history)
+        return self.plan.draw(chunk.batch_size, chunk.n_batches, rows=rows, epoch=epoch)
+
+    def _mixed_steps(self, batches, chunk, draw, weight):
+        plan, n_steps = self.plan, chunk.n_batches
+        X_partner, y_partner = self._partners(batches, chunk, draw)
+        inside = any(layer is not None for layer in plan.layers)
+        numbers = isinstance(chunk.X, torch.Tensor) and chunk.X.is_floating_point()
+        if plan.is_plain and numbers and not inside and not plan.clean_weight:
+            X = lerp_steps(chunk.X, X_partner, draw.lam)
+            yield from self._plain_steps(chunk, X, y_partner, draw.lam, weight)
+            return
+        losses = [None] * n_steps
+        if plan.is_plain:  # what labels count is known for the whole chunk
+            losses = self._losses(chunk, y_partner, draw.lam, weight)
+        for k in range(n_steps):
+            part = chunk.part(k)
+            step = _Pass(
+                self.net,
+                plan,
+                chunk.y[part],
+                y_partner[part],
+                draw.of_step(k, n_steps),
+                None if weight is None else weight[part],
+                losses[k],
+            )
+            x = step.enter(copied(chunk.X, part), copied(X_partner, part))
+            loss = partial(self._split_loss, step)
+            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k), step.within)
+
+    def _plain_steps(self, chunk, X, y_partner, share, weight):
+        """Steps whose rows are what the module is given."""
+        losses = self._losses(chunk, y_partner, share, weight)
+        if self.check_output is not None:
+            losses[0] = partial(self._checked_loss, losses[0])
+        for k, loss in enumerate(losses):
+            x = copied(X, chunk.part(k))
+            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
+
+    def _losses(self, chunk, y_partner, share, weight):
+        permuted = share is None or not self.plan.from_table
+        return losses_of_steps(
+            self.net,
+            chunk.y,
+            y_partner,
+            share,
+            weight,
+            chunk.n_batches,
+            permuted=permuted,
+        )
+
+    def _split_loss(self, step, output):
+        clean, output = step.split(output)
+        self._check(output)
+        return step.loss(output, clean)
 
     def _checked_loss(self, loss, output):
         self._check(output)
@@ -405,9 +513,6 @@ class _Seams:
             return batches.take(draw.partner)
         rows = torch.from_numpy(draw.partner)
         return take(chunk.X, rows), take(chunk.y, rows)
-
-    def _inside(self, draw):
-        return partial(mixed_inside, _uncompiled(self.net), self.layer, draw)
 
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
@@ -429,7 +534,8 @@ class _Seams:
     def validation_step(self, batch, **fit_params):
         step = None
         if self.valid_weight is not None:
-            step = _Pass(weight=self.valid_weight.of(batch))
+            weight = self.valid_weight.of(batch)
+            step = _Pass(self.net, None, None, None, None, weight)
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -438,17 +544,38 @@ class _Seams:
             return type(self.net).evaluation_step(self.net, batch, training=training)
 
     def _plan_step(self, batch):
-        step = _Pass()
+        net, plan = self.net, self.plan
+        weight = draw = y_partner = X_partner = None
         if self.weight is not None:
             if self.train_weight is None:
                 raise ValueError(_ROWS_UNKNOWN)
-            step.weight = self.train_weight.of(batch)
-        if self.plan is not None:
-            step.draw = self.plan.draw(get_len(unpack_data(batch)[1]))
-            if self.plan.from_table:
-                step.X_partner, step.y_partner = self.table.take(step.draw.partner)
-        self._record_lam(_lam_by_step(step.draw, 1))
+            weight = self.train_weight.of(batch)
+        if plan is not None:
+            rows = self._rows_of(batch) if plan.looks_at_rows else None
+            n_rows = get_len(unpack_data(batch)[1])
+            draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
+            if draw is not None and plan.from_table:
+                X_partner, y_partner = self.table.take(draw.partner)
+        step = _Pass(net, plan, None, y_partner, draw, weight)
+        step.X_partner = X_partner
+        if draw is not None:
+            step.y = to_tensor(unpack_data(batch)[1], device=net.device)
+            if y_partner is None:
+                step.y_partner = take(step.y, torch.as_tensor(draw.partner))
+            else:
+                step.y_partner = to_tensor(y_partner, device=net.device)
+        self._record_lam(_lam_by_step(draw, 1))
         return step
+
+    def _rows_of(self, batch):
+        if not isinstance(batch, Batch) or batch.table is not self.plan.table.all_X:
+            raise ValueError(
+                f"Got pairing={self.plan.pairing!r} and a net with a data iterator, "
+                "dataset, split or collate function of its own, which does not tell "
+                "which rows a batch holds. Leave these at skorch's defaults, or use "
+                "pairing='shuffle'."
+            )
+        return batch.rows.numpy()
 
     def _record_lam(self, lam):
         """Record the mean over the steps of the epoch so far, these included."""
@@ -485,20 +612,21 @@ class _Seams:
 
     def infer(self, x, **fit_params):
         net, step = self.net, self.running
-        if step is not None and step.draw is not None:
-            if get_len(x) != len(step.draw.partner):
-                raise self._unmixed("passed another number of rows to self.infer")
-            x = to_tensor(x, device=net.device)
-            if step.X_partner is None:
-                partner = take(x, torch.as_tensor(step.draw.partner))
-            else:
-                partner = to_tensor(step.X_partner, device=net.device)
-            if self.layer is not None:
-                step.X_mixed = x
-                with self._inside(step.draw)():
-                    return type(net).infer(net, stacked(x, partner), **fit_params)
-            x = step.X_mixed = mixup(x, partner, step.draw)
-        return type(net).infer(net, x, **fit_params)
+        if step is None or step.draw is None:
+            return type(net).infer(net, x, **fit_params)
+        if get_len(x) != len(step.draw.partner):
+            raise self._unmixed("passed another number of rows to self.infer")
+        x = to_tensor(x, device=net.device)
+        if step.X_partner is None:
+            partner = take(x, torch.as_tensor(step.draw.partner))
+        else:
+            partner = to_tensor(step.X_partner, device=net.device)
+        x = step.enter(x, partner)
+        with step.within():
+            output = type(net).infer(net, x, **fit_params)
+        # (The net's own step sees outputs for mixed rows alone.)
+        step.clean, output = step.split(output)
+        return output
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         net, step = self.net, self.running
@@ -506,22 +634,10 @@ class _Seams:
         if step is None:
             y_true = shaped_like(first_output(y_pred), y_true)
             return type(net).get_loss(net, y_pred, y_true, *args, **kwargs)
-        step.loss_passed = True
-        if step.X_mixed is not None:
-            args, kwargs = _with_rows(step.X_mixed, args, kwargs)
-        y, y_partner = to_tensor(y_true, device=net.device), step.y_partner
-        if y_partner is not None:
-            y_partner = to_tensor(y_partner, device=net.device)
-        elif step.draw is not None:
-            y_partner = take(y, torch.as_tensor(step.draw.partner))
-        (loss,) = losses_of_steps(
-            net, y, y_partner, step.draw, step.weight, 1, args, kwargs
-        )
-        return loss(y_pred)
-
-
-def _uncompiled(net):
-    return getattr(net.module_, "_orig_mod", net.module_)
+        step.y = to_tensor(y_true, device=net.device)
+        if step.draw is not None and step.X_partner is None:
+            step.y_partner = take(step.y, torch.as_tensor(step.draw.partner))
+        return step.loss(y_pred, step.clean, args, kwargs)
 
 
 def _lam_by_step(draw, n_steps):
@@ -533,6 +649,9 @@ def _with_rows(X, args, kwargs):
     """Pass `X` on, where `get_loss` is given rows: a reconstruction loss needs those
     that the outputs are of.
     """
+    kwargs = kwargs or {}
+    if X is None:
+        return args, kwargs
     if "X" in kwargs:
         return args, kwargs | {"X": X}
     return (X, *args[1:]) if args else args, kwargs

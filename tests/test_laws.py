@@ -40,7 +40,8 @@ from torch.nn import functional as F
 import skmix
 from skmix import MixupClassifier, MixupRegressor
 from skmix.encoding import Reader, TableEncoder
-from skmix.mixing import Draw, Plan, mixup
+from skmix import mixing
+from skmix.plan import Draw, Plan, Table
 from skmix.training import mixed_training
 
 
@@ -282,19 +283,17 @@ def test_law_2_a_fit_is_seen_only_when_it_is_done(wine):
 # Law 3: both forms of the loss agree.
 
 
-class FixedPlan:
+class FixedPlan(Plan):
     """A plan that has drawn already."""
 
     from_table = False
 
     def __init__(self, partner, lam):
-        self.drawn = Draw(np.asarray(partner), np.atleast_1d(lam), 0)
+        super().__init__(alpha=1, lam_per="batch", seed=0)
+        self.drawn = Draw(np.asarray(partner), np.atleast_1d(lam))
 
-    def draw(self, n_rows, n_steps=1):
+    def draw(self, n_rows, n_steps=1, **kwargs):
         return self.drawn
-
-    def weigh(self, rows, weight):
-        pass
 
 
 def step_loss(net, X, y, plan, weight=None):
@@ -412,7 +411,12 @@ def pairs(draw_):
     x, partner = (torch.tensor(draw_(cells)).reshape(n, d) for _ in range(2))
     size = draw_(st.sampled_from([1, n]))
     lam = draw_(st.lists(st.floats(0, 1), min_size=size, max_size=size))
-    return x, partner, Draw(np.arange(n), np.array(lam), draw_(st.integers(0, 2**32)))
+    seed = np.array([draw_(st.integers(0, 2**32))])
+    return x, partner, Draw(np.arange(n), np.array(lam), seed)
+
+
+def mixup(x, partner, draw):
+    return mixing.mix_step(mixing.mixup, x, partner, None, None, draw)[0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -462,7 +466,7 @@ def test_law_4_a_plan_pairs_each_row_with_another_one(n_rows, seed, alpha):
 def test_law_4_alphas_meet_the_same_draws():
     weak, strong = (Plan(alpha=a, lam_per="row", seed=0).draw(100) for a in (0.1, 1.0))
     assert_array_equal(weak.partner, strong.partner)
-    assert weak.swap_seed == strong.swap_seed
+    assert weak.seed == strong.seed
     assert_array_equal(np.argsort(weak.lam), np.argsort(strong.lam))
 
 
@@ -485,7 +489,7 @@ def test_law_5_a_mixed_category_is_of_the_levels_of_its_parents(data):
     X = pd.DataFrame({"one": data.draw(levels), "two": data.draw(levels)}, dtype=object)
     lam = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
     partner = np.array(data.draw(st.permutations(range(n))))
-    draw = Draw(partner, np.array(lam), 0)
+    draw = Draw(partner, np.array(lam))
     reader = Reader.learn(X, ["one", "two"])
     table = reader.read(X)
     encoder = TableEncoder(reader, scale=True).fit(table)
@@ -602,7 +606,7 @@ def test_law_6_partners_are_drawn_in_proportion_to_their_weights():
     _, _, weight = weighted_table()
     rows = np.arange(100, 100 + len(weight))
     plan = Plan(alpha=1, lam_per="row", seed=0)
-    plan.weigh(rows, weight)
+    plan.bind(Table(None, np.zeros(200), rows, weight))
     plan._partner = Grid(weight.sum())
     partners = plan.draw(weight.sum()).partner
     assert_array_equal(np.bincount(partners - 100), weight)

@@ -12,7 +12,9 @@ from skorch.callbacks import Checkpoint
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix.mixing import Draw, mixed_inside, stacked
+from skmix.layers import mixed_inside, stacked
+from skmix.mixing import mix_step, mixup
+from skmix.plan import Draw
 
 
 def weights_of(model):
@@ -58,9 +60,13 @@ def test_behind_a_linear_layer_as_at_the_input(cancer, lam_per, weighted):
 def test_a_step_by_hand():
     X, y = torch.randn(5, 3, dtype=torch.float64), torch.tensor([0, 1, 1, 0, 1])
     module = Deep(3, 2)
-    draw = Draw(np.array([1, 2, 3, 4, 0]), np.array([0.3]), 0)
+    draw = Draw(np.array([1, 2, 3, 4, 0]), np.array([0.3]))
     partner = X[torch.from_numpy(draw.partner)]
-    with mixed_inside(module, "second.0", draw):
+
+    def mix(own, other):
+        return mix_step(mixup, own, other, None, None, draw)[0]
+
+    with mixed_inside(module, "second.0", mix, len(X)):
         got = module(stacked(X, partner))
     for i, j in enumerate(draw.partner):
         hidden = 0.3 * module.second[0](module.first(X[i]))
@@ -111,8 +117,8 @@ def test_unknown_layers_and_those_that_there_are(cancer):
         clf = MixupClassifier(make(), layers="middle")
         with pytest.raises(ValueError, match=r"layers=.middle.*submodule of L.*output"):
             clf.fit(X, y)
-    for layers in (3, None, ["hidden"], ""):
-        with pytest.raises(TypeError, match="'auto', 'input' or the name"):
+    for layers in (3, None, [3], "", {"hidden"}):
+        with pytest.raises(TypeError, match="'auto', 'input', the name"):
             MixupClassifier(logits_net(), layers=layers).fit(X, y)
 
 

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix import MixupClassifier, MixupRegressor, loop
-from skmix.mixing import Plan
 from skmix.nets import steps_are_skorchs_own
+from skmix.plan import Plan
 from skmix.training import mixed_training
 
 

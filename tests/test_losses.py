@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from nets import logits_net, softmax_net
+from numpy.testing import assert_allclose
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skmix.losses import losses_of_steps
-from skmix.mixing import Draw
+from skmix.losses import losses_of_steps, mixed_loss, mixed_nll
+from skmix.plan import Draw
 
 
 class OwnGetLoss(NeuralNetClassifier):
@@ -28,7 +29,7 @@ def chunk(lam_per, seed=0):
     order = np.concatenate([rng.permutation(N_ROWS) + k for k in range(0, n, N_ROWS)])
     lam = rng.uniform(size=N_STEPS if lam_per == "batch" else n)
     outputs = torch.from_numpy(rng.normal(size=(n, N_CLASSES)).astype(np.float32))
-    return y, Draw(order, lam, 0), outputs, rng.uniform(0.5, 2, size=n)
+    return y, Draw(order, lam), outputs, rng.uniform(0.5, 2, size=n)
 
 
 def losses(net, y, draw, outputs, weight):
@@ -36,7 +37,8 @@ def losses(net, y, draw, outputs, weight):
     net.initialize()
     outputs = outputs.clone().requires_grad_()
     y_partner = None if draw is None else y[torch.from_numpy(draw.partner)]
-    steps = losses_of_steps(net, y, y_partner, draw, weight, N_STEPS)
+    share = None if draw is None else draw.lam
+    steps = losses_of_steps(net, y, y_partner, share, weight, N_STEPS)
     parts = zip(steps, outputs.split(N_ROWS), strict=True)
     values = torch.stack([loss(output) for loss, output in parts])
     values.sum().backward()
@@ -75,7 +77,7 @@ def test_cross_entropy_is_one_pass(make):
     outputs = outputs.softmax(-1)
     for net in (make(), OwnGetLoss(**make().get_params(deep=False))):
         net.initialize().criterion_.register_forward_hook(lambda *args: calls.append(1))
-        steps = losses_of_steps(net, y, y, draw, None, N_STEPS)
+        steps = losses_of_steps(net, y, y, draw.lam, None, N_STEPS)
         steps[0](outputs[:N_ROWS])
         calls.append(0)
     assert calls == [0, 1, 1, 0]
@@ -83,7 +85,7 @@ def test_cross_entropy_is_one_pass(make):
 
 def test_an_output_of_too_many_rows_is_refused():
     y, draw, outputs, _ = chunk("batch")
-    loss, *_ = losses_of_steps(logits_net().initialize(), y, y, draw, None, N_STEPS)
+    loss, *_ = losses_of_steps(logits_net().initialize(), y, y, draw.lam, None, N_STEPS)
     with pytest.raises(ValueError, match="16 rows for a batch of 8"):
         loss(outputs[:16])
 
@@ -125,5 +127,21 @@ def test_a_criterion_of_ones_own_is_asked():
 def test_losses_that_are_not_reduced_are_not_summed():
     y, draw, outputs, _ = chunk("batch")
     net = logits_net(criterion__reduction="none").initialize()
-    loss, *_ = losses_of_steps(net, y, y, draw, None, N_STEPS)
+    loss, *_ = losses_of_steps(net, y, y, draw.lam, None, N_STEPS)
     assert loss(outputs[:N_ROWS]).shape == (N_ROWS,)
+
+
+def test_mixed_loss_per_batch_and_per_row():
+    own, partner = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])
+    assert_allclose(mixed_loss(own, partner, np.array([0.5])), [2, 4])
+    assert_allclose(mixed_loss(own, partner, np.array([0.0, 1.0])), [3, 2])
+    assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])) == own.sum()
+    assert mixed_loss(own.sum(), partner.sum(), np.array([1.0])).ndim == 0
+
+
+def test_mixed_nll():
+    log_proba = torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log()
+    labels = torch.tensor([[0, 1], [1, 1]])
+    loss = mixed_nll(log_proba, labels, torch.tensor([[0.3, 0.2], [0.3, 0.2]]))
+    expected = -(0.3 * np.log(0.8) + 0.2 * np.log(0.2) + 0.5 * np.log(0.5))
+    assert_allclose(loss, expected, rtol=1e-6)

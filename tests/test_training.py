@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, Subset, default_collate
 from skmix import MixupClassifier, MixupRegressor
 from skmix.batches import Batches, in_memory_batches
 from skmix.nets import as_module_dtype
+from skmix.plan import Plan
 from skmix.training import mixed_training
 
 
@@ -297,15 +298,12 @@ def cancer():
 # One draw a step, however many passes it takes.
 
 
-class CountingPlan:
-    from_table = False
+class CountingPlan(Plan):
+    draws = 0
 
-    def __init__(self, plan):
-        self.plan, self.draws = plan, 0
-
-    def draw(self, n_rows, n_steps=1):
+    def draw(self, n_rows, n_steps=1, **kwargs):
         self.draws += 1
-        return self.plan.draw(n_rows, n_steps)
+        return super().draw(n_rows, n_steps, **kwargs)
 
 
 class Inputs(Layers):
@@ -318,11 +316,9 @@ class Inputs(Layers):
 
 
 def test_the_closure_calls_of_LBFGS_share_one_draw(cancer):
-    from skmix.mixing import Plan
-
     X, y = cancer
     Inputs.seen = ()
-    plan = CountingPlan(Plan(alpha=1, lam_per="row", seed=0))
+    plan = CountingPlan(alpha=1, lam_per="row", seed=0)
     net = full_batch_net(module=Inputs, optimizer=torch.optim.LBFGS, max_epochs=1)
     net.set_params(module__d_in=30)
     with mixed_training(net, plan=plan):

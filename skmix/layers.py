@@ -1,0 +1,99 @@
+"""Mixing behind a submodule instead of at the input (Manifold Mixup)."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import torch
+
+
+def stacked(x, x_partner):
+    """Put rows and their partners one below the other, of shape (2 * B, ...)."""
+    if isinstance(x, Mapping):
+        return {name: stacked(rows, x_partner[name]) for name, rows in x.items()}
+    if isinstance(x, list | tuple):
+        parts = zip(x, x_partner, strict=True)
+        return type(x)(stacked(*part) for part in parts)
+    return torch.cat([x, x_partner])
+
+
+def halves(output, n_rows):
+    """Take outputs for `stacked` rows apart again."""
+    if isinstance(output, torch.Tensor) and len(output) == 2 * n_rows:
+        return output[:n_rows], output[n_rows:]
+    if isinstance(output, list | tuple):
+        pairs = [halves(part, n_rows) for part in output]
+        return tuple(type(output)(half) for half in zip(*pairs, strict=True))
+    got = getattr(output, "shape", type(output).__name__)
+    raise ValueError(
+        f"Got {got} from the module for {2 * n_rows} rows, clean and mixed ones, but "
+        "expected a tensor, or a tuple of tensors, of one row for each. With "
+        "clean_weight=0 the module is given mixed rows only."
+    )
+
+
+@contextmanager
+def mixed_inside(module, layer, mix, n_rows, *, keep=False):
+    """Mix what a submodule puts out, instead of what the module is given.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        It is to be given `stacked` rows and partners, once, while the block runs;
+        behind the layer there is one mixed row for each pair.
+    layer : str
+        Name of the submodule.
+    mix : callable
+        Maps what rows and partners have become there to mixed rows.
+    n_rows : int
+        Number of pairs.
+    keep : bool, default=False
+        Whether rows go on beside the mixed ones, before them.
+
+    Raises
+    ------
+    RuntimeError
+        If the submodule was not called, or not on all the rows.
+    """
+    fired = False
+
+    def hook(_, args, output):
+        nonlocal fired
+        if not isinstance(output, torch.Tensor) or len(output) != 2 * n_rows:
+            got = getattr(output, "shape", type(output).__name__)
+            raise RuntimeError(
+                f"Got {got} from the layer {layer!r}, but expected a tensor of one row "
+                f"for each of the {2 * n_rows} rows, mixed ones and partners, that the "
+                "module was given. Choose another layer, or layers='input'."
+            )
+        fired = True
+        own, partner = output[:n_rows], output[n_rows:]
+        mixed = mix(own, partner)
+        return torch.cat([own, mixed]) if keep else mixed
+
+    handle = module.get_submodule(layer).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not fired:
+        raise RuntimeError(
+            f"The layer {layer!r} was not called in a training step, so that nothing "
+            "was mixed. (Modules inside a compiled one are not told of calls.) Choose "
+            "another layer, or layers='input'."
+        )
+
+
+def uncompiled(module):
+    return getattr(module, "_orig_mod", module)
+
+
+def check_layers_of(module, layers):
+    """Refuse names of layers that are no submodules."""
+    known = [name for name, _ in uncompiled(module).named_modules() if name]
+    for layer in layers:
+        if layer is not None and layer not in known:
+            raise ValueError(
+                f"Got layers={layer!r}, but expected 'input' or the name of a "
+                f"submodule of {type(uncompiled(module)).__name__}: "
+                f"{', '.join(known) or 'it has none'}."
+            )

@@ -1,0 +1,522 @@
+"""Who is mixed with whom.
+
+`pairing` of the skmix estimators is a name, a function of one's own, or an object of
+this module. Whichever it is, `bound` makes of it, once a fit, a function
+``partners(rows, rng)`` for the rows that are trained on; so what has to be sorted or
+searched is sorted or searched once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+
+from skmix.checks import check_rule, check_share
+
+
+def shuffle(n_rows, rng, n_steps=1):
+    """Pair each row of a batch with another one, every other one being as likely.
+
+    The pairs form one random cycle, so that nobody is left unmixed by meeting
+    itself (as a plain permutation does to one row a batch), and each row is
+    somebody's partner exactly once.
+
+    Parameters
+    ----------
+    n_rows : int
+    rng : numpy.random.Generator
+    n_steps : int, default=1
+        Number of batches, each of `n_rows` rows and paired within itself.
+
+    Returns
+    -------
+    partner : ndarray of shape (n_steps * n_rows,), int64
+        Positions, counted from the first row of the first batch; a batch of one
+        row is its own partner.
+    """
+    order = np.arange(n_steps * n_rows).reshape(n_steps, n_rows)
+    order = rng.permuted(order, axis=1)
+    partner = np.empty(n_steps * n_rows, dtype=np.int64)
+    partner[order] = np.roll(order, 1, axis=1)
+    return partner
+
+
+def by_weight(weight):
+    """Draw rows of a table in proportion to their weights, whatever the row."""
+    cdf = np.cumsum(weight) / np.sum(weight)
+    return lambda rows, rng: weighted_choice(cdf, len(rows), rng)
+
+
+def weighted_choice(cdf, size, rng):
+    """Draw `size` positions with replacement from a cumulative distribution."""
+    # The last entry of a cumulated sum may end a rounding error short of 1.
+    found = np.searchsorted(cdf, rng.random(size), side="right")
+    return np.minimum(found, len(cdf) - 1)
+
+
+@dataclass(frozen=True)
+class SameClass:
+    """Partners of the row's own class, ``pairing="same_class"``.
+
+    All other rows of the class are as likely. Rows that have weights are drawn in
+    proportion to these, the row itself included, as its copies would be. The only row
+    of a class is its own partner.
+
+    Notes
+    -----
+    Labels stay as they are: what is mixed is the rows of a class (intra-class mixup).
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.pairing import SameClass
+    >>> MixupClassifier(pairing=SameClass())  # as pairing="same_class"
+    MixupClassifier(pairing=SameClass())
+    """
+
+    task: ClassVar[str] = "classifier"
+
+    def bind(self, table):
+        """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
+        n_rows = len(table.y)
+        itself = np.arange(n_rows) if table.weight is None else None
+        others = _Others(table.y, itself, table.weight)
+
+        def partners(rows, rng):
+            found, any_there = others.draw(rows, rng.random(len(rows)))
+            return np.where(any_there, found, rows)
+
+        return partners
+
+
+@dataclass(frozen=True)
+class OtherClass:
+    """Partners of another class than the row's own, ``pairing="other_class"``.
+
+    All rows of other classes are as likely, or are drawn in proportion to their
+    weights. Where there is but one class among the rows that are trained on, each row is
+    its own partner.
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.pairing import OtherClass
+    >>> MixupClassifier(pairing=OtherClass())  # as pairing="other_class"
+    MixupClassifier(pairing=OtherClass())
+    """
+
+    task: ClassVar[str] = "classifier"
+
+    def bind(self, table):
+        """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
+        others = _Others(np.zeros(len(table.y)), table.y, table.weight)
+
+        def partners(rows, rng):
+            found, any_there = others.draw(rows, rng.random(len(rows)))
+            return np.where(any_there, found, rows)
+
+        return partners
+
+
+@dataclass(frozen=True)
+class Lisa:
+    """Partners that share the label or the group, but not both (LISA).
+
+    With probability `p` a row of the same label in another group, else one of another
+    label in the same group: what tells groups apart no longer tells labels apart. `fit`
+    is to be given ``groups``. ``pairing="lisa"`` stands for ``Lisa()``.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        Probability of the same label, from 0 to 1.
+
+    Notes
+    -----
+    Where the one kind of partner does not exist, the other kind is taken, and where
+    neither does, the row is its own partner. Rows of a kind are drawn in proportion to
+    their weights.
+
+    References
+    ----------
+    H. Yao et al., "Improving Out-of-Distribution Robustness via Selective
+    Augmentation", ICML 2022, https://arxiv.org/abs/2201.00299
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MixupClassifier(pairing="lisa", random_state=0)
+    >>> clf.fit(X, y, groups=np.arange(len(y)) % 3).score(X, y) > 0.9
+    True
+    """
+
+    p: float = 0.5
+    task: ClassVar[str] = "classifier"
+
+    def bind(self, table):
+        """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
+        check_share("p", self.p)
+        if table.groups is None:
+            raise ValueError(
+                "Got pairing='lisa' and no groups, but expected one for each row: "
+                "fit(X, y, groups=...). (In a Pipeline or a search, with metadata "
+                "routing enabled, ask for them by set_fit_request(groups=True).)"
+            )
+        _, groups = np.unique(table.groups, return_inverse=True)
+        by_label = _Others(table.y, groups, table.weight)  # same label, other group
+        by_group = _Others(groups, table.y, table.weight)  # same group, other label
+
+        def partners(rows, rng):
+            coin, u = rng.random((len(rows), 2)).T
+            (label, labels), (group, of_group) = (
+                others.draw(rows, u) for others in (by_label, by_group)
+            )
+            same_label = np.where(of_group & labels, coin < self.p, labels)
+            found = np.where(same_label, label, group)
+            return np.where(labels | of_group, found, rows)
+
+        return partners
+
+
+class _Others:
+    """Draws rows that share one property with a row, but not another, by weight.
+
+    Parameters
+    ----------
+    outer : ndarray of shape (n,)
+        What is shared.
+    inner : ndarray of shape (n,), default=None
+        What is not; by default nothing is asked.
+    weight : ndarray of shape (n,), default=None
+    """
+
+    def __init__(self, outer, inner=None, weight=None):
+        keys = (outer,) if inner is None else (inner, outer)
+        self.order = np.lexsort(keys)
+        self.position = np.empty_like(self.order)
+        self.position[self.order] = np.arange(len(outer))
+        weight = np.ones(len(outer)) if weight is None else weight
+        self.below = np.r_[0.0, np.cumsum(weight[self.order])]
+        sorted_keys = [np.asarray(key)[self.order] for key in keys]
+        self.outer = _runs(sorted_keys[-1:])
+        self.inner = None if inner is None else _runs(sorted_keys)
+
+    def draw(self, rows, u):
+        """Draw a row for each, by a uniform number; and say whether there is one."""
+        at = self.position[rows]
+        start, stop = (ends[at] for ends in self.outer)
+        # The rows to leave out, within [start, stop): [skip, resume).
+        skip, resume = (
+            (start, start) if self.inner is None else (ends[at] for ends in self.inner)
+        )
+        below = self.below
+        left, right = below[skip] - below[start], below[stop] - below[resume]
+        target = u * (left + right)
+        on_left = (target < left) | (resume == stop)
+        target = np.where(on_left, below[start] + target, below[resume] + target - left)
+        found = np.searchsorted(below, target, side="right") - 1
+        low = np.where(on_left, start, resume)
+        high = np.where(on_left, skip, stop) - 1
+        there = (skip > start) | (stop > resume)
+        found = np.where(there, np.clip(found, low, np.maximum(low, high)), at)
+        return self.order[found], there
+
+
+def _runs(keys):
+    """Where the run of equal keys begins and ends, for each of the sorted rows."""
+    n_rows = len(keys[0])
+    new = np.ones(n_rows, dtype=bool)
+    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    run = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    return starts[run], np.append(starts[1:], n_rows)[run]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Partners among the `k` nearest rows (local mixup), ``pairing="nearest"``.
+
+    Parameters
+    ----------
+    k : int, default=10
+        Number of neighbours, all as likely (or by weight).
+
+    Notes
+    -----
+    Distances are Euclidean, of the columns as the net gets them, numbers divided by
+    their standard deviation. Tables of more than `EXACT_ROWS` rows are cut into cells
+    of like rows, of at most `CELL_ROWS`, and neighbours are those of the same cell.
+
+    Weights decide among the neighbours only: a row of weight 3 does not take three of
+    the `k` places, as three copies of it would (so law 6 of the design does not hold).
+
+    References
+    ----------
+    R. Baena, L. Drumetz, V. Gripon, "Preventing Manifold Intrusion with Locality: Local
+    Mixup", 2022, https://arxiv.org/abs/2201.04368 (the graph of neighbours; partners
+    outside of it have weight 0)
+
+    Examples
+    --------
+    >>> from skmix import MixupRegressor
+    >>> from skmix.pairing import Nearest
+    >>> MixupRegressor(pairing=Nearest(k=5))
+    MixupRegressor(pairing=Nearest(k=5))
+    """
+
+    k: int = 10
+
+    def bind(self, table):
+        """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise ValueError(
+                f"Got k={self.k!r}, but expected an integer of at least 1."
+            )
+        neighbours = _neighbours(_points(table.X), self.k)
+        weight = table.weight
+
+        def partners(rows, rng):
+            u, near = rng.random(len(rows)), neighbours[rows]
+            if weight is None:
+                place = (u * near.shape[1]).astype(np.intp)
+            else:
+                below = np.cumsum(weight[near], axis=1)
+                place = (u[:, None] * below[:, -1:] >= below[:, :-1]).sum(axis=1)
+            return near[np.arange(len(rows)), place]
+
+        return partners
+
+
+EXACT_ROWS = 20_000
+CELL_ROWS = 1_000
+
+
+def _points(X):
+    """Rows as points in float32: numbers of variance 1, codes one-hot."""
+    if isinstance(X, Mapping):
+        return np.hstack([_points(column) for column in X.values()])
+    if sparse.issparse(X):
+        scale = np.sqrt(X.power(2).mean(axis=0) - np.square(X.mean(axis=0)))
+        return (X @ sparse.diags(1 / np.where(scale > 0, scale, 1).ravel())).tocsr()
+    X = np.asarray(X)
+    X = X.reshape(len(X), -1)
+    if X.dtype.kind in "iub":
+        columns = [column[:, None] == np.unique(column) for column in X.T]
+        return np.hstack(columns).astype(np.float32)
+    X = np.nan_to_num(X.astype(np.float32))
+    scale = X.std(axis=0, dtype=np.float64)
+    two_valued = ((X == 0) | (X == 1)).all(axis=0)  # as one-hot codes are
+    return X / np.where(two_valued | (scale == 0), 1, scale).astype(np.float32)
+
+
+def _neighbours(points, k):
+    """Numbers of the nearest other rows of each, of shape (n, k) or narrower."""
+    n_rows = points.shape[0]
+    if n_rows == 1:
+        return np.zeros((1, 1), dtype=np.int32)
+    cells = [np.arange(n_rows)]
+    if n_rows > EXACT_ROWS:
+        cells = _cells(points, np.random.default_rng(0))
+    k = min(k, min(map(len, cells)) - 1)
+    found = np.empty((n_rows, k), dtype=np.int32)
+    for rows in cells:
+        search = NearestNeighbors(n_neighbors=k).fit(points[rows])
+        # (Without points of its own, a row is no neighbour of itself.)
+        found[rows] = rows[search.kneighbors(return_distance=False)]
+    return found
+
+
+def _cells(points, rng):
+    """Halve the rows, along lines through two of them, until cells are small."""
+    cells, large = [], [np.arange(points.shape[0])]
+    while large:
+        rows = large.pop()
+        if len(rows) <= CELL_ROWS:
+            cells.append(rows)
+            continue
+        one, other = rng.choice(rows, 2, replace=False)
+        along = points[[one]] - points[[other]]
+        along = along.toarray() if sparse.issparse(along) else along
+        where = np.asarray(points[rows] @ along.ravel())
+        order, half = np.argpartition(where, len(rows) // 2), len(rows) // 2
+        large += [rows[order[:half]], rows[order[half:]]]
+    return cells
+
+
+@dataclass(frozen=True)
+class SimilarTarget:
+    """Partners of similar targets (C-Mixup), ``pairing="similar_target"``.
+
+    Row j is the partner of row i with a probability in proportion to
+    ``exp(-(y_i - y_j)**2 / (2 * bandwidth**2))``, times its weight.
+
+    Parameters
+    ----------
+    bandwidth : float, default=1.0
+        In standard deviations of the targets.
+
+    Notes
+    -----
+    As in the paper a row may be its own partner, which one of rare targets often is.
+    Memory grows with the number of rows, and time a draw hardly at all: a row is drawn
+    from cells of similar targets by an upper bound of the kernel, and accepted by its
+    ratio to that, 12 times at most. (Fewer than one draw in a million gets so far, unless
+    targets are such that most of a cell lies at its farther end.) The kernel ends at 8
+    bandwidths.
+
+    References
+    ----------
+    H. Yao et al., "C-Mixup: Improving Generalization in Regression", NeurIPS 2022,
+    equation 6, https://arxiv.org/abs/2210.05775
+
+    Examples
+    --------
+    >>> from skmix import MixupRegressor
+    >>> from skmix.pairing import SimilarTarget
+    >>> MixupRegressor(pairing=SimilarTarget(bandwidth=0.5))
+    MixupRegressor(pairing=SimilarTarget(bandwidth=0.5))
+    """
+
+    bandwidth: float = 1.0
+    task: ClassVar[str] = "regressor"
+
+    def bind(self, table):
+        """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
+        if not 0 < self.bandwidth < np.inf:
+            raise ValueError(
+                f"Got bandwidth={self.bandwidth!r}, but expected a number above 0."
+            )
+        y = np.asarray(table.y, dtype=np.float64).ravel()
+        mean = np.average(y, weights=table.weight)
+        scale = np.sqrt(np.average((y - mean) ** 2, weights=table.weight))
+        similar = _Similar((y - mean) / (scale or 1) / self.bandwidth, table.weight)
+        return lambda rows, rng: similar.draw(rows, rng.random((len(rows), 12, 3)))
+
+
+class _Similar:
+    """Draws rows by a Gaussian kernel of their targets, in units of its bandwidth."""
+
+    WIDTH, REACH = 0.25, 8  # of cells, of the kernel
+
+    def __init__(self, y, weight):
+        self.y = y
+        self.order = np.argsort(y, kind="stable")
+        weight = np.ones(len(y)) if weight is None else weight
+        self.below = np.r_[0.0, np.cumsum(weight[self.order])]
+        # Only cells that hold rows, so that memory is bounded by their number.
+        cell = np.floor((y - y.min()) / self.WIDTH)[self.order]
+        self.cell, self.start = np.unique(cell, return_index=True)
+        self.stop = np.append(self.start[1:], len(y))
+        self.mass = self.below[self.stop] - self.below[self.start]
+        self.low, self.high = y[self.order][self.start], y[self.order][self.stop - 1]
+
+    def draw(self, rows, u):
+        """Draw a row for each, by uniform numbers of shape (n, tries, 3)."""
+        y = self.y[rows]
+        reach = int(self.REACH / self.WIDTH)
+        first = np.searchsorted(self.low, y - self.REACH)  # begins within reach
+        near = np.maximum(first - 1, 0)[:, None] + np.arange(2 * reach + 3)
+        there = near < len(self.cell)
+        near = np.minimum(near, len(self.cell) - 1)
+        # The least distance to a target of the cell bounds the kernel from above.
+        apart = np.maximum(self.low[near] - y[:, None], y[:, None] - self.high[near])
+        apart = np.maximum(apart, 0)
+        bound = np.exp(-(apart**2) / 2) * (there & (apart <= self.REACH))
+        below = np.cumsum(bound * self.mass[near], axis=1)
+        partner, open_ = np.empty(len(rows), dtype=np.int64), np.arange(len(rows))
+        for k in range(u.shape[1]):
+            which, where, accept = u[open_, k].T
+            target = which * below[open_, -1]
+            place = (target[:, None] >= below[open_, :-1]).sum(axis=1)
+            cell = near[open_, place]
+            start, stop = self.start[cell], self.stop[cell]
+            target = self.below[start] + where * self.mass[cell]
+            found = np.searchsorted(self.below, target, side="right") - 1
+            found = self.order[np.clip(found, start, stop - 1)]
+            partner[open_] = found
+            kernel = np.exp(-((y[open_] - self.y[found]) ** 2) / 2)
+            open_ = open_[accept * bound[open_, place] > kernel]
+            if len(open_) == 0:
+                break
+        return partner
+
+
+NAMED = {
+    "same_class": SameClass(),
+    "other_class": OtherClass(),
+    "nearest": Nearest(),
+    "similar_target": SimilarTarget(),
+    "lisa": Lisa(),
+}
+
+
+def check_pairing(pairing, task):
+    """Refuse what is no pairing for a task, "classifier" or "regressor"."""
+    arguments = ("rows", "X", "y", "weight", "rng")
+    check_rule("pairing", pairing, ("shuffle", *NAMED), arguments, "partner")
+    if not isinstance(pairing, str):
+        name, rule = type(pairing).__name__, pairing
+    else:
+        name, rule = repr(pairing), NAMED.get(pairing)
+    wanted = getattr(rule, "task", task)
+    if wanted != task:
+        instead = (
+            "pairing='similar_target' pairs rows of similar numbers"
+            if wanted == "classifier"
+            else "pairing='same_class' pairs rows of one class"
+        )
+        raise ValueError(
+            f"Got pairing={name} for a {task}, but it is one for a {wanted}: {instead}."
+        )
+
+
+def bound(pairing, table):
+    """Return ``partners(rows, rng)`` of a pairing for the rows of a table.
+
+    Parameters
+    ----------
+    pairing : str, callable or object with a method `bind`
+        A name of `NAMED`, or one's own.
+    table : skmix.plan.Table
+
+    Returns
+    -------
+    partners : callable
+        Maps positions in the table, of shape (B,), and a `numpy.random.Generator` to
+        those of their partners, of shape (B,), int64. It is called once a step.
+    """
+    if isinstance(pairing, str):
+        return NAMED[pairing].bind(table)
+    if hasattr(pairing, "bind"):
+        partners = pairing.bind(table)
+    else:
+        weight = table.weight
+        weight = np.ones(len(table.y)) if weight is None else weight
+
+        def partners(rows, rng):
+            return pairing(rows, table.X, table.y, weight, rng)
+
+    return lambda rows, rng: _checked(partners(rows, rng), len(rows), len(table.y))
+
+
+def _checked(partner, n_rows, n_table):
+    """Return what a user's own pairing gave as an array of positions."""
+    got = np.asarray(partner)
+    if got.shape != (n_rows,) or got.dtype.kind not in "iu":
+        raise ValueError(
+            f"Got an array of shape {got.shape} and dtype {got.dtype} from the pairing, "
+            f"but expected the numbers of {n_rows} rows of X, of shape ({n_rows},) and "
+            "an integer dtype: one partner for each of `rows`."
+        )
+    if got.min(initial=0) < 0 or got.max(initial=0) >= n_table:
+        raise ValueError(
+            f"Got row numbers from {got.min()} to {got.max()} from the pairing, but "
+            f"expected numbers of rows of X, from 0 to {n_table - 1}."
+        )
+    return got.astype(np.int64, copy=False)
