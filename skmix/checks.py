@@ -177,8 +177,8 @@ def check_categorical_features(given):
         return
     expected = (
         "'from_dtype', None, or a sequence of column names, of positions or of "
-        "booleans, one for each column; or with tuples of names or positions among them, "
-        "each one a group of one-hot columns"
+        "booleans, one for each column; or with tuples of names or positions among "
+        "them, each one a group of one-hot columns"
     )
     if isinstance(given, str):
         raise ValueError(
@@ -189,8 +189,8 @@ def check_categorical_features(given):
         groups = [columns for columns in given if isinstance(columns, tuple)]
         if any(len(columns) < 2 for columns in groups):
             raise ValueError(
-                f"Got categorical_features={given!r}, but expected at least two columns "
-                "in each tuple, which stands for a group of one-hot columns."
+                f"Got categorical_features={given!r}, but expected at least two "
+                "columns in each tuple, which stands for a group of one-hot columns."
             )
         given = [columns for columns in given if not isinstance(columns, tuple)]
         given += [column for columns in groups for column in columns]

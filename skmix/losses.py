@@ -56,8 +56,8 @@ def losses_of_steps(
             partial(_nll, log_proba, *step) for step in zip(labels, shares, strict=True)
         ]
 
-    # With one share a step, both terms of a class-weighted mean have the same normaliser
-    # if both are over the same rows.
+    # With one share a step, both terms of a class-weighted mean have the same
+    # normaliser if both are over the same rows.
     alike = permuted or not _divides_by_class_weight(net)
     if weight is None and len(share) == n_steps and alike:
         loss, terms = partial(_two_means, own), (y, y_partner, share)
@@ -258,8 +258,8 @@ def _checked_rows(losses, y):
 
 _CANNOT_TELL_ROWS = (
     "One loss a row is needed for lam_per='row', for mixings that weigh the labels of "
-    "each row, and for row weights (sample_weight, class_weight), by a criterion with an "
-    "attribute `reduction` that can be set to 'none'. {} {}. Use lam_per='batch', "
+    "each row, and for row weights (sample_weight, class_weight), by a criterion with "
+    "an attribute `reduction` that can be set to 'none'. {} {}. Use lam_per='batch', "
     "mixing='mixup' and no row weights, or a criterion such as those of torch.nn."
 )
 

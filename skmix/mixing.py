@@ -2,8 +2,11 @@
 
 `mixing` of the skmix estimators is a name, a function of one's own, or an object of
 this module. Whichever it is, `bound` makes of it, once a fit, a function
-``f(x, x_partner, lam, y, y_partner, rng) -> (x_mixed, weight_of_own_row)`` for the place
-where rows are mixed: the columns of a table at the input, units inside a layer.
+``f(x, x_partner, lam, y, y_partner, rng) -> (x_mixed, weight_of_own_row)`` for the
+place where rows are mixed: the columns of a table at the input, units inside a layer.
+An object that is to learn something from the training rows before has a method
+``bind(table, layer)``, which is called once a fit with a `skmix.plan.Table` and returns
+that function; `layer` is None at the input.
 
 What these functions are given and give back, for a batch of B rows:
 
@@ -30,9 +33,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.special import betainc
-from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 from skmix.checks import check_rule, check_share
+from skmix.columns import (
+    as_numpy,
+    columns_of,
+    dense,
+    each,
+    kept,
+    mutual_information,
+    on,
+    take_columns,
+)
 
 
 def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
@@ -76,7 +88,7 @@ def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
         keep = torch.as_tensor(rng.random(own.shape), device=own.device) < weight
         return torch.where(keep, own, other)
 
-    return _each(mix, x, x_partner), lam
+    return each(mix, x, x_partner), lam
 
 
 def lerp_steps(x, x_partner, lam):
@@ -98,26 +110,11 @@ def lerp_steps(x, x_partner, lam):
     return others.lerp_(groups, weight).reshape(x.shape)
 
 
-def _each(function, *structures):
-    """Apply a function of tensors to tensors of structures that are alike."""
-    first = structures[0]
-    if isinstance(first, torch.Tensor):
-        return function(*structures)
-    if hasattr(first, "items"):
-        return {k: _each(function, *(s[k] for s in structures)) for k in first}
-    parts = zip(*structures, strict=True)
-    return type(first)(_each(function, *part) for part in parts)
-
-
 def _beside(weight, x):
     """Give weights of rows the dimensions of `x`, and its dtype if that is floating."""
     dtype = x.dtype if x.is_floating_point() else torch.float64
     weight = torch.as_tensor(weight).to(x.device, dtype)
     return weight.reshape(-1, *[1] * (x.ndim - 1))
-
-
-def _numpy(tensor):
-    return torch.as_tensor(tensor).detach().cpu().double().numpy()
 
 
 # Swapping columns whole: CutMix, and its kin.
@@ -129,11 +126,13 @@ class CutMix:
 
     At the input each column of the table is taken from one of the two rows, all that is
     made of it (its one-hot columns, the indicator of missing values) with it. The own
-    row's weight in the loss is the share of columns kept. Inside a layer it is the units
-    of the last axis that are swapped, the same ones for whatever stands before it.
+    row's weight in the loss is the share of columns kept. Inside a layer it is the
+    units of the last axis that are swapped, the same ones for whatever stands before
+    it.
 
-    Of f columns ``lam * f`` are kept, rounded up or down such that it is right on average.
-    Which ones is drawn anew for each row with ``lam_per="row"``, for each batch else.
+    Of f columns ``lam * f`` are kept, rounded up or down such that it is right on
+    average. Which ones is drawn for each row with ``lam_per="row"``, else for each
+    batch.
 
     References
     ----------
@@ -157,13 +156,13 @@ class CutMix:
 
         def cutmix(x, x_partner, lam, y, y_partner, rng):
             if layer is None:
-                owner, n_columns = _columns_of(x, columns)
-                keep = _kept(lam, n_columns, rng, spare=True)
-                mixed = _each(partial(_take_columns, keep), x, x_partner, owner)
+                owner, n_columns = columns_of(x, columns)
+                keep = kept(lam, n_columns, rng, on_average=True)
+                mixed = each(partial(take_columns, keep), x, x_partner, owner)
             else:
-                keep = _kept(lam, x.shape[-1], rng, spare=True)
+                keep = kept(lam, x.shape[-1], rng, on_average=True)
                 between = keep.reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
-                mixed = torch.where(_on(between, x), x, x_partner)
+                mixed = torch.where(on(between, x), x, x_partner)
             return mixed, keep.mean(axis=1)
 
         return cutmix
@@ -208,32 +207,32 @@ class FeatMix:
         """Return the function that mixes rows at the input."""
         if layer is not None:
             raise ValueError(
-                f"Got FeatMix behind the layer {layer!r}, but its importances are those "
-                "of columns: expected layers='input'. (Units of a layer are swapped by "
-                "mixing='cutmix'.)"
+                f"Got FeatMix behind the layer {layer!r}, but its importances are "
+                "those of columns: expected layers='input'. (Units of a layer are "
+                "swapped by mixing='cutmix'.)"
             )
         importances = self._importances(table)
 
         def feat_mix(x, x_partner, lam, y, y_partner, rng):
-            owner, n_columns = _columns_of(x, table.columns)
-            keep = _kept(lam, n_columns, rng, spare=False)
-            mixed = _each(partial(_take_columns, keep), x, x_partner, owner)
+            owner, n_columns = columns_of(x, table.columns)
+            keep = kept(lam, n_columns, rng, on_average=False)
+            mixed = each(partial(take_columns, keep), x, x_partner, owner)
             return mixed, keep @ importances
 
         return feat_mix
 
     def _importances(self, table):
         """Return importances of the table's columns that sum to 1."""
-        _, n_columns = _columns_of(table.X, table.columns)
+        _, n_columns = columns_of(table.X, table.columns)
         given = self.importances
         if given is None:
-            given = _mutual_information(table, n_columns)
+            given = mutual_information(table, n_columns)
         elif isinstance(given, Mapping):
             names = table.names or ()
             if set(given) != set(names):
                 raise ValueError(
-                    f"Got importances of {sorted(map(str, given))}, but expected one for "
-                    f"each column: {', '.join(names) or '(columns without names)'}."
+                    f"Got importances of {sorted(map(str, given))}, but expected one "
+                    f"for each column: {', '.join(names) or '(none has a name)'}."
                 )
             given = [given[name] for name in names]
         given = np.asarray(given, dtype=np.float64)
@@ -245,100 +244,6 @@ class FeatMix:
         if given.sum() == 0:
             given = np.ones(n_columns)
         return given / given.sum()
-
-
-MI_ROWS = 10_000
-
-
-def _mutual_information(table, n_columns):
-    rows = np.arange(len(table.y))
-    if len(rows) > MI_ROWS:
-        rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
-    X = _each_array(lambda column: np.asarray(_dense(column[rows])), table.X)
-    owner, _ = _columns_of(X, table.columns)
-    parts = [(X, owner)] if isinstance(X, np.ndarray) else [(X[k], owner[k]) for k in X]
-    values, discrete = np.zeros((len(rows), n_columns)), np.zeros(n_columns, dtype=bool)
-    for x, of in parts:
-        x = x.reshape(len(rows), len(of), -1)[:, :, 0]
-        for column in np.unique(of):
-            own = x[:, of == column]
-            codes = x.dtype.kind in "iub" or ((own == 0) | (own == 1)).all()
-            discrete[column] = codes
-            # One number of several one-hot columns; else the number is the first one.
-            values[:, column] = (
-                own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
-            )
-    score = mutual_info_regression
-    if table.task == "classifier":
-        score = mutual_info_classif
-    y = np.asarray(table.y).ravel()[rows]
-    values = np.nan_to_num(values)
-    return score(values, y, discrete_features=discrete, random_state=0)
-
-
-def _each_array(function, X):
-    if isinstance(X, Mapping):
-        return {name: function(column) for name, column in X.items()}
-    return function(X)
-
-
-def _dense(rows):
-    return rows.toarray() if hasattr(rows, "toarray") else rows
-
-
-def _columns_of(x, columns):
-    """Number of the table's column that each column of `x` is of, and how many there are.
-
-    Without `columns`, each column of `x` is one of its own.
-    """
-    if columns is not None:
-        parts = columns.values() if isinstance(columns, Mapping) else [columns]
-        return columns, 1 + max(int(part.max(initial=-1)) for part in parts)
-    if not isinstance(x, Mapping | list | tuple):
-        width = x.shape[1] if len(x.shape) > 1 else 1
-        return np.arange(width), width
-    keys = list(x) if isinstance(x, Mapping) else range(len(x))
-    owner, n_columns = {}, 0
-    for key in keys:
-        part, width = _columns_of(x[key], None)
-        owner[key], n_columns = _shifted(part, n_columns), n_columns + width
-    if isinstance(x, Mapping):
-        return owner, n_columns
-    return type(x)(owner.values()), n_columns
-
-
-def _shifted(owner, by):
-    if isinstance(owner, np.ndarray):
-        return owner + by
-    if isinstance(owner, Mapping):
-        return {name: _shifted(part, by) for name, part in owner.items()}
-    return type(owner)(_shifted(part, by) for part in owner)
-
-
-def _kept(lam, n_columns, rng, *, spare):
-    """Draw which columns are kept, of shape (1, n_columns) or (B, n_columns).
-
-    ``lam * n_columns`` of them, rounded down, or at random if one may be spared.
-    """
-    lam = _numpy(lam).reshape(-1, 1)
-    order = rng.permuted(np.tile(np.arange(n_columns), (len(lam), 1)), axis=1)
-    extra = rng.random((len(lam), 1)) if spare else 1e-9  # (0.3 * 10 may be below 3)
-    return order < np.floor(lam * n_columns + extra)
-
-
-def _take_columns(keep, own, other, owner):
-    """Take cells from the own row where the column that they are of is kept."""
-    mask = keep[:, owner]  # (1 or B, columns of `own`)
-    mask = (
-        mask[:, 0]
-        if own.ndim == 1
-        else mask.reshape(*mask.shape, *[1] * (own.ndim - 2))
-    )
-    return torch.where(_on(mask, own), own, other)
-
-
-def _on(mask, x):
-    return torch.from_numpy(mask).to(x.device)
 
 
 @dataclass(frozen=True)
@@ -374,8 +279,8 @@ class Mixup:
         """Return the function that mixes rows at the input."""
         if layer is not None:
             raise ValueError(
-                f"Got Mixup behind the layer {layer!r}, but `swapped` and `rounded` are "
-                "columns: expected layers='input'."
+                f"Got Mixup behind the layer {layer!r}, but `swapped` and `rounded` "
+                "are columns: expected layers='input'."
             )
         if isinstance(table.X, Mapping) and table.columns is None:
             raise ValueError(
@@ -383,21 +288,24 @@ class Mixup:
                 "expected a table."
             )
         X = table.X
-        owner, n_columns = _columns_of(X, table.columns)
+        owner, n_columns = columns_of(X, table.columns)
         swapped = np.isin(
             np.arange(n_columns), self._found(self.swapped, table.names, n_columns)
         )
         rounded = self._found(self.rounded, table.names, n_columns)
-        values = _each_array_of(partial(_values_of, rounded), X, owner)
+        if isinstance(X, Mapping):
+            values = {name: _values_of(rounded, X[name], owner[name]) for name in X}
+        else:
+            values = _values_of(rounded, X, owner)
 
         def mixup_by_column(x, x_partner, lam, y, y_partner, rng):
             mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
-            weight = np.broadcast_to(_numpy(lam).reshape(-1, 1), (len(y), 1))
+            weight = np.broadcast_to(as_numpy(lam).reshape(-1, 1), (len(y), 1))
             keep = rng.random((len(y), n_columns)) < weight
-            taken = _each(partial(_take_columns, keep), x, x_partner, owner)
+            taken = each(partial(take_columns, keep), x, x_partner, owner)
             mask = np.atleast_2d(swapped)
-            mixed = _each(partial(_take_columns, mask), taken, mixed, owner)
-            return _each(_snapped, mixed, values), lam
+            mixed = each(partial(take_columns, mask), taken, mixed, owner)
+            return each(_snapped, mixed, values), lam
 
         return mixup_by_column
 
@@ -412,16 +320,10 @@ class Mixup:
         if unknown:
             raise ValueError(
                 f"Got columns {unknown} in {self}, but expected names among "
-                f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or positions "
-                f"from 0 to {n_columns - 1}."
+                f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or "
+                f"positions from 0 to {n_columns - 1}."
             )
         return np.array(found, dtype=int)
-
-
-def _each_array_of(function, X, owner):
-    if isinstance(X, Mapping):
-        return {name: function(X[name], owner[name]) for name in X}
-    return function(X, owner)
 
 
 def _values_of(rounded, X, owner):
@@ -431,7 +333,7 @@ def _values_of(rounded, X, owner):
         made_of_it = np.flatnonzero(owner == column)
         if len(made_of_it):
             first = made_of_it[0]
-            found[int(first)] = torch.from_numpy(np.unique(_dense(X[:, [first]])))
+            found[int(first)] = torch.from_numpy(np.unique(dense(X[:, [first]])))
     return _Values(found)
 
 
@@ -442,12 +344,10 @@ class _Values(dict):
 def _snapped(x, values):
     for column, known in values.items():
         known = known.to(x.device, x.dtype)
-        above = torch.searchsorted(known, x[:, column].contiguous()).clamp(
-            1, max(1, len(known) - 1)
-        )
+        cell = x[:, column].contiguous()
+        above = torch.searchsorted(known, cell).clamp(1, max(1, len(known) - 1))
         high, low = known[above.clamp(max=len(known) - 1)], known[above - 1]
-        nearer = torch.where(x[:, column] - low <= high - x[:, column], low, high)
-        x[:, column] = nearer
+        x[:, column] = torch.where(cell - low <= high - cell, low, high)
     return x
 
 
@@ -458,9 +358,9 @@ def _snapped(x, values):
 class Remix:
     """Give the label of a mixed row to the rarer class (Remix).
 
-    Rows are interpolated by `lam`; the own row's weight in the loss is 0 where its class
-    has at least `kappa` times as many rows as the partner's and ``lam < tau``, 1 where
-    the partner's has as many times more and ``1 - lam < tau``, and `lam` else.
+    Rows are interpolated by `lam`; the own row's weight in the loss is 0 where its
+    class has at least `kappa` times as many rows as the partner's and ``lam < tau``, 1
+    where the partner's has as many times more and ``1 - lam < tau``, and `lam` else.
 
     Parameters
     ----------
@@ -580,7 +480,7 @@ class Prob:
         mix = bound(self.mixing, table, layer)
 
         def prob(x, x_partner, lam, y, y_partner, rng):
-            mixes = _on(rng.random(tuple(lam.shape)) < self.p, lam)
+            mixes = on(rng.random(tuple(lam.shape)) < self.p, lam)
             lam = torch.where(mixes, lam, torch.ones_like(lam))
             return mix(x, x_partner, lam, y, y_partner, rng)
 
@@ -593,8 +493,8 @@ class Warped:
 
     With ``d`` the squared distance of a pair, divided by its mean over the batch, `lam`
     becomes ``I(lam; tau, tau)``, the distribution function of Beta(tau, tau), and
-    ``tau = exp((d - 1) / (2 * tau_std**2)) / tau_max``. So unlike pairs are hardly mixed,
-    and pairs of the mean distance as if ``tau = 1 / tau_max``.
+    ``tau = exp((d - 1) / (2 * tau_std**2)) / tau_max``. So unlike pairs are hardly
+    mixed, and pairs of the mean distance have ``tau = 1 / tau_max``.
 
     Parameters
     ----------
@@ -610,8 +510,9 @@ class Warped:
 
     Notes
     -----
-    ``alpha=1``, `lam` uniform, is the paper's, where the warped one is Beta(1 / tau,
-    1 / tau) in character. `tau` is kept within 1e-4 and 1e4.
+    ``alpha=1``, `lam` uniform, is the paper's. `tau` is kept within 1e-4 and 1e4.
+    Labels that differ are ``sqrt(2)`` apart, as their one-hot codes are, and so are
+    codes in a row.
 
     References
     ----------
@@ -640,7 +541,8 @@ class Warped:
         for name in ("tau_max", "tau_std"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(
-                    f"Got {name}={getattr(self, name)!r}, but expected a number above 0."
+                    f"Got {name}={getattr(self, name)!r}, but expected a number above "
+                    "0."
                 )
         if self.distance not in ("rows", "targets"):
             raise ValueError(
@@ -650,12 +552,12 @@ class Warped:
 
         def warped(x, x_partner, lam, y, y_partner, rng):
             pair = (x, x_partner) if self.distance == "rows" else (y, y_partner)
-            apart = _numpy(_squared_distance(*pair))
+            apart = as_numpy(_squared_distance(*pair))
             apart = apart / (apart.mean() or 1) if apart.any() else np.ones(len(apart))
             with np.errstate(over="ignore"):
                 tau = np.exp((apart - 1) / (2 * self.tau_std**2)) / self.tau_max
             tau = tau.clip(1e-4, 1e4)
-            warp = betainc(tau, tau, _numpy(lam).ravel())
+            warp = betainc(tau, tau, as_numpy(lam).ravel())
             warp = torch.from_numpy(warp).to(lam).reshape(-1, *lam.shape[1:])
             return mix(x, x_partner, warp, y, y_partner, rng)
 
@@ -678,8 +580,8 @@ def _squared_distance(x, x_partner):
 class NoisyFeatures:
     """Mix, and add noise to the mixed numbers (noisy feature mixup).
 
-    ``x_mixed`` becomes ``(1 + multiplicative * b * u) * x_mixed + additive * c * z`` with
-    u uniform from -1 to 1 and z standard normal for each number, and b and c from
+    ``x_mixed`` becomes ``(1 + multiplicative * b * u) * x_mixed + additive * c * z``
+    with u uniform from -1 to 1 and z standard normal for each number, and b and c from
     Beta(2, 5) for each batch. At the input, numbers of a table are noised, one-hot
     columns and indicators of missing values are not.
 
@@ -740,8 +642,8 @@ class NoisyFeatures:
             mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
             sizes = rng.beta(2, 5, 2) * [self.multiplicative, self.additive]
             if numeric is None:
-                return _each(lambda part: noise(part, None, sizes, rng), mixed), share
-            noised = _each(lambda p, where: noise(p, where, sizes, rng), mixed, numeric)
+                return each(lambda part: noise(part, None, sizes, rng), mixed), share
+            noised = each(lambda p, where: noise(p, where, sizes, rng), mixed, numeric)
             return noised, share
 
         return noisy
@@ -813,19 +715,20 @@ def _checked(given, x, n_rows):
     got, expected = _form(mixed), _form(x)
     if got != expected:
         raise ValueError(
-            f"Got mixed rows {got} from the mixing, but expected {expected}, as `x` has."
+            f"Got mixed rows {got} from the mixing, but expected {expected}, as `x` "
+            "has."
         )
     weight = torch.as_tensor(weight, dtype=None).detach()
     if weight.numel() not in (1, n_rows):
         raise ValueError(
-            f"Got a weight of shape {tuple(weight.shape)} from the mixing, but expected "
-            f"one number, or one for each of the {n_rows} rows."
+            f"Got a weight of shape {tuple(weight.shape)} from the mixing, but "
+            f"expected one number, or one for each of the {n_rows} rows."
         )
     weight = weight.reshape(-1).double()
     if not ((weight >= 0) & (weight <= 1)).all():
         raise ValueError(
-            f"Got weights from {weight.min():.3g} to {weight.max():.3g} from the mixing, "
-            "but expected the own row's share of the loss, from 0 to 1."
+            f"Got weights from {weight.min():.3g} to {weight.max():.3g} from the "
+            "mixing, but expected the own row's share of the loss, from 0 to 1."
         )
     return mixed, weight
 
@@ -863,10 +766,7 @@ def mix_step(mix, x, x_partner, y, y_partner, draw):
     if mix is mixup and tensor and x.is_floating_point():
         return mixup(x, x_partner, draw.lam)[0], draw.lam
     lam = torch.as_tensor(draw.lam)
-    if tensor:
-        lam = _beside(lam, x)
-    else:
-        lam = lam.reshape(-1, 1)
+    lam = _beside(lam, x) if tensor else lam.reshape(-1, 1)
     rng = np.random.default_rng(int(draw.seed[0]))
     mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
     if mix is mixup:

@@ -1,9 +1,22 @@
 """Who is mixed with whom.
 
 `pairing` of the skmix estimators is a name, a function of one's own, or an object of
-this module. Whichever it is, `bound` makes of it, once a fit, a function
-``partners(rows, rng)`` for the rows that are trained on; so what has to be sorted or
-searched is sorted or searched once.
+this module. One's own is ``f(rows, X, y, weight, rng) -> partner``:
+
+rows : ndarray of shape (B,), int64
+    Which rows of `X` are in a batch.
+X, y : ndarray (or CSR matrix, or mapping) of n rows, ndarray of shape (n,)
+    All rows that are trained on, as the net gets them, and none held out.
+weight : ndarray of shape (n,), float64
+    Of mean 1.
+rng : numpy.random.Generator
+    A stream for partners alone.
+partner : ndarray of shape (B,), int
+    Which row of `X` each of `rows` is mixed with.
+
+An object that sorts or searches the training rows before has a method ``bind(table)``,
+which is called once a fit with a `skmix.plan.Table` and returns a function
+``partners(rows, rng)``. Whichever it is, `bound` makes such a function of it.
 """
 
 from collections.abc import Mapping
@@ -78,6 +91,7 @@ class SameClass:
     """
 
     task: ClassVar[str] = "classifier"
+    by_row: ClassVar[bool] = True
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
@@ -97,8 +111,8 @@ class OtherClass:
     """Partners of another class than the row's own, ``pairing="other_class"``.
 
     All rows of other classes are as likely, or are drawn in proportion to their
-    weights. Where there is but one class among the rows that are trained on, each row is
-    its own partner.
+    weights. Where there is but one class among the rows that are trained on, each row
+    is its own partner.
 
     Examples
     --------
@@ -109,6 +123,7 @@ class OtherClass:
     """
 
     task: ClassVar[str] = "classifier"
+    by_row: ClassVar[bool] = True
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
@@ -158,6 +173,7 @@ class Lisa:
 
     p: float = 0.5
     task: ClassVar[str] = "classifier"
+    by_row: ClassVar[bool] = True
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
@@ -271,6 +287,7 @@ class Nearest:
     """
 
     k: int = 10
+    by_row: ClassVar[bool] = True
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
@@ -364,11 +381,9 @@ class SimilarTarget:
     Notes
     -----
     As in the paper a row may be its own partner, which one of rare targets often is.
-    Memory grows with the number of rows, and time a draw hardly at all: a row is drawn
-    from cells of similar targets by an upper bound of the kernel, and accepted by its
-    ratio to that, 12 times at most. (Fewer than one draw in a million gets so far, unless
-    targets are such that most of a cell lies at its farther end.) The kernel ends at 8
-    bandwidths.
+    Memory grows with the number of rows, and the time of a draw hardly at all: rows are
+    drawn from cells of similar targets by an upper bound of the kernel, and accepted by
+    its ratio to that, until they are. The kernel ends at 8 bandwidths.
 
     References
     ----------
@@ -396,13 +411,14 @@ class SimilarTarget:
         mean = np.average(y, weights=table.weight)
         scale = np.sqrt(np.average((y - mean) ** 2, weights=table.weight))
         similar = _Similar((y - mean) / (scale or 1) / self.bandwidth, table.weight)
-        return lambda rows, rng: similar.draw(rows, rng.random((len(rows), 12, 3)))
+        return similar.draw
 
 
 class _Similar:
     """Draws rows by a Gaussian kernel of their targets, in units of its bandwidth."""
 
-    WIDTH, REACH = 0.25, 8  # of cells, of the kernel
+    WIDTH, REACH = 0.5, 8  # of cells, of the kernel
+    PROPOSALS = 4
 
     def __init__(self, y, weight):
         self.y = y
@@ -416,35 +432,40 @@ class _Similar:
         self.mass = self.below[self.stop] - self.below[self.start]
         self.low, self.high = y[self.order][self.start], y[self.order][self.stop - 1]
 
-    def draw(self, rows, u):
-        """Draw a row for each, by uniform numbers of shape (n, tries, 3)."""
+    def draw(self, rows, rng):
+        """Draw a row for each."""
         y = self.y[rows]
-        reach = int(self.REACH / self.WIDTH)
-        first = np.searchsorted(self.low, y - self.REACH)  # begins within reach
-        near = np.maximum(first - 1, 0)[:, None] + np.arange(2 * reach + 3)
-        there = near < len(self.cell)
-        near = np.minimum(near, len(self.cell) - 1)
-        # The least distance to a target of the cell bounds the kernel from above.
-        apart = np.maximum(self.low[near] - y[:, None], y[:, None] - self.high[near])
-        apart = np.maximum(apart, 0)
-        bound = np.exp(-(apart**2) / 2) * (there & (apart <= self.REACH))
+        near, bound = self._near(y)
         below = np.cumsum(bound * self.mass[near], axis=1)
         partner, open_ = np.empty(len(rows), dtype=np.int64), np.arange(len(rows))
-        for k in range(u.shape[1]):
-            which, where, accept = u[open_, k].T
-            target = which * below[open_, -1]
-            place = (target[:, None] >= below[open_, :-1]).sum(axis=1)
-            cell = near[open_, place]
-            start, stop = self.start[cell], self.stop[cell]
-            target = self.below[start] + where * self.mass[cell]
+        while len(open_):
+            # Some proposals at once, of which the first one accepted counts.
+            which, where, accept = rng.random((3, len(open_), self.PROPOSALS))
+            which = which * below[open_, -1:]
+            place = (which[:, :, None] >= below[open_, None, :-1]).sum(axis=2)
+            cell = near[open_[:, None], place]
+            target = self.below[self.start[cell]] + where * self.mass[cell]
             found = np.searchsorted(self.below, target, side="right") - 1
-            found = self.order[np.clip(found, start, stop - 1)]
-            partner[open_] = found
-            kernel = np.exp(-((y[open_] - self.y[found]) ** 2) / 2)
-            open_ = open_[accept * bound[open_, place] > kernel]
-            if len(open_) == 0:
-                break
+            found = np.clip(found, self.start[cell], self.stop[cell] - 1)
+            found = self.order[found]
+            kernel = np.exp(-((y[open_, None] - self.y[found]) ** 2) / 2)
+            accepted = accept * bound[open_[:, None], place] <= kernel
+            first = accepted.argmax(axis=1)
+            partner[open_] = found[np.arange(len(open_)), first]
+            open_ = open_[~accepted.any(axis=1)]
         return partner
+
+    def _near(self, y):
+        """Cells within reach of targets, and bounds of the kernel there, (n, m)."""
+        first = np.searchsorted(self.low, y - self.REACH) - 1
+        m = int(2 * self.REACH / self.WIDTH) + 3
+        near = np.maximum(first, 0)[:, None] + np.arange(m)
+        there = near < len(self.cell)
+        near = np.minimum(near, len(self.cell) - 1)
+        # A cell is as near as the nearest of its targets may be.
+        apart = np.maximum(self.low[near] - y[:, None], y[:, None] - self.high[near])
+        apart = np.maximum(apart, 0)
+        return near, np.exp(-(apart**2) / 2) * (there & (apart <= self.REACH))
 
 
 NAMED = {
@@ -489,7 +510,8 @@ def bound(pairing, table):
     -------
     partners : callable
         Maps positions in the table, of shape (B,), and a `numpy.random.Generator` to
-        those of their partners, of shape (B,), int64. It is called once a step.
+        those of their partners, of shape (B,), int64. It is called once a step, or, if
+        the pairing draws `by_row`, once for several.
     """
     if isinstance(pairing, str):
         return NAMED[pairing].bind(table)
@@ -505,14 +527,23 @@ def bound(pairing, table):
     return lambda rows, rng: _checked(partners(rows, rng), len(rows), len(table.y))
 
 
+def draws_by_row(pairing):
+    """Whether what a pairing draws for a row depends on no other row of a call.
+
+    So that partners of several steps may be drawn in one call.
+    """
+    pairing = NAMED.get(pairing) if isinstance(pairing, str) else pairing
+    return pairing is None or getattr(pairing, "by_row", False)
+
+
 def _checked(partner, n_rows, n_table):
     """Return what a user's own pairing gave as an array of positions."""
     got = np.asarray(partner)
     if got.shape != (n_rows,) or got.dtype.kind not in "iu":
         raise ValueError(
-            f"Got an array of shape {got.shape} and dtype {got.dtype} from the pairing, "
-            f"but expected the numbers of {n_rows} rows of X, of shape ({n_rows},) and "
-            "an integer dtype: one partner for each of `rows`."
+            f"Got an array of shape {got.shape} and dtype {got.dtype} from the "
+            f"pairing, but expected the numbers of {n_rows} rows of X, of shape "
+            f"({n_rows},) and an integer dtype: one partner for each of `rows`."
         )
     if got.min(initial=0) < 0 or got.max(initial=0) >= n_table:
         raise ValueError(

@@ -106,7 +106,7 @@ class Table:
         return multi_indexing(data, self.rows)
 
     def positions(self, rows):
-        """Positions among the rows trained on of rows of the table, by their numbers."""
+        """Where rows of the net's table are among those that are trained on."""
         return self._position[rows]
 
     @cached_property
@@ -122,8 +122,8 @@ class Plan:
     Parameters
     ----------
     alpha : float >= 0, or callable
-        ``lam ~ Beta(alpha, alpha)`` (Zhang et al. 2018). A function of the number of the
-        epoch, 1 for the first one, may change it: 0 mixes nothing.
+        ``lam ~ Beta(alpha, alpha)`` (Zhang et al. 2018). A function of the number of
+        the epoch, 1 for the first one, may change it: 0 mixes nothing.
     lam_per : {"batch", "row"}
         One `lam` for the whole batch, or one for each row.
     seed : int
@@ -258,12 +258,12 @@ class Plan:
         if self._partners is None:
             return pairing.shuffle(n_rows, self._partner, n_steps)
         if self.pairing == "shuffle":  # by weight, whatever the rows are
-            found = self._partners(np.empty(n_steps * n_rows), self._partner)
+            steps = [np.empty(n_steps * n_rows)]
         else:
-            steps = self.table.positions(rows).reshape(n_steps, n_rows)
-            found = [self._partners(step, self._partner) for step in steps]
-            found = np.concatenate(found)
-        return self.table.rows[found]
+            at_once = 1 if pairing.draws_by_row(self.pairing) else n_steps
+            steps = self.table.positions(rows).reshape(at_once, -1)
+        found = [self._partners(step, self._partner) for step in steps]
+        return self.table.rows[np.concatenate(found)]
 
 
 @lru_cache(maxsize=64)

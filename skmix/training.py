@@ -5,16 +5,13 @@ batches, inputs and losses pass, and takes them back when the block ends. What
 remains is the plain skorch net; what the net's class overrides stays in charge.
 """
 
-import multiprocessing
-import threading
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from joblib.parallel import get_active_backend
 from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.history import History
@@ -30,62 +27,13 @@ from skmix.batches import (
     table_and_rows,
     take,
 )
-from skmix.layers import check_layers_of, halves, mixed_inside, stacked, uncompiled
+from skmix.layers import check_layers_of
 from skmix.loop import Step, run_epoch
 from skmix.losses import first_output, losses_of_steps, shaped_like
-from skmix.mixing import lerp_steps, mix_step
+from skmix.mixing import lerp_steps
 from skmix.nets import as_module_dtype, steps_are_skorchs_own
+from skmix.passes import Pass
 from skmix.plan import Table
-
-# Initialisation and dropout can only draw from torch's global generator, so
-# fits in several threads take turns at it.
-_global_generators = threading.RLock()
-
-
-@contextmanager
-def seeded(seed=None, device="cpu"):
-    """Seed the global generators of torch and numpy, and leave them as found.
-
-    Parameters
-    ----------
-    seed : int, default=None
-        None seeds nothing: the block continues the current streams.
-    device : str or torch.device, default="cpu"
-        Where the block computes. CUDA's generators are included for a CUDA device,
-        and for None (another library decides) where there is one.
-    """
-    if device is None:
-        cuda = torch.cuda.is_available()
-    else:
-        cuda = torch.device(device).type == "cuda"
-    devices = range(torch.cuda.device_count()) if cuda else ()
-    with _global_generators, torch.random.fork_rng(devices=devices):
-        numpy_state = np.random.get_state()
-        try:
-            if seed is not None:
-                # torch.manual_seed would reach CUDA's generators for a CPU net, too.
-                torch.default_generator.manual_seed(seed)
-                np.random.seed(seed)
-                if cuda:
-                    torch.cuda.manual_seed_all(seed)
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-
-
-@contextmanager
-def one_thread_each():
-    """Compute on one torch thread where joblib (`n_jobs`) runs several processes."""
-    n_threads = torch.get_num_threads()
-    in_process = multiprocessing.parent_process() is not None
-    if n_threads == 1 or not in_process or not get_active_backend()[0].nesting_level:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 @contextmanager
@@ -131,81 +79,6 @@ def mixed_training(
         for name in lent:
             vars(net).pop(name, None)
         seams.restore_caching()
-
-
-class _Pass:
-    """A batch on its way through the net: mixed before or within, then its loss.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    plan : skmix.plan.Plan or None
-    y : targets of the rows, on the net's device
-    y_partner : like y, or None
-    draw : skmix.plan.Draw or None
-        Of one step; None where nothing is mixed.
-    weight : ndarray of shape (B,) or None
-    loss : callable, default=None
-        The loss of the mixed rows, where it is known before these are.
-    """
-
-    def __init__(self, net, plan, y, y_partner, draw, weight, loss=None):
-        self.net, self.plan, self.draw, self.weight = net, plan, draw, weight
-        self.y, self.y_partner = y, y_partner
-        self.own_loss = loss
-        self.layer = None if draw is None else plan.layers[draw.place[0]]
-        self.mix = None if draw is None else plan.mix[draw.place[0]]
-        self.clean_weight = 0 if draw is None else plan.clean_weight
-        self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
-        self.loss_passed = False
-
-    def enter(self, x, x_partner):
-        """What the module is to be given, within `within`."""
-        self.X = x
-        if self.layer is not None:
-            self.X_mixed = x
-            return stacked(x, x_partner)
-        self.X_mixed = self._mixed(x, x_partner)
-        return stacked(x, self.X_mixed) if self.clean_weight else self.X_mixed
-
-    def within(self):
-        """Return the context manager within which the module is to be called."""
-        if self.layer is None:
-            return nullcontext()
-        module, n_rows = uncompiled(self.net.module_), len(self.draw.partner)
-        keep = self.clean_weight > 0
-        return mixed_inside(module, self.layer, self._mixed, n_rows, keep=keep)
-
-    def _mixed(self, x, x_partner):
-        y, y_partner = self.y, self.y_partner
-        mixed, self.share = mix_step(self.mix, x, x_partner, y, y_partner, self.draw)
-        return mixed
-
-    def split(self, output):
-        """Take clean outputs, or None, and those of mixed rows apart."""
-        if not self.clean_weight:
-            return None, output
-        return halves(output, len(self.draw.partner))
-
-    def loss(self, output, clean=None, args=(), kwargs=None):
-        """Loss of the outputs for mixed rows, and of those for clean ones if any."""
-        self.loss_passed = True
-        mixed = self.own_loss
-        if mixed is None:
-            partner, rows = self.y_partner, _with_rows(self.X_mixed, args, kwargs)
-            (mixed,) = self._losses(partner, self.share, *rows)
-        loss = mixed(output)
-        if clean is not None:
-            (own,) = self._losses(None, None, *_with_rows(self.X, args, kwargs))
-            loss = loss + self.clean_weight * own(clean)
-        return loss
-
-    def _losses(self, y_partner, share, args, kwargs):
-        permuted = share is None or not self.plan.from_table
-        options = {"permuted": permuted, "args": args, "kwargs": kwargs}
-        return losses_of_steps(
-            self.net, self.y, y_partner, share, self.weight, 1, **options
-        )
 
 
 @dataclass(frozen=True)
@@ -271,8 +144,8 @@ class _Seams:
         self.valid = None
         self.table = None  # to take partners from that are not of the batch
         self.train_weight = self.valid_weight = None  # _Weights
-        self.planned = None  # the _Pass of the current batch
-        self.running = None  # the _Pass that is on its way through the net
+        self.planned = None  # the Pass of the current batch
+        self.running = None  # the Pass that is on its way through the net
         self.uncached = []
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
@@ -434,7 +307,7 @@ class _Seams:
                     n_begun += 1
                     yield step
             finally:  # may have been interrupted
-                if training:
+                if training and n_begun:
                     self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
 
     def _drawn(self, chunk):
@@ -458,7 +331,7 @@ class _Seams:
             losses = self._losses(chunk, y_partner, draw.lam, weight)
         for k in range(n_steps):
             part = chunk.part(k)
-            step = _Pass(
+            step = Pass(
                 self.net,
                 plan,
                 chunk.y[part],
@@ -535,7 +408,7 @@ class _Seams:
         step = None
         if self.valid_weight is not None:
             weight = self.valid_weight.of(batch)
-            step = _Pass(self.net, None, None, None, None, weight)
+            step = Pass(self.net, None, None, None, None, weight)
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -556,7 +429,7 @@ class _Seams:
             draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
             if draw is not None and plan.from_table:
                 X_partner, y_partner = self.table.take(draw.partner)
-        step = _Pass(net, plan, None, y_partner, draw, weight)
+        step = Pass(net, plan, None, y_partner, draw, weight)
         step.X_partner = X_partner
         if draw is not None:
             step.y = to_tensor(unpack_data(batch)[1], device=net.device)
@@ -643,18 +516,6 @@ class _Seams:
 def _lam_by_step(draw, n_steps):
     """Mean weight of a row's own half in each step, of shape (n_steps,)."""
     return np.ones(n_steps) if draw is None else draw.lam.reshape(n_steps, -1).mean(1)
-
-
-def _with_rows(X, args, kwargs):
-    """Pass `X` on, where `get_loss` is given rows: a reconstruction loss needs those
-    that the outputs are of.
-    """
-    kwargs = kwargs or {}
-    if X is None:
-        return args, kwargs
-    if "X" in kwargs:
-        return args, kwargs | {"X": X}
-    return (X, *args[1:]) if args else args, kwargs
 
 
 def _n_batches(batches):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
@@ -36,3 +37,10 @@ def table():
 def cancer():
     X, y = load_breast_cancer(return_X_y=True)
     return scale(X), y
+
+
+# As many examples as a run in CI has time for; 10,000 by
+#     HYPOTHESIS_PROFILE=thorough python -m pytest tests/test_laws.py ...
+settings.register_profile("default", max_examples=200, deadline=None)
+settings.register_profile("thorough", max_examples=10_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

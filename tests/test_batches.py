@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
@@ -14,7 +14,6 @@ import skmix.batches
 from skmix.batches import Batches, take
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.integers(1, 50),
     st.integers(1, 60),

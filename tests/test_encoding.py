@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -16,7 +16,8 @@ from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 from skmix import encoding
-from skmix.encoding import Reader, TableEncoder, as_frame, learn_encoder
+from skmix.encoding import TableEncoder, learn_encoder
+from skmix.reading import Reader, as_frame
 
 
 def encoder_of(X, weight=None, *, declared="from_dtype", **options):
@@ -484,7 +485,6 @@ def test_a_share_of_the_weight_that_is_just_a_quantile():
     assert_array_equal(weighted.transform(x), repeated.transform(x))
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     hnp.arrays(
         np.float64,

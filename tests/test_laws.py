@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nets import (
     Layers,
@@ -38,10 +38,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import skmix
-from skmix import MixupClassifier, MixupRegressor
-from skmix.encoding import Reader, TableEncoder
-from skmix import mixing
+from skmix import MixupClassifier, MixupRegressor, mixing
+from skmix.encoding import TableEncoder
 from skmix.plan import Draw, Plan, Table
+from skmix.reading import Reader
 from skmix.training import mixed_training
 
 
@@ -419,7 +419,6 @@ def mixup(x, partner, draw):
     return mixing.mix_step(mixing.mixup, x, partner, None, None, draw)[0]
 
 
-@settings(max_examples=200, deadline=None)
 @given(pairs())
 def test_law_4_mixed_rows_lie_in_the_box_of_their_parents(pair):
     x, partner, draw = pair
@@ -431,7 +430,6 @@ def test_law_4_mixed_rows_lie_in_the_box_of_their_parents(pair):
     assert torch.equal(mixup(x, x, draw), x)  # what both share stays
 
 
-@settings(max_examples=200, deadline=None)
 @given(pairs())
 def test_law_4_lam_1_is_the_identity_and_weights_sum_to_1(pair):
     x, partner, draw = pair
@@ -441,7 +439,6 @@ def test_law_4_lam_1_is_the_identity_and_weights_sum_to_1(pair):
     assert_allclose(mixup(ones, 0 * ones, draw) + mixup(0 * ones, ones, draw), 1)
 
 
-@settings(max_examples=200, deadline=None)
 @given(pairs())
 def test_law_4_codes_come_from_one_parent(pair):
     x, partner, draw = pair
@@ -451,7 +448,6 @@ def test_law_4_codes_come_from_one_parent(pair):
     assert torch.equal(mixup({"c": codes}, {"c": others}, draw)["c"], mixed)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**32), st.floats(0.01, 20))
 def test_law_4_a_plan_pairs_each_row_with_another_one(n_rows, seed, alpha):
     plan = Plan(alpha=alpha, lam_per="row", seed=seed)
@@ -481,7 +477,6 @@ def test_law_4_lam_is_beta(alpha):
 # Law 5: a mixed category holds no level that neither parent has.
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_law_5_a_mixed_category_is_of_the_levels_of_its_parents(data):
     n = data.draw(st.integers(2, 8))

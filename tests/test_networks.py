@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
@@ -33,7 +33,6 @@ def split(y):
     return [getattr(part, "indices", None) for part in (train, valid)]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=120))
 def test_hold_out_leaves_every_class_in_training(labels):
     y = np.array(labels)

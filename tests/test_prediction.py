@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from skmix import MixupClassifier, MixupRegressor
 from skmix.prediction import CHUNK_CELLS, CHUNK_ROWS, in_chunks
-from skmix.training import seeded
+from skmix.seeding import seeded
 
 NETS = {"softmax": softmax_net, "logits": logits_net, "binary": binary_net}
 

@@ -1,0 +1,295 @@
+"""What each way of mixing gains and costs, against mixup at the input.
+
+Every table of a folder is cut to 2,000 rows and fitted by the default estimators in
+folds, as `quality.py` does, once for each setting below; all of them mix at alpha 0.2
+unless their name says otherwise. The cost is the CPU time of a training step of the
+default net, all settings taking turns in one process.
+
+    python benchmarks/methods.py --data DIR      # measures gains
+    python benchmarks/methods.py --costs         # measures costs
+    python benchmarks/methods.py --report        # writes results/methods.json
+    python benchmarks/methods.py --markdown      # prints the table of methods.json
+
+Each fit is a line of results/methods.jsonl, and what is there is not measured again;
+delete it to start afresh, as after a change of the library.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import sys
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import pandas as pd
+import torch
+from quality import (
+    IMPORTED_ROWS,
+    RESULTS,
+    TASKS,
+    fold_of,
+    measure_all,
+    row_of,
+    sample_of,
+    tables_in,
+    versions_of,
+)
+from sklearn.datasets import make_classification
+from sklearn.metrics import log_loss, root_mean_squared_error
+
+from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix.pairing import Nearest, SimilarTarget
+from skmix.plan import Schedule
+
+SCRATCH, OUT = RESULTS / "methods.jsonl", RESULTS / "methods.json"
+COSTS = RESULTS / "methods_costs.json"
+BASE, PLAIN = "mixup at the input", "not mixed"
+OF_NUMBERS = "C-Mixup"  # settings of regressors alone begin so
+SETTINGS = {  # parameters of the estimators
+    BASE: {"layers": "input"},
+    PLAIN: {"alpha": 0},
+    "alpha 1": {"layers": "input", "alpha": 1.0},
+    "lam per row": {"layers": "input", "lam_per": "row"},
+    "behind the embedding": {"layers": "embedding"},
+    "Manifold Mixup": {"layers": ["input", "embedding", "members.3"]},
+    "Manifold Mixup, alpha 2": {
+        "layers": ["input", "embedding", "members.3"],
+        "alpha": 2.0,
+    },
+    "CutMix": {"mixing": "cutmix"},
+    "CutMix, alpha 1": {"mixing": "cutmix", "alpha": 1.0},
+    "CutMix per row": {"mixing": "cutmix", "lam_per": "row"},
+    "Feat-Mix, alpha 0.5": {"mixing": FeatMix(), "lam_per": "row", "alpha": 0.5},
+    "Hidden-Mix, alpha 0.5": {
+        "mixing": "cutmix",
+        "layers": "embedding",
+        "lam_per": "row",
+        "alpha": 0.5,
+    },
+    "own row major": {"mixing": OwnMajor(), "layers": "input", "lam_per": "row"},
+    "prob 0.5": {"mixing": Prob(0.5), "layers": "input"},
+    "warped by distance, alpha 1": {
+        "mixing": Warped(),
+        "layers": "input",
+        "lam_per": "row",
+        "alpha": 1.0,
+    },
+    "noisy feature mixup": {
+        "mixing": NoisyFeatures(),
+        "layers": ["input", "embedding"],
+    },
+    "Remix": {"mixing": Remix(), "lam_per": "row"},
+    "same class": {"pairing": "same_class", "layers": "input"},
+    "other class": {"pairing": "other_class", "layers": "input"},
+    "nearest, k 10": {"pairing": "nearest", "layers": "input"},
+    "nearest, k 10, alpha 1": {"pairing": "nearest", "layers": "input", "alpha": 1.0},
+    "nearest, k 50, alpha 1": {"pairing": Nearest(50), "layers": "input", "alpha": 1.0},
+    "C-Mixup": {"pairing": "similar_target", "layers": "input"},
+    "C-Mixup, alpha 2": {"pairing": "similar_target", "layers": "input", "alpha": 2.0},
+    "C-Mixup, bandwidth 0.1": {"pairing": SimilarTarget(0.1), "layers": "input"},
+    "C-Mixup, bandwidth 0.1, alpha 2": {
+        "pairing": SimilarTarget(0.1),
+        "layers": "input",
+        "alpha": 2.0,
+    },
+    "RegMixup": {"clean_weight": 1.0, "layers": "input"},
+    "RegMixup, alpha 10": {"clean_weight": 1.0, "layers": "input", "alpha": 10.0},
+    "warm-up of 10 epochs": {"alpha": Schedule(0.2, warm_up=10), "layers": "input"},
+    "off after 20 epochs": {"alpha": Schedule(0.2, off_after=20), "layers": "input"},
+}
+CLASSES_ONLY = ("Remix", "same class", "other class")
+ROUNDS, EPOCHS = 40, 5
+
+
+def settings_of(task):
+    """Names of the settings that there are for a task."""
+    classify = task == "classification"
+    return [
+        name
+        for name in SETTINGS
+        if not (name.startswith(OF_NUMBERS) if classify else name in CLASSES_ONLY)
+    ]
+
+
+# Gains: one unit is one fit.
+
+
+class Unit(NamedTuple):
+    table: Any
+    fold: int
+    setting: str
+
+
+def measure(unit):
+    """Fit a fold; return its score, fit for JSON."""
+    table, fold, setting = unit
+    classify = table.task == "classification"
+    X, y = sample_of(table, IMPORTED_ROWS)
+    train, test = fold_of(X, y, classify, fold)
+    kind = MixupClassifier if classify else MixupRegressor
+    model = kind(random_state=0, **SETTINGS[setting])
+    start = time.process_time()
+    model.fit(X.iloc[train], y[train])
+    record = {"setting": setting, "table": table.name, "task": table.task, "fold": fold}
+    record |= {"fit_s": time.process_time() - start, "epochs": model.n_iter_}
+    if classify:
+        proba = model.predict_proba(X.iloc[test])
+        return record | {"loss": log_loss(y[test], proba, labels=model.classes_)}
+    predicted = model.predict(X.iloc[test])
+    return record | {"loss": root_mean_squared_error(y[test], predicted)}
+
+
+def records_so_far():
+    lines = SCRATCH.read_text().splitlines() if SCRATCH.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def units_of(tables, folds):
+    """Return the fits that are not known yet."""
+    known = {(r["table"], r["fold"], r["setting"]) for r in records_so_far()}
+    return [
+        Unit(table, fold, setting)
+        for fold, table in product(folds, tables)
+        for setting in settings_of(table.task)
+        if (table.name, fold, setting) not in known
+    ]
+
+
+# Costs: settings take turns, and the minimum of each counts.
+
+
+def costs():
+    """Return CPU time of a step of each setting, in us, and of the first one again."""
+    torch.set_num_threads(1)
+    X, y = make_classification(2048, 20, n_informative=10, random_state=0)
+    X = X.astype(np.float32)
+    names = (*SETTINGS, "LISA", "A/A", f"{OF_NUMBERS}: {BASE}")
+    makers = {name: maker(name, X, y) for name in names}
+    for make in makers.values():
+        make()  # what is loaded once is charged to nobody
+    best, names = dict.fromkeys(makers, np.inf), list(makers)
+    rng = np.random.default_rng(0)
+    for _ in range(ROUNDS):
+        for name in rng.permutation(names):
+            start = time.process_time()
+            n_steps = makers[name]()
+            best[name] = min(best[name], (time.process_time() - start) / n_steps)
+    return {name: round(1e6 * took, 1) for name, took in best.items()}
+
+
+def maker(name, X, y):
+    """A function that fits a few epochs by a setting, and returns the steps."""
+    kind, task, fit_params = MixupClassifier, "classifier", {}
+    params = (
+        {"pairing": "lisa", "layers": "input"} if name == "LISA" else SETTINGS[BASE]
+    )
+    params = SETTINGS.get(name, params)
+    if name == "LISA":
+        fit_params["groups"] = np.arange(len(y)) % 4
+    if name.startswith(OF_NUMBERS):
+        kind, task = MixupRegressor, "regressor"
+        y = X[:, 0] + np.sin(X[:, 1])
+    net = default_net(task)
+    net.set_params(train_split=None, callbacks=None, max_epochs=EPOCHS, batch_size=256)
+
+    def fit():
+        kind(net, random_state=0, **params).fit(X, y, **fit_params)
+        return EPOCHS * len(X) // 256
+
+    return fit
+
+
+# Reports.
+
+
+def summarise(records):
+    """Compare each setting with mixup at the input, and with no mixing."""
+    scores = pd.DataFrame(records)
+    wide = scores.pivot_table(
+        index=["task", "table", "fold"], columns="setting", values="loss"
+    )
+    rows = []
+    for task in TASKS:
+        losses = np.log(wide.loc[task]).dropna(axis=1, how="all").dropna()
+        for setting in settings_of(task):
+            row = {"task": task, "setting": setting}
+            for base, prefix in ((BASE, ""), (PLAIN, "plain_")):
+                change = losses[setting] - losses[base]
+                by_table = change.groupby("table").mean()
+                row[f"{prefix}ratio"] = np.exp(by_table.mean())
+                row[f"{prefix}error"] = by_table.sem()
+                row[f"{prefix}won"] = int((by_table < -0.001).sum())
+                row[f"{prefix}lost"] = int((by_table > 0.001).sum())
+            row |= {
+                "tables": len(by_table),
+                "folds": losses.groupby("table").size().max(),
+            }
+            rows.append(row)
+    return json.loads(pd.DataFrame(rows).to_json(orient="records", double_precision=5))
+
+
+def markdown(result):
+    """Return one table for each task."""
+    times, lines = result["step_us"], []
+    for task in TASKS:
+        loss = "log loss" if task == "classification" else "RMSE"
+        head = ["setting", f"{loss} / input mixup", "won / lost"]
+        head += ["/ not mixed", "won / lost", "time a step"]
+        rows = [row for row in result["gains"] if row["task"] == task]
+        count = f"{rows[0]['tables']} tables, {rows[0]['folds']} fold(s)"
+        lines += [f"{task.title()}, {count}:", "", row_of(head)]
+        lines.append(row_of(["---"] * len(head)))
+        for row in rows:
+            cells = [row["setting"]]
+            for prefix in ("", "plain_"):
+                cells.append(
+                    f"{row[prefix + 'ratio']:.3f} ± {row[prefix + 'error']:.3f}"
+                )
+                cells.append(f"{row[prefix + 'won']} / {row[prefix + 'lost']}")
+            of_numbers = row["setting"].startswith(OF_NUMBERS)
+            base = times[f"{OF_NUMBERS}: {BASE}" if of_numbers else BASE]
+            lines.append(row_of([*cells, f"{times[row['setting']] / base:.2f}"]))
+        lines.append("")
+    again = times["A/A"] / times[BASE]
+    lines.append(
+        f"A/A of the times: {again:.2f}; LISA: {times['LISA'] / times[BASE]:.2f}."
+    )
+    return "\n".join(lines)
+
+
+def main():
+    data = Path(os.environ.get("SKMIX_DATA", "data"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--costs", action="store_true", help="measure time a step")
+    parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--markdown", action="store_true", help="print its tables")
+    args = parser.parse_args()
+    if args.costs:
+        COSTS.write_text(json.dumps(costs(), indent=1) + "\n")
+    if args.report:
+        result = {"date": datetime.date.today().isoformat()}
+        result |= {"versions": versions_of("ours")}
+        result |= {"step_us": json.loads(COSTS.read_text())}
+        result |= {"gains": summarise(records_so_far())}
+        OUT.write_text(json.dumps(result, indent=1) + "\n")
+    if args.markdown:
+        print(markdown(json.loads(OUT.read_text())))
+    if not (args.costs or args.report or args.markdown):
+        tables = tables_in(args.data)
+        if not tables:
+            sys.exit(f"Found no tables in {args.data}. Pass --data DIR.")
+        measure_all(units_of(tables, args.folds), args.jobs, SCRATCH, measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Seeds and threads of a fit, which are the process's and are left as found."""
+
+import multiprocessing
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from joblib.parallel import get_active_backend
+
+# Initialisation and dropout can only draw from torch's global generator, so
+# fits in several threads take turns at it.
+_global_generators = threading.RLock()
+
+
+@contextmanager
+def seeded(seed=None, device="cpu"):
+    """Seed the global generators of torch and numpy, and leave them as found.
+
+    Parameters
+    ----------
+    seed : int, default=None
+        None seeds nothing: the block continues the current streams.
+    device : str or torch.device, default="cpu"
+        Where the block computes. CUDA's generators are included for a CUDA device,
+        and for None (another library decides) where there is one.
+    """
+    if device is None:
+        cuda = torch.cuda.is_available()
+    else:
+        cuda = torch.device(device).type == "cuda"
+    devices = range(torch.cuda.device_count()) if cuda else ()
+    with _global_generators, torch.random.fork_rng(devices=devices):
+        numpy_state = np.random.get_state()
+        try:
+            if seed is not None:
+                # torch.manual_seed would reach CUDA's generators for a CPU net, too.
+                torch.default_generator.manual_seed(seed)
+                np.random.seed(seed)
+                if cuda:
+                    torch.cuda.manual_seed_all(seed)
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+
+
+@contextmanager
+def one_thread_each():
+    """Compute on one torch thread where joblib (`n_jobs`) runs several processes."""
+    n_threads = torch.get_num_threads()
+    in_process = multiprocessing.parent_process() is not None
+    if n_threads == 1 or not in_process or not get_active_backend()[0].nesting_level:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
