@@ -63,7 +63,7 @@ class TableEncoder:
         self.as_dict = as_dict
 
     def fit(self, table, weight=None):
-        """Learn from a table of numbers and codes, as `skmix.reading.Reader.read` makes it.
+        """Learn from a table of numbers and codes, as `Reader.read` makes it.
 
         Parameters
         ----------
@@ -196,7 +196,7 @@ class TableEncoder:
         name, levels = self.reader.names[j], self.reader.levels[j]
         if code == len(levels):
             return f"{name}_nan"
-        made_upstream = "/".join(levels) == name if self.reader.groups else False
+        made_upstream = j in self.reader.made_upstream
         return levels[code] if made_upstream else f"{name}_{levels[code]}"
 
     @property

@@ -58,8 +58,9 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         are weighted, a row of the training table, drawn in proportion to its weight.
         All others are drawn from the training rows: of the own class, of another one,
         among the ten nearest rows, or of the same label or group but not both, which
-        needs `groups` in `fit`. `skmix.pairing` has these with their parameters, as ``pairing=skmix.pairing.Nearest(k=5)``, and says what a
-        function ``f(rows, X, y, weight, rng)`` of your own is given and returns.
+        needs `groups` in `fit`. `skmix.pairing` has these with their parameters, as
+        ``pairing=skmix.pairing.Nearest(k=5)``, and says what a function
+        ``f(rows, X, y, weight, rng)`` of your own is given and returns.
     layers : str or list of str, default="auto"
         Where rows are mixed: at the "input", or behind a submodule, by its name. Of
         several, one is drawn for each batch [2]_. "embedding" of the default net is
@@ -376,10 +377,10 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
             default="shuffle"
         Who is mixed with whom. "shuffle" is a random other row of the batch; where rows
         are weighted, a row of the training table, drawn in proportion to its weight.
-        All others are drawn from the training rows: among the ten nearest rows, or such
-        with similar targets (C-Mixup [4]_). `skmix.pairing` has these with their
-        parameters, as ``pairing=skmix.pairing.Nearest(k=5)``, and says what a
-        function ``f(rows, X, y, weight, rng)`` of your own is given and returns.
+        All others are drawn from the training rows: among the ten nearest rows, or
+        such with similar targets (C-Mixup [4]_). `skmix.pairing` has these with their
+        parameters, as ``pairing=skmix.pairing.Nearest(k=5)``, and says what a function
+        ``f(rows, X, y, weight, rng)`` of your own is given and returns.
     layers : str or list of str, default="auto"
         Where rows are mixed: at the "input", or behind a submodule, by its name. Of
         several, one is drawn for each batch [2]_. "auto" is "embedding" for a net of

@@ -107,7 +107,10 @@ class Reader:
             _levels(X.iloc[:, j]) if is_category else None
             for j, is_category in enumerate(categorical)
         ]
-        return cls(columns, groups, [str(name) for name in X.columns], levels)
+        reader = cls(columns, groups, [str(name) for name in X.columns], levels)
+        for j, group in reader.made_upstream.items():
+            levels[j] = np.array([columns[p] for p in group], dtype=object)
+        return reader
 
     @classmethod
     def of_numbers(cls, n_columns):
@@ -122,6 +125,13 @@ class Reader:
             for dtype in X.dtypes
         )
         return plain and not self.categorical.any()
+
+    @property
+    def made_upstream(self):
+        """The groups, by the position of the column as which they are read."""
+        inner = {position for group in self.groups for position in group[1:]}
+        read = [p for p in range(len(self.columns)) if p not in inner]
+        return {read.index(group[0]): group for group in self.groups}
 
     @property
     def categorical(self):

@@ -1,0 +1,445 @@
+"""All knobs together: every setting trains, is reproduced, and differs from others."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from nets import Layers, logits_net, number_net
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.metrics import log_loss, root_mean_squared_error
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skmix import MixupClassifier, MixupRegressor
+from skmix.mixing import FeatMix, Mixup, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix.pairing import Lisa, SimilarTarget
+from skmix.plan import Schedule
+
+
+def mixing_of_ones_own(x, x_partner, lam, y, y_partner, rng):
+    return lam * x + (1 - lam) * x_partner, lam**2
+
+
+def pairing_of_ones_own(rows, X, y, weight, rng):
+    return rng.permutation(rows)
+
+
+SHARED = {
+    "mixup": {},
+    "per row": {"lam_per": "row"},
+    "alpha 1": {"alpha": 1.0},
+    "cutmix": {"mixing": "cutmix"},
+    "cutmix per row": {"mixing": "cutmix", "lam_per": "row"},
+    "feat-mix": {"mixing": FeatMix(), "lam_per": "row"},
+    "hidden-mix": {"mixing": "cutmix", "layers": "embedding", "lam_per": "row"},
+    "own major": {"mixing": OwnMajor(), "lam_per": "row"},
+    "prob": {"mixing": Prob(0.5)},
+    "warped": {"mixing": Warped(), "lam_per": "row"},
+    "noisy": {"mixing": NoisyFeatures(0.1, 0.1)},
+    "swapped and rounded": {"mixing": Mixup(swapped=[0], rounded=[1])},
+    "own mixing": {"mixing": mixing_of_ones_own},
+    "nearest": {"pairing": "nearest"},
+    "own pairing": {"pairing": pairing_of_ones_own},
+    "manifold": {"layers": ["input", "embedding", "members.3"]},
+    "regmixup": {"clean_weight": 1.0},
+    "regmixup inside": {"clean_weight": 1.0, "layers": "members.3"},
+    "schedule": {"alpha": Schedule(0.2, warm_up=5, off_after=15)},
+}
+CLASSES = SHARED | {
+    "remix": {"mixing": Remix(kappa=1.2), "lam_per": "row"},
+    "same class": {"pairing": "same_class"},
+    "other class": {"pairing": "other_class"},
+    "lisa": {"pairing": Lisa()},
+}
+NUMBERS = SHARED | {
+    "at the input": {"layers": "input"},
+    "c-mixup": {"pairing": "similar_target"},
+    "c-mixup, narrow": {"pairing": SimilarTarget(0.3)},
+}
+TABLES = {  # by what they are of
+    "numeric": ("magic-telescope", CLASSES),
+    "categorical": ("splice", CLASSES),
+    "mixed": ("credit-g", CLASSES),
+    "missing": ("colic", CLASSES),
+    "imbalanced": ("jm1", CLASSES),
+    "regression": ("ames-housing", NUMBERS),
+}
+
+
+def sample(table, kind):
+    """Rows to train on and to test, of at most 600, and the model of a setting."""
+    name, settings = TABLES[kind]
+    X, y = table(name)
+    rows = np.random.default_rng(0).permutation(len(y))[:600]
+    X, y = X.iloc[rows].reset_index(drop=True), y.iloc[rows].to_numpy()
+    X = X.loc[:, X.nunique() > 1]
+    groups = np.arange(len(y)) % 3
+    if kind != "regression":
+        y = y.astype(str)
+
+    def fitted(name):
+        model = (MixupRegressor if kind == "regression" else MixupClassifier)(
+            random_state=0, **settings[name]
+        )
+        return model.fit(X[:400], y[:400], groups=groups[:400])
+
+    def loss(predicted, classes=None):
+        if kind == "regression":
+            return root_mean_squared_error(y[400:], predicted)
+        return log_loss(y[400:], predicted, labels=classes)
+
+    return X[400:], fitted, loss
+
+
+def predicted(model, X):
+    return model.predict_proba(X) if hasattr(model, "classes_") else model.predict(X)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_setting_trains_is_reproduced_and_differs_from_others(table, kind):
+    X, fitted, _ = sample(table, kind)
+    of_setting = {}
+    for name in TABLES[kind][1]:
+        of_setting[name] = predicted(fitted(name), X)
+    for name in ("feat-mix", "nearest", "manifold", "regmixup inside", "prob"):
+        assert_array_equal(predicted(fitted(name), X), of_setting[name])
+    names = list(of_setting)
+    same = [
+        (a, b)
+        for i, a in enumerate(names)
+        for b in names[:i]
+        if np.array_equal(of_setting[a], of_setting[b])
+    ]
+    assert not same
+
+
+# On nets of one's own: every knob, both ways through an epoch.
+
+
+class Embedded(Layers):
+    """Has the names of the default net's layers."""
+
+    def __init__(self, d_in, d_out, d=16):
+        super().__init__(d_in, d_out, d)
+        self.embedding = nn.Identity()
+        self.members = nn.ModuleDict({"3": nn.Identity()})
+
+    def forward(self, X):
+        return self.output(self.members["3"](self.hidden(self.embedding(X))))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", CLASSES)
+def test_both_ways_through_an_epoch_give_the_same_bits(cancer, name, weighted):
+    X, y = cancer
+    weight = 1.0 + np.arange(len(y)) % 3 if weighted else None
+
+    class Overrides(NeuralNetClassifier):  # goes skorch's way
+        def run_single_epoch(self, *args, **kwargs):
+            return super().run_single_epoch(*args, **kwargs)
+
+    net = logits_net(module=Embedded, max_epochs=2, batch_size=100)
+    fits = [
+        MixupClassifier(each, random_state=0, **CLASSES[name]).fit(
+            X, y, sample_weight=weight, groups=np.arange(len(y)) % 3
+        )
+        for each in (net, Overrides(**net.get_params(deep=False)))
+    ]
+    states = [fit.estimator_.module_.state_dict() for fit in fits]
+    for key in states[0]:
+        assert torch.equal(states[0][key], states[1][key]), key
+    assert fits[0].history_[:, "train_loss"] == fits[1].history_[:, "train_loss"]
+    assert fits[0].history_[:, "lam_mean"] == fits[1].history_[:, "lam_mean"]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_both_ways(cancer, name):
+    X, y = cancer[0], cancer[0][:, 0] ** 2
+    net = number_net(module=Embedded, max_epochs=2, batch_size=100)
+
+    class Overrides(type(net)):
+        def run_single_epoch(self, *args, **kwargs):
+            return super().run_single_epoch(*args, **kwargs)
+
+    fits = [
+        MixupRegressor(each, random_state=0, **NUMBERS[name]).fit(X, y)
+        for each in (net, Overrides(**net.get_params(deep=False)))
+    ]
+    assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+def test_settings_are_searched_like_any_parameter(cancer):
+    X, y = cancer
+    clf = MixupClassifier(logits_net(max_epochs=2), random_state=0)
+    grid = {
+        "mixing": ["mixup", "cutmix", FeatMix()],
+        "pairing": ["shuffle", "nearest"],
+        "clean_weight": [0, 1.0],
+    }
+    searches = [
+        GridSearchCV(clf, grid, scoring="neg_log_loss", cv=2, n_jobs=n).fit(X, y)
+        for n in (1, 2)
+    ]
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    assert_array_equal(*scores)
+    assert len(set(scores[0])) == 12
+    fitted = pickle.loads(pickle.dumps(searches[0].best_estimator_))
+    assert_array_equal(fitted.predict(X), searches[0].best_estimator_.predict(X))
+
+
+# Where rows are mixed.
+
+
+def test_one_layer_is_drawn_for_each_batch(cancer):
+    X, y = cancer
+    calls = []
+
+    class Watched(Embedded):
+        def forward(self, X):
+            if self.training:
+                calls.append(len(X))
+            return super().forward(X)
+
+    net = logits_net(module=Watched, max_epochs=20, batch_size=len(y))
+    layers = ["input", "embedding", "members.3"]
+    MixupClassifier(net, layers=layers, random_state=0).fit(X, y)
+    # Behind a layer the module is given rows and partners.
+    inside = np.array(calls) == 2 * len(y)
+    assert len(calls) == 20
+    assert 5 <= inside.sum() < 20
+
+
+def test_a_layer_of_several_that_does_not_exist(cancer):
+    X, y = cancer
+    net = logits_net(module=Embedded, max_epochs=1)
+    with pytest.raises(ValueError, match=r"layers='hiden'.*submodule of Embedded: hid"):
+        MixupClassifier(net, layers=["input", "hiden"]).fit(X, y)
+    for wrong in ([], ["input", "input"], ["auto", "input"]):
+        with pytest.raises(ValueError, match="each of them once"):
+            MixupClassifier(net, layers=wrong).fit(X, y)
+
+
+class Twice(Embedded):
+    def forward(self, X):
+        return super().forward(self.embedding(X))
+
+
+def test_a_layer_that_is_called_twice_is_an_error(cancer):
+    X, y = cancer
+    net = logits_net(module=Twice, max_epochs=1)
+    with pytest.raises(RuntimeError, match="expected a tensor of one row for each"):
+        MixupClassifier(net, layers="embedding", random_state=0).fit(X, y)
+
+
+# Clean rows beside mixed ones.
+
+
+@pytest.mark.parametrize("layers", ["input", "hidden"])
+def test_clean_rows_weigh_what_is_said(cancer, layers):
+    """In the limit of a large weight the net is trained on clean rows alone."""
+    X, y = cancer
+    clf = partial(MixupClassifier, alpha=1.0, layers=layers, random_state=0)
+    sgd = {"optimizer": torch.optim.SGD, "max_epochs": 3, "module__dropout": 0.0}
+    net = logits_net(lr=1e-6, **sgd)
+    heavy = clf(net, clean_weight=1e4).fit(X, y)
+    bare = MixupClassifier(net.set_params(lr=1e-2), alpha=0, random_state=0).fit(X, y)
+    for a, b in zip(
+        heavy.estimator_.module_.parameters(),
+        bare.estimator_.module_.parameters(),
+        strict=True,
+    ):
+        assert_allclose(a.detach(), b.detach(), atol=0.01)
+    none = clf(net, clean_weight=0).fit(X, y)
+    some = clf(net, clean_weight=0.5).fit(X, y)
+    assert none.history_[0, "train_loss"] < some.history_[0, "train_loss"]
+
+
+class TwoOutputs(Layers):
+    def forward(self, X):
+        hidden = self.hidden(X)
+        return self.output(hidden), hidden
+
+
+def test_clean_rows_of_a_module_with_several_outputs(cancer):
+    X, y = cancer
+
+    class FirstCounts(NeuralNetClassifier):
+        def get_loss(self, y_pred, y_true, *args, **kwargs):
+            logits, hidden = y_pred
+            assert len(logits) == len(hidden) == len(y_true)
+            return super().get_loss(logits, y_true, *args, **kwargs)
+
+    params = logits_net(module=TwoOutputs, max_epochs=2).get_params(deep=False)
+    net = FirstCounts(**params)
+    clf = MixupClassifier(net, clean_weight=1.0, random_state=0).fit(X, y)
+    assert clf.score(X, y) > 0.8
+
+
+class Summed(Layers):
+    def forward(self, X):
+        return super().forward(X)[:-1]
+
+
+def test_clean_rows_that_cannot_be_told_apart(cancer):
+    X, y = cancer
+    net = logits_net(module=Summed, max_epochs=1)
+    with pytest.raises(ValueError, match="rows, clean and mixed ones, but expected"):
+        MixupClassifier(net, clean_weight=1.0, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(-1, ValueError), (np.inf, ValueError), ("1", TypeError)]
+)
+def test_weights_of_clean_rows_that_are_none(value, error, cancer):
+    with pytest.raises(error, match=r"clean_weight=.* a finite number of at least 0"):
+        MixupClassifier(logits_net(), clean_weight=value).fit(*cancer)
+
+
+# alpha by the epoch.
+
+
+def test_epochs_without_mixing(cancer):
+    X, y = cancer
+    net = logits_net(max_epochs=6)
+    clf = MixupClassifier(net, alpha=Schedule(1.0, off_after=3), random_state=0)
+    lam = clf.fit(X, y).history_[:, "lam_mean"]
+    assert all(0.2 < each < 0.8 for each in lam[:3])
+    assert lam[3:] == [1.0] * 3
+    clf.partial_fit(X, y)  # the seventh epoch
+    assert clf.history_[-1, "lam_mean"] == 1.0
+    never = MixupClassifier(net, alpha=lambda epoch: 0, random_state=0).fit(X, y)
+    bare = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
+    assert_array_equal(never.predict_proba(X), bare.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "match"),
+    [
+        (lambda: 0.2, r"alpha=<lambda>\(\), but expected a function f\(epoch\)"),
+        ("0.2", "Got alpha='0.2', but expected a number of at least 0, or a function"),
+        (Schedule, "Got alpha=<class"),
+    ],
+)
+def test_alphas_that_are_none(cancer, alpha, match):
+    with pytest.raises(TypeError, match=match):
+        MixupClassifier(logits_net(), alpha=alpha).fit(*cancer)
+
+
+# Groups of one-hot columns made upstream.
+
+
+def one_hot(n_rows=60):
+    rng = np.random.default_rng(0)
+    hue = rng.integers(4, size=n_rows)
+    X = pd.DataFrame({"size": rng.normal(size=n_rows)})
+    for code, name in enumerate(["red", "green", "blue"]):  # the fourth is none
+        X[name] = (hue == code).astype(float)
+    X["price"] = rng.normal(size=n_rows)
+    return X, (hue == 1).astype(int), hue
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_groups_of_one_hot_columns_are_one_category(as_array):
+    X, y, hue = one_hot()
+    group = (1, 2, 3) if as_array else ("red", "green", "blue")
+    data = X.to_numpy() if as_array else X
+    clf = MixupClassifier(categorical_features=[group], random_state=0).fit(data, y)
+    assert clf.n_features_in_ == 5
+    names = ["x0", "x4", "x1", "x2", "x3"] if as_array else None
+    names = names or ["size", "price", "red", "green", "blue"]
+    assert list(clf.encoder_.get_feature_names_out())[:5] == names
+    encoded = clf.encoder_.transform(data)
+    assert_array_equal(encoded[:, 2:5], X[["red", "green", "blue"]])
+    assert_array_equal(encoded[:, 5], hue == 3)  # none of them is a level, too
+    assert_array_equal(clf.encoder_.columns_, [0, 2, 1, 1, 1, 1])
+    assert clf.score(data, y) > 0.9
+
+
+def test_groups_are_swapped_whole():
+    X, y, _ = one_hot()
+    seen = []
+
+    class Watches(Layers):
+        def forward(self, X):
+            seen.append(X.detach().clone())
+            return super().forward(X)
+
+    net = logits_net(module=Watches, max_epochs=5)
+    group = ("red", "green", "blue")
+    for categorical, torn in (([group], False), (None, True)):
+        seen.clear()
+        MixupClassifier(
+            net,
+            alpha=1,
+            mixing="cutmix",
+            lam_per="row",
+            categorical_features=categorical,
+            random_state=0,
+        ).fit(X, y)
+        rows = torch.cat(seen[:-1]).numpy()
+        hot = rows[:, 1:4] if torn else rows[:, 2:6]
+        assert (hot.sum(axis=1) == 1).all() != torn
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ([("red",)], "at least two columns in each tuple"),
+        (
+            [("red", "pink")],
+            r"\['pink'\] in a group, but expected positions from 0 to 4",
+        ),
+        ([(0, 9)], r"\[9\] in a group"),
+        ([("red", "green"), ("green", "blue")], r"more than one place .*\(green\)"),
+        (
+            [("red", "size")],
+            r"Got row 0 with \[.* but expected zeros and at most one 1",
+        ),
+    ],
+)
+def test_groups_that_are_none(given, match):
+    X, y, _ = one_hot()
+    with pytest.raises(ValueError, match=match):
+        MixupClassifier(categorical_features=given).fit(X, y)
+
+
+def test_a_row_that_is_not_one_hot_any_more():
+    X, y, _ = one_hot()
+    group = ("red", "green", "blue")
+    clf = MixupClassifier(categorical_features=[group], random_state=0).fit(X, y)
+    X.loc[3, ["red", "green"]] = 1
+    with pytest.raises(ValueError, match="Got row 3 with"):
+        clf.predict(X)
+
+
+def test_groups_beside_other_categories():
+    X, y, _ = one_hot()
+    X["city"] = np.array(["a", "b", "c"])[np.arange(60) % 3]
+    given = [("red", "green", "blue"), "city"]
+    clf = MixupClassifier(categorical_features=given, random_state=0).fit(X, y)
+    assert list(clf.encoder_.get_feature_names_out())[-3:] == [
+        "city_a",
+        "city_b",
+        "city_c",
+    ]
+    with pytest.raises(ValueError, match="hold no numbers"):
+        MixupClassifier(categorical_features=given[:1]).fit(X, y)
+
+
+def test_groups_with_lisa_in_a_pipeline(cancer):
+    X, y = cancer
+    groups = np.arange(len(y)) % 4
+    with config_context(enable_metadata_routing=True):
+        net = logits_net(max_epochs=2)
+        clf = MixupClassifier(net, pairing="lisa", random_state=0)
+        pipeline = make_pipeline(StandardScaler(), clf.set_fit_request(groups=True))
+        result = cross_validate(pipeline, X, y, cv=3, params={"groups": groups})
+    assert result["test_score"].mean() > 0.7
