@@ -39,6 +39,7 @@ from skmix.checks import (
     check_alpha,
     check_at_least_0,
     check_categorical_features,
+    check_groups,
     check_layers,
     check_net,
     check_option,
@@ -158,8 +159,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         X, y = self._check_table(X, y, reset=reset, min_rows=min_rows)
         weight = check_sample_weight(sample_weight, y)
         if groups is not None:
-            groups = column_or_1d(check_array(groups, ensure_2d=False, dtype=None))
-            check_consistent_length(y, groups)
+            groups = check_groups(groups, y)
         return _Rows(X, y, weight, groups).weighed()
 
     def _coded(self, rows):
@@ -284,7 +284,8 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         encoder = getattr(self, "encoder_", None)
         if isinstance(encoder, TableEncoder):
             about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
-            about["names"] = encoder.reader.names
+            about["names"] = encoder.reader.columns
+            about["read_as"] = encoder.reader.read_as
         elif hasattr(self, "feature_names_in_"):
             about["names"] = list(self.feature_names_in_)
         return about

@@ -5,6 +5,7 @@ import numbers
 import re
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array
@@ -34,6 +35,13 @@ def check_at_least_0(name, value):
         raise TypeError(f"Got {name}={value!r}, but expected {expected}.")
     if not 0 <= value < np.inf:
         raise ValueError(f"Got {name}={value!r}, but expected {expected}.")
+
+
+def check_above_0(name, value):
+    """Refuse what is no finite number above 0."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if not number or not 0 < value < np.inf:
+        raise ValueError(f"Got {name}={value!r}, but expected a number above 0.")
 
 
 def check_share(name, value):
@@ -186,23 +194,35 @@ def check_categorical_features(given):
             f"[{given!r}] names one column."
         )
     if isinstance(given, list | tuple):
-        groups = [columns for columns in given if isinstance(columns, tuple)]
-        if any(len(columns) < 2 for columns in groups):
-            raise ValueError(
-                f"Got categorical_features={given!r}, but expected at least two "
-                "columns in each tuple, which stands for a group of one-hot columns."
-            )
-        given = [columns for columns in given if not isinstance(columns, tuple)]
-        given += [column for columns in groups for column in columns]
-    columns = np.asarray(given) if np.iterable(given) else None
+        for columns in given:
+            if isinstance(columns, tuple):
+                _check_group(columns, given)
+        columns = [columns for columns in given if not isinstance(columns, tuple)]
+        if given and not columns:
+            return
+    else:
+        columns = given
+    columns = np.asarray(columns) if np.iterable(columns) else None
     if columns is None or columns.ndim != 1:
         raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
     if len(columns) and not (
         columns.dtype == bool
         or columns.dtype.kind in "iu"
-        or all(isinstance(name, str) for name in given)
+        or all(isinstance(name, str) for name in given if not isinstance(name, tuple))
     ):
         raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
+
+
+def _check_group(columns, given):
+    alike = all(isinstance(c, str) for c in columns) or all(
+        isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in columns
+    )
+    if len(columns) < 2 or not alike:
+        raise ValueError(
+            f"Got categorical_features={given!r}, but expected at least two columns in "
+            "each tuple, by names or by positions, which stands for a group of one-hot "
+            "columns."
+        )
 
 
 def explain_not_finite(table, names, error, estimator):
@@ -240,6 +260,23 @@ def explain_not_finite(table, names, error, estimator):
         f"Input X contains infinity in columns ({columns}), but {estimator} expected "
         "finite numbers. Where it stands for a missing value, replace it by NaN."
     ) from error
+
+
+def check_groups(groups, y):
+    """Return the group of each row as a code, of shape (n,), int."""
+    groups = np.asarray(groups, dtype=object)
+    if groups.shape != (len(y),):
+        raise ValueError(
+            f"Got groups of shape {groups.shape}, but expected ({len(y)},): a group "
+            "for each row."
+        )
+    codes, _ = pd.factorize(groups)
+    if (codes < 0).any():
+        raise ValueError(
+            f"Got groups that are missing for {(codes < 0).sum()} rows, but expected a "
+            "group for each row."
+        )
+    return codes
 
 
 def check_sample_weight(sample_weight, y):

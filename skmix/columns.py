@@ -18,6 +18,13 @@ def each(function, *structures):
     return type(first)(each(function, *part) for part in parts)
 
 
+def beside(weight, x):
+    """Give weights of rows the dimensions of `x`, and its dtype if that is floating."""
+    dtype = x.dtype if x.is_floating_point() else torch.float64
+    weight = torch.as_tensor(weight).to(x.device, dtype)
+    return weight.reshape(-1, *[1] * (x.ndim - 1))
+
+
 def as_numpy(tensor):
     """Return numbers, wherever they are, as an array of float64."""
     return torch.as_tensor(tensor).detach().cpu().double().numpy()
@@ -40,6 +47,10 @@ def mutual_information(table, n_columns):
         Estimated by scikit-learn on at most `MI_ROWS` rows, without weights.
     """
     rows = np.arange(len(table.y))
+    classify = table.task == "classifier"
+    y = np.asarray(table.y).ravel()
+    if len(y) < 8 or (classify and np.unique(y, return_counts=True)[1].max() < 2):
+        return np.ones(n_columns)  # too few rows to tell
     if len(rows) > MI_ROWS:
         rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
     X = each_array(lambda column: np.asarray(dense(column[rows])), table.X)
@@ -47,6 +58,8 @@ def mutual_information(table, n_columns):
     parts = [(X, owner)] if isinstance(X, np.ndarray) else [(X[k], owner[k]) for k in X]
     values, discrete = np.zeros((len(rows), n_columns)), np.zeros(n_columns, dtype=bool)
     for x, of in parts:
+        if len(of) == 0:
+            continue
         x = x.reshape(len(rows), len(of), -1)[:, :, 0]
         for column in np.unique(of):
             own = x[:, of == column]
@@ -56,12 +69,9 @@ def mutual_information(table, n_columns):
             values[:, column] = (
                 own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
             )
-    score = mutual_info_regression
-    if table.task == "classifier":
-        score = mutual_info_classif
-    y = np.asarray(table.y).ravel()[rows]
+    score = mutual_info_classif if classify else mutual_info_regression
     values = np.nan_to_num(values)
-    return score(values, y, discrete_features=discrete, random_state=0)
+    return score(values, y[rows], discrete_features=discrete, random_state=0)
 
 
 def each_array(function, X):

@@ -58,6 +58,12 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
 
     def hook(_, args, output):
         nonlocal fired
+        if fired:
+            raise RuntimeError(
+                f"The layer {layer!r} was called more than once in a pass, so that "
+                "mixed rows would be mixed again. Choose another layer, or "
+                "layers='input'."
+            )
         if not isinstance(output, torch.Tensor) or len(output) != 2 * n_rows:
             got = getattr(output, "shape", type(output).__name__)
             raise RuntimeError(
@@ -89,7 +95,9 @@ def uncompiled(module):
 
 def check_layers_of(module, layers):
     """Refuse names of layers that are no submodules."""
-    known = [name for name, _ in uncompiled(module).named_modules() if name]
+    # (A module may be known by more than one name.)
+    named = uncompiled(module).named_modules(remove_duplicate=False)
+    known = [name for name, _ in named if name]
     for layer in layers:
         if layer is not None and layer not in known:
             raise ValueError(

@@ -28,15 +28,17 @@ weight_of_own_row : float, or array or tensor of 1 or of B entries
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import betainc
 
-from skmix.checks import check_rule, check_share
+from skmix.checks import check_above_0, check_at_least_0, check_rule, check_share
 from skmix.columns import (
     as_numpy,
+    beside,
     columns_of,
     dense,
     each,
@@ -82,7 +84,7 @@ def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
     """
 
     def mix(own, other):
-        weight = _beside(lam, own)
+        weight = beside(lam, own)
         if own.is_floating_point():
             return other.lerp(own, weight)
         keep = torch.as_tensor(rng.random(own.shape), device=own.device) < weight
@@ -108,13 +110,6 @@ def lerp_steps(x, x_partner, lam):
     groups, others = (part.reshape(len(lam), -1) for part in (x, x_partner))
     weight = torch.as_tensor(lam).reshape(-1, 1).to(x.device, x.dtype)
     return others.lerp_(groups, weight).reshape(x.shape)
-
-
-def _beside(weight, x):
-    """Give weights of rows the dimensions of `x`, and its dtype if that is floating."""
-    dtype = x.dtype if x.is_floating_point() else torch.float64
-    weight = torch.as_tensor(weight).to(x.device, dtype)
-    return weight.reshape(-1, *[1] * (x.ndim - 1))
 
 
 # Swapping columns whole: CutMix, and its kin.
@@ -179,9 +174,10 @@ class FeatMix:
     Parameters
     ----------
     importances : array-like of shape (n_features,), mapping of names, or None
-        Of the columns of the table, not negative; by default the mutual information of
-        each with the target, estimated by scikit-learn on at most `MI_ROWS` training
-        rows. (That knows nothing of row weights.)
+        Of the columns of the table, not negative; columns that are a group of one-hot
+        columns count as one, by the sum of theirs. By default it is the mutual
+        information of each column with the target, estimated by scikit-learn on at most
+        10,000 training rows. (That knows nothing of row weights.)
 
     References
     ----------
@@ -224,10 +220,11 @@ class FeatMix:
     def _importances(self, table):
         """Return importances of the table's columns that sum to 1."""
         _, n_columns = columns_of(table.X, table.columns)
-        given = self.importances
+        given, read_as = self.importances, table.read_as
         if given is None:
-            given = mutual_information(table, n_columns)
-        elif isinstance(given, Mapping):
+            given, read_as = mutual_information(table, n_columns), None
+        read_as = np.arange(n_columns) if read_as is None else read_as
+        if isinstance(given, Mapping):
             names = table.names or ()
             if set(given) != set(names):
                 raise ValueError(
@@ -235,12 +232,19 @@ class FeatMix:
                     f"for each column: {', '.join(names) or '(none has a name)'}."
                 )
             given = [given[name] for name in names]
-        given = np.asarray(given, dtype=np.float64)
-        if given.shape != (n_columns,) or not (given >= 0).all():
+        try:
+            given = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Got importances of shape {given.shape}, the least {given.min()}, but "
-                f"expected ({n_columns},): one of at least 0 for each column."
+                f"Got importances={self.importances!r}, but expected numbers."
+            ) from error
+        fine = given.shape == read_as.shape and (given >= 0).all()
+        if not fine or not np.isfinite(given.sum()):
+            raise ValueError(
+                f"Got importances={self.importances!r}, but expected "
+                f"({len(read_as)},): one of at least 0 for each column."
             )
+        given = np.bincount(read_as, given, minlength=n_columns)  # groups count as one
         if given.sum() == 0:
             given = np.ones(n_columns)
         return given / given.sum()
@@ -289,10 +293,10 @@ class Mixup:
             )
         X = table.X
         owner, n_columns = columns_of(X, table.columns)
-        swapped = np.isin(
-            np.arange(n_columns), self._found(self.swapped, table.names, n_columns)
-        )
-        rounded = self._found(self.rounded, table.names, n_columns)
+        swapped = np.zeros(n_columns, dtype=bool)
+        swapped[self._found(self.swapped, table, n_columns)] = True
+        rounded = self._found(self.rounded, table, n_columns)
+        self._check_numeric(rounded, owner, table)
         if isinstance(X, Mapping):
             values = {name: _values_of(rounded, X[name], owner[name]) for name in X}
         else:
@@ -309,21 +313,35 @@ class Mixup:
 
         return mixup_by_column
 
-    def _found(self, wanted, names, n_columns):
-        known = list(names or ())
-        if isinstance(wanted, str):
-            wanted = [wanted]
+    def _found(self, wanted, table, n_columns):
+        """Numbers of columns, by the names or positions that the user has for them."""
+        known = list(table.names or ())
+        read_as = np.arange(n_columns) if table.read_as is None else table.read_as
+        wanted = [wanted] if isinstance(wanted, str | Integral) else list(wanted)
         found = [known.index(name) if name in known else name for name in wanted]
         unknown = [
-            name for name in found if isinstance(name, str) or not 0 <= name < n_columns
+            name
+            for name in found
+            if not isinstance(name, Integral) or not 0 <= name < len(read_as)
         ]
         if unknown:
             raise ValueError(
                 f"Got columns {unknown} in {self}, but expected names among "
                 f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or "
-                f"positions from 0 to {n_columns - 1}."
+                f"positions from 0 to {len(read_as) - 1}."
             )
-        return np.array(found, dtype=int)
+        return read_as[np.array(found, dtype=int)]
+
+    def _check_numeric(self, rounded, owner, table):
+        """Refuse to round what is no number."""
+        if table.numeric is None or isinstance(owner, Mapping):
+            return
+        codes = set(rounded) - set(owner[table.numeric])
+        if codes:
+            raise ValueError(
+                f"Got {self}, which rounds columns that hold categories, but expected "
+                "numbers in `rounded`. Categories may be `swapped`."
+            )
 
 
 def _values_of(rounded, X, owner):
@@ -371,7 +389,9 @@ class Remix:
 
     Notes
     -----
-    Row weights count in the sizes of classes.
+    Row weights count in the sizes of classes, and so does ``class_weight``: with
+    "balanced" all classes are of one size, and it is the label of the own row that
+    `lam` weighs.
 
     References
     ----------
@@ -393,7 +413,8 @@ class Remix:
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
-        if not 1 <= self.kappa < np.inf:
+        check_above_0("kappa", self.kappa)
+        if self.kappa < 1:
             raise ValueError(f"Got kappa={self.kappa!r}, but expected at least 1.")
         check_share("tau", self.tau)
         labels = np.asarray(table.y).ravel().astype(np.int64)
@@ -480,9 +501,16 @@ class Prob:
         mix = bound(self.mixing, table, layer)
 
         def prob(x, x_partner, lam, y, y_partner, rng):
-            mixes = on(rng.random(tuple(lam.shape)) < self.p, lam)
-            lam = torch.where(mixes, lam, torch.ones_like(lam))
-            return mix(x, x_partner, lam, y, y_partner, rng)
+            mixes = torch.from_numpy(rng.random(len(lam)) < self.p)
+            mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
+
+            def where(mixed, x):
+                mask = mixes.reshape(-1, *[1] * (x.ndim - 1)).to(x.device)
+                return torch.where(mask, mixed, x)
+
+            share = torch.as_tensor(share).reshape(-1)
+            share = torch.where(mixes.to(share.device), share, torch.ones_like(share))
+            return each(where, mixed, x), share
 
         return prob
 
@@ -538,12 +566,8 @@ class Warped:
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
-        for name in ("tau_max", "tau_std"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(
-                    f"Got {name}={getattr(self, name)!r}, but expected a number above "
-                    "0."
-                )
+        check_above_0("tau_max", self.tau_max)
+        check_above_0("tau_std", self.tau_std)
         if self.distance not in ("rows", "targets"):
             raise ValueError(
                 f"Got distance={self.distance!r}, but expected 'rows' or 'targets'."
@@ -620,11 +644,8 @@ class NoisyFeatures:
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
-        for name in ("additive", "multiplicative"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(
-                    f"Got {name}={getattr(self, name)!r}, but expected at least 0."
-                )
+        check_at_least_0("additive", self.additive)
+        check_at_least_0("multiplicative", self.multiplicative)
         mix = bound(self.mixing, table, layer)
         numeric = table.numeric if layer is None else None
 
@@ -655,8 +676,9 @@ NAMED = {"cutmix": CutMix()}
 def interpolates(mixing):
     """Whether a mixing makes rows in between, which are mixed as well in a layer."""
     if isinstance(mixing, str):
-        mixing = NAMED.get(mixing)
-        return mixing is None or mixing.interpolates
+        mixing = NAMED.get(mixing, mixup)
+    if mixing is mixup:
+        return True
     return bool(getattr(mixing, "interpolates", False))
 
 
@@ -699,7 +721,9 @@ def bound(mixing, table, layer=None):
         return own
 
     def mix(x, x_partner, lam, y, y_partner, rng):
-        return _checked(own(x, x_partner, lam, y, y_partner, rng), x, len(y))
+        # (Clean rows, and further passes of the step, need `x` as it is.)
+        copies = (each(torch.clone, rows) for rows in (x, x_partner))
+        return _checked(own(*copies, lam.clone(), y, y_partner, rng), x, len(y))
 
     return mix
 
@@ -718,7 +742,15 @@ def _checked(given, x, n_rows):
             f"Got mixed rows {got} from the mixing, but expected {expected}, as `x` "
             "has."
         )
-    weight = torch.as_tensor(weight, dtype=None).detach()
+    if not isinstance(weight, torch.Tensor):
+        try:
+            weight = torch.from_numpy(np.array(weight, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Got the weight {weight!r} from the mixing, but expected a number, or "
+                "an array or tensor of numbers."
+            ) from error
+    weight = weight.detach()
     if weight.numel() not in (1, n_rows):
         raise ValueError(
             f"Got a weight of shape {tuple(weight.shape)} from the mixing, but "
@@ -766,7 +798,7 @@ def mix_step(mix, x, x_partner, y, y_partner, draw):
     if mix is mixup and tensor and x.is_floating_point():
         return mixup(x, x_partner, draw.lam)[0], draw.lam
     lam = torch.as_tensor(draw.lam)
-    lam = _beside(lam, x) if tensor else lam.reshape(-1, 1)
+    lam = beside(lam, x) if tensor else lam.reshape(-1, 1)
     rng = np.random.default_rng(int(draw.seed[0]))
     mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
     if mix is mixup:

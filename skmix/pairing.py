@@ -21,13 +21,16 @@ which is called once a fit with a `skmix.plan.Table` and returns a function
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skmix.checks import check_rule, check_share
+from skmix.checks import check_above_0, check_rule, check_share
 
 
 def shuffle(n_rows, rng, n_steps=1):
@@ -291,7 +294,7 @@ class Nearest:
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+        if not isinstance(self.k, Integral) or self.k < 1:
             raise ValueError(
                 f"Got k={self.k!r}, but expected an integer of at least 1."
             )
@@ -311,6 +314,7 @@ class Nearest:
 
 
 EXACT_ROWS = 20_000
+MAX_CODES = 50  # of a column; the rarer ones count as one
 CELL_ROWS = 1_000
 
 
@@ -319,13 +323,13 @@ def _points(X):
     if isinstance(X, Mapping):
         return np.hstack([_points(column) for column in X.values()])
     if sparse.issparse(X):
-        scale = np.sqrt(X.power(2).mean(axis=0) - np.square(X.mean(axis=0)))
-        return (X @ sparse.diags(1 / np.where(scale > 0, scale, 1).ravel())).tocsr()
+        scale = np.sqrt(mean_variance_axis(X.astype(np.float64), axis=0)[1])
+        return (X @ sparse.diags(1 / np.where(scale > 0, scale, 1))).tocsr()
     X = np.asarray(X)
     X = X.reshape(len(X), -1)
     if X.dtype.kind in "iub":
-        columns = [column[:, None] == np.unique(column) for column in X.T]
-        return np.hstack(columns).astype(np.float32)
+        one_hot = OneHotEncoder(max_categories=MAX_CODES, sparse_output=False)
+        return one_hot.fit_transform(X).astype(np.float32) if X.size else X
     X = np.nan_to_num(X.astype(np.float32))
     scale = X.std(axis=0, dtype=np.float64)
     two_valued = ((X == 0) | (X == 1)).all(axis=0)  # as one-hot codes are
@@ -403,15 +407,18 @@ class SimilarTarget:
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
-        if not 0 < self.bandwidth < np.inf:
-            raise ValueError(
-                f"Got bandwidth={self.bandwidth!r}, but expected a number above 0."
-            )
+        check_above_0("bandwidth", self.bandwidth)
         y = np.asarray(table.y, dtype=np.float64).ravel()
         mean = np.average(y, weights=table.weight)
         scale = np.sqrt(np.average((y - mean) ** 2, weights=table.weight))
-        similar = _Similar((y - mean) / (scale or 1) / self.bandwidth, table.weight)
-        return similar.draw
+        with np.errstate(over="ignore"):
+            scaled = (y - mean) / (scale or 1) / self.bandwidth
+        if not np.isfinite(scaled).all():
+            raise ValueError(
+                f"Got bandwidth={self.bandwidth!r}, so small that targets are "
+                "infinitely far apart. (Its unit is their standard deviation.)"
+            )
+        return _Similar(scaled, table.weight).draw
 
 
 class _Similar:

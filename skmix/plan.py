@@ -13,6 +13,7 @@ from scipy.special import betainc, betaincinv
 from skorch.utils import multi_indexing
 
 from skmix import mixing, pairing
+from skmix.columns import each_array
 
 
 class Draw(NamedTuple):
@@ -65,6 +66,9 @@ class Table:
         Which columns of `X` are numbers, and no codes nor indicators. None for all.
     names : list of str, or None
         Of the columns of the user's table.
+    read_as : ndarray of shape (n_features,), int, or None
+        The number that `columns` has for each of these; the same one for columns that
+        are a group of one-hot columns. None where each is one of its own.
     task : str
         "classifier" or "regressor".
     rows : ndarray of shape (n,), int64
@@ -79,6 +83,7 @@ class Table:
     columns: Any = None
     numeric: Any = None
     names: list | None = None
+    read_as: np.ndarray | None = None
     task: str = "classifier"
 
     @cached_property
@@ -101,9 +106,9 @@ class Table:
                 "are trained on. Leave these at skorch's defaults, or choose "
                 "pairing='shuffle' and a mixing that learns nothing from the table."
             )
-        if len(self.rows) == len(self.all_y) and (np.diff(self.rows) == 1).all():
-            return data
-        return multi_indexing(data, self.rows)
+        if len(self.rows) != len(self.all_y) or (np.diff(self.rows) != 1).any():
+            data = multi_indexing(data, self.rows)
+        return each_array(_read_only, data)
 
     def positions(self, rows):
         """Where rows of the net's table are among those that are trained on."""
@@ -114,6 +119,14 @@ class Table:
         position = np.full(len(self.all_y), -1)
         position[self.rows] = np.arange(len(self.rows))
         return position
+
+
+def _read_only(data):
+    """What a rule of one's own is shown may be the user's own table."""
+    if isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    return data
 
 
 class Plan:

@@ -95,6 +95,7 @@ class Reader:
             categorical_features = single
         declared = _declared(X, categorical_features)
         if groups:
+            _refuse_both(X, declared, groups)
             X, declared = _merged(X, groups), _merged_mask(declared, groups)
         kinds = np.array([_kind(X.iloc[:, j]) for j in range(X.shape[1])])
         categorical, refused = kinds == "category", ["date", "text", "mixed", "object"]
@@ -127,11 +128,17 @@ class Reader:
         return plain and not self.categorical.any()
 
     @property
+    def read_as(self):
+        """As which column each of the user's columns is read, of shape (d,)."""
+        first = np.arange(len(self.columns))
+        for group in self.groups:
+            first[list(group)] = group[0]
+        return np.unique(first, return_inverse=True)[1]
+
+    @property
     def made_upstream(self):
         """The groups, by the position of the column as which they are read."""
-        inner = {position for group in self.groups for position in group[1:]}
-        read = [p for p in range(len(self.columns)) if p not in inner]
-        return {read.index(group[0]): group for group in self.groups}
+        return {int(self.read_as[group[0]]): group for group in self.groups}
 
     @property
     def categorical(self):
@@ -205,13 +212,27 @@ def _groups(X, categorical_features):
             )
         groups.append(tuple(map(int, known)))
     positions = [position for group in groups for position in group]
-    if len(set(positions)) < len(positions):
-        twice = {str(names[p]) for p in positions if positions.count(p) > 1}
+    _refuse_twice({names[p] for p in positions if positions.count(p) > 1})
+    of_groups = [str(names[p]) for p in positions]
+    if len(set(of_groups)) < len(of_groups):
         raise ValueError(
-            f"Got columns in more than one place of the groups of categorical_features "
-            f"({', '.join(sorted(twice))}), but expected each once."
+            f"Got columns of one-hot groups ({', '.join(of_groups)}), some of which "
+            "have the same name, but expected names that differ: those of the levels."
         )
     return groups
+
+
+def _refuse_both(X, declared, groups):
+    of_groups = {position for group in groups for position in group}
+    _refuse_twice({X.columns[p] for p in np.flatnonzero(declared) if p in of_groups})
+
+
+def _refuse_twice(names):
+    if names:
+        raise ValueError(
+            "Got columns in more than one place of categorical_features "
+            f"({', '.join(sorted(map(str, names)))}), but expected each once."
+        )
 
 
 def _merged(X, groups):
@@ -238,7 +259,14 @@ def _merged(X, groups):
 
 def _category_of(one_hot):
     """The category that one-hot columns stand for, as a series."""
-    values = one_hot.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        values = one_hot.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"Got columns ({', '.join(map(str, one_hot.columns))}), which "
+            "categorical_features has as a group of one-hot columns, with values that "
+            f"are no numbers ({error}), but expected zeros and ones."
+        ) from error
     wrong = ~((values == 0) | (values == 1)).all(axis=1) | (values.sum(axis=1) > 1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

@@ -10,14 +10,13 @@ import torch
 from nets import Layers, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
-from sklearn.metrics import log_loss, root_mean_squared_error
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skmix import MixupClassifier, MixupRegressor
+from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.mixing import FeatMix, Mixup, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 from skmix.pairing import Lisa, SimilarTarget
 from skmix.plan import Schedule
@@ -42,7 +41,7 @@ SHARED = {
     "own major": {"mixing": OwnMajor(), "lam_per": "row"},
     "prob": {"mixing": Prob(0.5)},
     "warped": {"mixing": Warped(), "lam_per": "row"},
-    "noisy": {"mixing": NoisyFeatures(0.1, 0.1)},
+    "noisy": {"mixing": NoisyFeatures(0.1, 0.1), "layers": ["input", "members.3"]},
     "swapped and rounded": {"mixing": Mixup(swapped=[0], rounded=[1])},
     "own mixing": {"mixing": mixing_of_ones_own},
     "nearest": {"pairing": "nearest"},
@@ -74,28 +73,24 @@ TABLES = {  # by what they are of
 
 
 def sample(table, kind):
-    """Rows to train on and to test, of at most 600, and the model of a setting."""
+    """Rows to train on, and the function that fits a setting to them."""
     name, settings = TABLES[kind]
     X, y = table(name)
-    rows = np.random.default_rng(0).permutation(len(y))[:600]
+    rows = np.random.default_rng(0).permutation(len(y))[:300]
     X, y = X.iloc[rows].reset_index(drop=True), y.iloc[rows].to_numpy()
     X = X.loc[:, X.nunique() > 1]
-    groups = np.arange(len(y)) % 3
-    if kind != "regression":
-        y = y.astype(str)
+    numbers = kind == "regression"
+    net = default_net("regressor" if numbers else "classifier").set_params(
+        max_epochs=20
+    )
 
     def fitted(name):
-        model = (MixupRegressor if kind == "regression" else MixupClassifier)(
-            random_state=0, **settings[name]
+        model = (MixupRegressor if numbers else MixupClassifier)(
+            net, random_state=0, **settings[name]
         )
-        return model.fit(X[:400], y[:400], groups=groups[:400])
+        return model.fit(X, y if numbers else y.astype(str), groups=rows % 3)
 
-    def loss(predicted, classes=None):
-        if kind == "regression":
-            return root_mean_squared_error(y[400:], predicted)
-        return log_loss(y[400:], predicted, labels=classes)
-
-    return X[400:], fitted, loss
+    return X, fitted
 
 
 def predicted(model, X):
@@ -105,7 +100,7 @@ def predicted(model, X):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TABLES)
 def test_every_setting_trains_is_reproduced_and_differs_from_others(table, kind):
-    X, fitted, _ = sample(table, kind)
+    X, fitted = sample(table, kind)
     of_setting = {}
     for name in TABLES[kind][1]:
         of_setting[name] = predicted(fitted(name), X)
@@ -235,8 +230,26 @@ class Twice(Embedded):
 def test_a_layer_that_is_called_twice_is_an_error(cancer):
     X, y = cancer
     net = logits_net(module=Twice, max_epochs=1)
-    with pytest.raises(RuntimeError, match="expected a tensor of one row for each"):
-        MixupClassifier(net, layers="embedding", random_state=0).fit(X, y)
+    for clean_weight in (0, 1.0):
+        clf = MixupClassifier(net, layers="embedding", clean_weight=clean_weight)
+        with pytest.raises(RuntimeError, match="was called more than once in a pass"):
+            clf.fit(X, y)
+
+
+class Alias(Embedded):
+    def __init__(self, d_in, d_out):
+        super().__init__(d_in, d_out)
+        self.other_name = self.embedding
+
+
+def test_a_layer_of_two_names(cancer):
+    X, y = cancer
+    net = logits_net(module=Alias, max_epochs=1)
+    fits = [
+        MixupClassifier(net, layers=layer, random_state=0).fit(X, y)
+        for layer in ("embedding", "other_name")
+    ]
+    assert_array_equal(*(fit.predict_proba(X) for fit in fits))
 
 
 # Clean rows beside mixed ones.
@@ -399,6 +412,9 @@ def test_groups_are_swapped_whole():
         ),
         ([(0, 9)], r"\[9\] in a group"),
         ([("red", "green"), ("green", "blue")], r"more than one place .*\(green\)"),
+        ([("red", 1)], "by names or by positions"),
+        ([(("red", "blue"), "green")], "by names or by positions"),
+        (["red", ("red", "green")], r"more than one place .*\(red\)"),
         (
             [("red", "size")],
             r"Got row 0 with \[.* but expected zeros and at most one 1",

@@ -337,7 +337,7 @@ def test_columns_are_named_in_the_users_terms():
         ValueError, match="one for each column: size, hue, price, grade"
     ):
         MixupClassifier(mixing=FeatMix({"size": 1})).fit(X, y)
-    for wrong in ([1, 2], [1, 1, 1, -1]):
+    for wrong in ([1, 2], [1, 1, 1, -1], [], [1, 1, 1, np.inf], [1, 1, 1, np.nan]):
         with pytest.raises(ValueError, match=r"expected \(4,\): one of at least 0"):
             MixupClassifier(mixing=FeatMix(wrong)).fit(X, y)
 
@@ -488,8 +488,89 @@ def test_rules_are_parameters_like_others(name):
     assert repr(pickle.loads(pickle.dumps(clf))) == repr(clf)
 
 
+def test_a_mixing_may_write_to_what_it_is_given(cancer):
+    X, y = cancer
+
+    def in_place(x, x_partner, lam, y, y_partner, rng):
+        weight = lam.clone()
+        return x.mul_(lam).add_((1 - lam) * x_partner), weight
+
+    def plain(x, x_partner, lam, y, y_partner, rng):
+        return x * lam + (1 - lam) * x_partner, lam
+
+    fits = [
+        MixupClassifier(
+            logits_net(max_epochs=2), mixing=m, clean_weight=1.0, random_state=0
+        ).fit(X, y)
+        for m in (in_place, plain)
+    ]
+    assert_allclose(*(fit.predict_proba(X) for fit in fits), rtol=1e-4)
+
+
+def test_prob_adds_no_noise_to_rows_that_are_not_mixed():
+    rows = given_rows()
+    mixed, share = ours(Prob(0.0, NoisyFeatures()), *rows, lams(True), 0)
+    assert_array_equal(mixed, rows[0])
+    assert_array_equal(share, 1)
+
+
+def test_weights_of_ones_own_keep_their_digits():
+    def third(x, x_partner, lam, y, y_partner, rng):
+        return x, 1 / 3
+
+    assert_array_equal(ours(third, *given_rows(), lams(True), 0)[1], 1 / 3)
+
+
+def test_columns_of_one_hot_groups_are_counted_as_the_user_does():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"u": rng.normal(size=40), "red": np.arange(40) % 3 == 0})
+    X["blue"], X["z"] = np.arange(40) % 3 == 1, rng.normal(size=40)
+    y = (X["u"] > 0).astype(int)
+    groups = {"categorical_features": [("red", "blue")], "random_state": 0}
+    fits = [
+        MixupClassifier(mixing=mixing, **groups).fit(X, y).predict_proba(X)
+        for mixing in (Mixup(rounded=[3]), Mixup(rounded=["z"]), Mixup(swapped=[2]))
+    ]
+    assert_array_equal(fits[0], fits[1])
+    assert (fits[0] != fits[2]).any()
+    with pytest.raises(ValueError, match="rounds columns that hold categories"):
+        MixupClassifier(mixing=Mixup(rounded=["blue"]), **groups).fit(X, y)
+    fits = [
+        MixupClassifier(mixing=FeatMix(given), **groups).fit(X, y).predict_proba(X)
+        for given in ([1, 2, 1, 2], {"u": 1, "red": 3, "blue": 0, "z": 2})
+    ]
+    assert_array_equal(*fits)
+
+
+class Split(nn.Module):
+    def __init__(self, n_num_features, cat_cardinalities, d_out):
+        super().__init__()
+        self.output = nn.Linear(n_num_features + len(cat_cardinalities), d_out)
+
+    def forward(self, x_num, x_cat):
+        return self.output(torch.cat([x_num, x_cat.to(x_num)], dim=1))
+
+
+@pytest.mark.parametrize("columns", [["size", "price"], ["hue"], ["size", "hue"]])
+@pytest.mark.parametrize("knob", [{"mixing": FeatMix()}, {"pairing": "nearest"}])
+def test_modules_that_take_numbers_and_codes_apart(columns, knob):
+    X, y = frame()[columns], np.arange(40) % 2
+    net = logits_net(module=Split, max_epochs=2)
+    clf = MixupClassifier(net, random_state=0, **knob).fit(X, y)
+    assert clf.predict(X).shape == (40,)
+
+
+def test_importances_of_few_rows_are_equal():
+    X, y = np.random.default_rng(0).normal(size=(6, 2)), [0, 1, 0, 1, 0, 1]
+    net = logits_net(module=Linear, max_epochs=1)
+    clf = MixupClassifier(net, mixing=FeatMix(), random_state=0)
+    clf.partial_fit(X[:3], y[:3], classes=[0, 1]).partial_fit(X[:1], y[:1])
+
+
 def test_what_interpolates_is_mixed_where_numbers_are_in_pieces():
     assert interpolates("mixup")
+    assert interpolates(mixup)
+    assert interpolates(OwnMajor(mixup))
     assert interpolates(OwnMajor(Warped()))
     for mixing in (
         "cutmix",
@@ -533,6 +614,13 @@ def half(x, x_partner, lam, y, y_partner, rng):
         (lambda *a: (a[0], [1, 2]), ValueError, r"shape \(2,\) from the mixing"),
         (lambda *a: (a[0], -0.1), ValueError, "Got weights from -0.1"),
         (lambda *a: (a[0], float("nan")), ValueError, "Got weights from nan"),
+        (lambda *a: (a[0], "a"), ValueError, "Got the weight 'a'"),
+        (lambda *a: (a[0], None), ValueError, "Got weights from nan"),
+        (Remix("a"), ValueError, "kappa='a'"),
+        (NoisyFeatures("a"), TypeError, "additive='a'"),
+        (FeatMix(["a"] * 30), ValueError, "but expected numbers"),
+        (Mixup(rounded=[1.5]), ValueError, r"Got columns \[1.5\]"),
+        (Mixup(swapped=[None]), ValueError, r"Got columns \[None\]"),
     ],
 )
 def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):

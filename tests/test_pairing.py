@@ -226,6 +226,19 @@ def test_neighbours_of_large_tables_are_near(monkeypatch):
     assert {len(cell) for cell in cells} <= set(range(40, 101))
 
 
+def test_points_of_sparse_tables_with_large_means():
+    rng = np.random.default_rng(0)
+    dense = np.column_stack([1000 + 0.1 * rng.normal(size=200), np.full(200, 0.1)])
+    dense = dense.astype(np.float32)
+    csr = pairing._points(sparse.csr_matrix(dense)).toarray()
+    assert_allclose(csr.std(axis=0), [1, 0], atol=0.01)
+
+
+def test_codes_without_end_take_little_memory():
+    ids = np.arange(5000)[:, None]
+    assert pairing._points({"id": ids, "none": ids[:, :0]}).shape == (5000, 50)
+
+
 def test_points_of_every_kind_of_table():
     dense = np.random.default_rng(0).normal(size=(50, 3)) * [1, 10, 0]
     assert_allclose(pairing._points(dense).std(axis=0), [1, 1, 0], rtol=1e-5)
@@ -316,6 +329,7 @@ def test_rows_are_positions_among_those_that_are_trained_on(cancer):
         ),
         (lambda rows: rows, TypeError, r"f\(rows, X, y, weight, rng\) -> partner"),
         (Nearest(k=0), ValueError, "k=0"),
+        (Nearest(k=2.5), ValueError, "k=2.5"),
         (Lisa(p=2), ValueError, "p=2"),
         ("lisa", ValueError, r"no groups, .*fit\(X, y, groups=...\)"),
         ("similar_target", ValueError, "for a classifier, but it is one for a regress"),
@@ -341,12 +355,36 @@ def test_classes_are_not_for_numbers(cancer, rule):
         ).fit(X, y)
 
 
+def test_a_pairing_cannot_write_to_the_table(cancer):
+    X, y = cancer
+    X = X.astype(np.float32)
+
+    def writes(rows, X, y, weight, rng):
+        X[:] = 0
+        return rows
+
+    with pytest.raises(ValueError, match="read-only"):
+        MixupClassifier(logits_net(max_epochs=1), pairing=writes).fit(X, y)
+
+
+def test_bandwidths_too_small_to_be_true(cancer):
+    X, y = cancer
+    for bandwidth, match in [(0, "above 0"), ("a", "above 0"), (1e-310, "so small")]:
+        rule = SimilarTarget(bandwidth)
+        with pytest.raises(ValueError, match=match):
+            MixupRegressor(number_net(max_epochs=1), pairing=rule).fit(X, y)
+
+
 def test_groups_are_one_for_each_row(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=1), pairing=Lisa(), random_state=0)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        clf.fit(X, y, groups=[1, 2, 3])
+    for wrong in ([1, 2, 3], np.ones((len(y), 2)), 3):
+        with pytest.raises(ValueError, match=r"Got groups of shape .* \(569,\)"):
+            clf.fit(X, y, groups=wrong)
+    with pytest.raises(ValueError, match="missing for 1 rows"):
+        clf.fit(X, y, groups=[None, *range(568)])
     names = np.array(["east", "west"])[np.arange(len(y)) % 2]
+    clf.fit(X, y, groups=[*names[:-1], 3])  # of several types
     clf.fit(X, y, groups=names, sample_weight=np.arange(len(y)) % 3)
     clf.partial_fit(X, y, groups=names)
 

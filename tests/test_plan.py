@@ -139,7 +139,9 @@ def test_a_table_shows_the_rows_that_are_trained_on():
     assert_array_equal(table.y, [4, 1, 2])
     assert_array_equal(table.groups, ["b", "b", "c"])
     assert_array_equal(table.positions(np.array([2, 4])), [2, 0])
-    assert Table(X, y, np.arange(6)).X is X  # all of it is not copied
+    whole = Table(X, y, np.arange(6)).X
+    assert np.shares_memory(whole, X)  # all of it is not copied
+    assert not whole.flags.writeable
     with pytest.raises(ValueError, match="does not tell which rows are trained on"):
         _ = Table(X, y, None).y
 
