@@ -227,10 +227,8 @@ def summarise(records):
                 row[f"{prefix}error"] = by_table.sem()
                 row[f"{prefix}won"] = int((by_table < -0.001).sum())
                 row[f"{prefix}lost"] = int((by_table > 0.001).sum())
-            row |= {
-                "tables": len(by_table),
-                "folds": losses.groupby("table").size().max(),
-            }
+            row["tables"], row["folds"] = len(by_table), len(change) / len(by_table)
+            row["plain_by_table"] = np.exp(by_table).to_dict()  # against no mixing
             rows.append(row)
     return json.loads(pd.DataFrame(rows).to_json(orient="records", double_precision=5))
 
@@ -243,7 +241,7 @@ def markdown(result):
         head = ["setting", f"{loss} / input mixup", "won / lost"]
         head += ["/ not mixed", "won / lost", "time a step"]
         rows = [row for row in result["gains"] if row["task"] == task]
-        count = f"{rows[0]['tables']} tables, {rows[0]['folds']} fold(s)"
+        count = f"{rows[0]['tables']} tables, {rows[0]['folds']:.0f} fold(s)"
         lines += [f"{task.title()}, {count}:", "", row_of(head)]
         lines.append(row_of(["---"] * len(head)))
         for row in rows:

@@ -1,5 +1,6 @@
 """What README, docs and examples show works as it stands."""
 
+import json
 import os
 import re
 import shutil
@@ -155,6 +156,29 @@ class TestQuickstart:
         assert message in capsys.readouterr().err
 
 
+def test_tests_named_in_the_page_of_methods_are_there():
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", page)
+    assert len(named) >= 15
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text("utf-8")
+
+
+# One table of each kind: numeric, categorical, mixed, missing, imbalanced, regression.
+SIX = {"magic-telescope", "splice", "credit-g", "colic", "jm1", "ames-housing"}
+
+
+def test_settings_are_near_no_mixing_on_five_of_six_tables():
+    text = (ROOT / "benchmarks" / "results" / "methods.json").read_text("utf-8")
+    far = {}
+    for row in json.loads(text)["gains"]:
+        ratios = row["plain_by_table"]
+        found = {table for table in SIX & ratios.keys() if ratios[table] > 1.1}
+        far.setdefault(row["setting"], set()).update(found)
+    assert len(far) >= 25
+    assert not {setting: tables for setting, tables in far.items() if len(tables) > 1}
+
+
 def test_figures_of_the_defaults_are_those_of_the_benchmark():
     benchmark = [sys.executable, ROOT / "benchmarks" / "defaults.py", "--markdown"]
     table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
@@ -172,6 +196,7 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
         ("quality.py", "--readme --rows 10000", "docs/quality.md"),
         ("ablation.py", "--markdown", "docs/quality.md"),
         ("learning_curves.py", "--table", "docs/quality.md"),
+        ("methods.py", "--markdown", "docs/methods.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(script, option, page):
