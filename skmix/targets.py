@@ -118,9 +118,9 @@ class ClassCodec:
         if callable(net.predict_nonlinearity):
             proba = net.predict_nonlinearity(proba)
         elif net.predict_nonlinearity == "auto" and criterion_is(net, *_LOGITS):
-            if criterion_is(net, nn.CrossEntropyLoss) and _are_probabilities(
-                proba, proba.sum(dim=1)
-            ):
+            # (Logits of a few rows may sum to 1 by chance.)
+            enough = criterion_is(net, nn.CrossEntropyLoss) and len(proba) >= 8
+            if enough and _are_probabilities(proba, proba.sum(dim=1)):
                 warnings.warn(
                     "The module's outputs are probabilities already, of which "
                     "CrossEntropyLoss takes the softmax once more. Let the module end "

@@ -40,6 +40,8 @@ from torch.nn import functional as F
 import skmix
 from skmix import MixupClassifier, MixupRegressor, mixing
 from skmix.encoding import TableEncoder
+from skmix.losses import losses_of_steps
+from skmix.pairing import bound
 from skmix.plan import Draw, Plan, Table
 from skmix.reading import Reader
 from skmix.training import mixed_training
@@ -399,6 +401,30 @@ def test_law_3_class_weights_at_lam_1_are_torchs_own(weighted):
     assert_allclose(ours, F.cross_entropy(logits, torch.tensor(y), c).item())
 
 
+@given(st.data())
+def test_law_3_one_hot_labels_and_losses_agree(data):
+    """For any shares, weights and class weights, whichever form is taken."""
+    n, n_classes = data.draw(st.integers(1, 8)), data.draw(st.integers(2, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    logits = torch.from_numpy(rng.normal(scale=3, size=(n, n_classes)))
+    y, other = (torch.from_numpy(rng.integers(n_classes, size=n)) for _ in range(2))
+    share = rng.uniform(size=data.draw(st.sampled_from([1, n])))
+    weight = rng.uniform(0.1, 3, size=n) if data.draw(st.booleans()) else None
+    c = torch.from_numpy(rng.uniform(0.1, 3, size=n_classes))
+    c = c if data.draw(st.booleans()) else None
+    net = full_batch_net(criterion__weight=c).initialize()
+    (loss,) = losses_of_steps(net, y, other, share, weight, 1, permuted=False)
+
+    soft = torch.from_numpy(share).expand(n)[:, None]
+    soft = soft * F.one_hot(y, n_classes) + (1 - soft) * F.one_hot(other, n_classes)
+    sizes = (soft * (1 if c is None else c)).sum(dim=1)
+    rows = -(soft * (1 if c is None else c) * logits.log_softmax(1)).sum(dim=1)
+    w = torch.ones(n) if weight is None else torch.from_numpy(weight)
+    # Without class weights it is a mean over rows, not over their weights (law 6).
+    expected = (w * rows).sum() / (n if c is None else (w * sizes).sum())
+    assert_allclose(loss(logits), expected, rtol=1e-6)
+
+
 # Law 4: mixed rows lie between their parents.
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -625,6 +651,29 @@ def test_law_6_expected_gradient_is_that_of_repeated_rows():
             step = [p.grad.numpy().ravel() for p in net.module_.parameters()]
             expected += np.concatenate(step) / (len(lams) * total)
     assert_allclose(expected, repeated_gradient(X, y, weight, lams), rtol=0, atol=1e-10)
+
+
+class EvenGrid:
+    """A generator whose numbers are an even grid of as many as are asked for."""
+
+    def random(self, size):
+        return (np.arange(size) + 0.5) / size
+
+
+@given(st.data())
+def test_law_6_partners_are_as_of_repeated_rows_whatever_the_rule(data):
+    n = data.draw(st.integers(1, 6))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    y, copies = rng.integers(3, size=n), rng.integers(1, 3, size=n)
+    name = data.draw(st.sampled_from(["same_class", "other_class"]))
+    total = 27_720  # of which every number up to 12 is a divisor
+    ours = bound(name, Table(None, y, np.arange(n), copies.astype(float)))
+    for i in range(n):
+        partner = ours(np.full(total, i), EvenGrid())
+        like = (y == y[i]) == (name == "same_class")
+        chance = copies * like if like.any() else np.arange(n) == i
+        expected = chance / chance.sum()
+        assert_allclose(np.bincount(partner, minlength=n) / total, expected, atol=1e-12)
 
 
 ALPHA = 1.0

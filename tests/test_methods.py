@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from nets import Layers, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
@@ -169,6 +171,33 @@ def test_numbers_both_ways(cancer, name):
         for each in (net, Overrides(**net.get_params(deep=False)))
     ]
     assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+
+
+class NoNorm(nn.Module):
+    """Takes batches of one row, too, and has the names of the default net's layers."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.embedding = nn.Linear(d_in, 4)
+        self.members = nn.ModuleDict({"3": nn.Identity()})
+        self.output = nn.Linear(4, d_out)
+
+    def forward(self, X):
+        return self.output(self.members["3"](torch.tanh(self.embedding(X))))
+
+
+@given(st.data())
+def test_law_9_any_batch_works_with_any_setting(data):
+    name = data.draw(st.sampled_from(sorted(CLASSES)))
+    n, size = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    X, y = rng.normal(size=(n, 2)), np.r_[0, 1, rng.integers(2, size=n - 2)]
+    weight = rng.integers(1, 4, size=n) if data.draw(st.booleans()) else None
+    net = logits_net(module=NoNorm, max_epochs=1, batch_size=size)
+    clf = MixupClassifier(net, random_state=0, **CLASSES[name])
+    clf.fit(X, y, sample_weight=weight, groups=rng.integers(2, size=n))
+    assert np.isfinite(clf.history_[-1, "train_loss"])
+    assert np.isfinite(clf.predict_proba(X)).all()
 
 
 def test_settings_are_searched_like_any_parameter(cancer):
