@@ -19,8 +19,8 @@ def check_alpha(alpha):
         _check_signature("alpha", alpha, ("epoch",), "a number of at least 0")
         return
     expected = (
-        "a number of at least 0, or a function of the epoch; alpha=0 trains without "
-        "mixing."
+        "a finite number of at least 0, or a function of the epoch; alpha=0 trains "
+        "without mixing."
     )
     if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
         raise TypeError(f"Got alpha={alpha!r}, but expected {expected}")

@@ -418,11 +418,11 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("alpha", True, TypeError, "Got alpha=True"),
         ("lam_per", "rows", ValueError, "'rows', but expected 'batch' or 'row'"),
         ("lam_per", ["row"], TypeError, "expected 'batch' or 'row'"),
-        ("mixing", "cutmix", ValueError, "but expected 'mixup'"),
-        ("mixing", max, TypeError, "but expected 'mixup'"),
-        ("pairing", "nearest", ValueError, "but expected 'shuffle'"),
+        ("mixing", "mix", ValueError, "but expected 'mixup'"),
+        ("mixing", 0.5, TypeError, "but expected 'mixup'"),
+        ("pairing", "near", ValueError, "but expected 'shuffle'"),
         ("layers", "blocks.0", ValueError, "but expected 'input'"),
-        ("clean_weight", 1.0, ValueError, "but expected 0"),
+        ("clean_weight", -1, ValueError, "but expected a finite number"),
         ("categorical_features", 3, TypeError, "a sequence of column names"),
         ("categorical_features", [0.5], TypeError, "a sequence of column names"),
         ("categorical_features", "kind", ValueError, r"\['kind'\] names one column"),
@@ -693,7 +693,7 @@ def test_criterion_without_row_losses(wine, lam_per):
         criterion=Sum, predict_nonlinearity=nn.Softmax(dim=-1), max_epochs=1
     )
     clf = MixupClassifier(net, lam_per=lam_per)
-    with pytest.raises(ValueError, match=r"Use lam_per='batch' and no row weights"):
+    with pytest.raises(ValueError, match=r"Use lam_per='batch', mixing='mixup' and no row"):
         clf.fit(X, y, sample_weight=1.0 + y)
     if lam_per == "row":
         with pytest.raises(ValueError, match="Sum has none"):
