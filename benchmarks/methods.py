@@ -3,7 +3,8 @@
 Every table of a folder is cut to 2,000 rows and fitted by the default estimators in
 folds, as `quality.py` does, once for each setting below; all of them mix at alpha 0.2
 unless their name says otherwise. The cost is the CPU time of a training step of the
-default net, all settings taking turns in one process.
+default net, all settings taking turns in one process; and of pairings, by a large table
+(which looks inside skmix).
 
     python benchmarks/methods.py --data DIR      # measures gains
     python benchmarks/methods.py --costs         # measures costs
@@ -45,11 +46,11 @@ from sklearn.metrics import log_loss, root_mean_squared_error
 
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
-from skmix.pairing import Nearest, SimilarTarget
-from skmix.plan import Schedule
+from skmix.pairing import NAMED, Nearest, SimilarTarget
+from skmix.plan import Plan, Schedule, Table
 
 SCRATCH, OUT = RESULTS / "methods.jsonl", RESULTS / "methods.json"
-COSTS = RESULTS / "methods_costs.json"
+COSTS = RESULTS / "methods_costs.jsonl"  # scratch, too
 BASE, PLAIN = "mixup at the input", "not mixed"
 OF_NUMBERS = "C-Mixup"  # settings of regressors alone begin so
 SETTINGS = {  # parameters of the estimators
@@ -88,15 +89,33 @@ SETTINGS = {  # parameters of the estimators
     "Remix": {"mixing": Remix(), "lam_per": "row"},
     "same class": {"pairing": "same_class", "layers": "input"},
     "other class": {"pairing": "other_class", "layers": "input"},
+    "other class, own row major": {
+        "pairing": "other_class",
+        "mixing": OwnMajor(),
+        "lam_per": "row",
+    },
     "nearest, k 10": {"pairing": "nearest", "layers": "input"},
     "nearest, k 10, alpha 1": {"pairing": "nearest", "layers": "input", "alpha": 1.0},
     "nearest, k 50, alpha 1": {"pairing": Nearest(50), "layers": "input", "alpha": 1.0},
-    "C-Mixup": {"pairing": "similar_target", "layers": "input"},
-    "C-Mixup, alpha 2": {"pairing": "similar_target", "layers": "input", "alpha": 2.0},
+    "C-Mixup, bandwidth 1": {"pairing": SimilarTarget(1.0), "layers": "input"},
+    "C-Mixup, bandwidth 1, alpha 2": {
+        "pairing": SimilarTarget(1.0),
+        "layers": "input",
+        "alpha": 2.0,
+    },
     "C-Mixup, bandwidth 0.1": {"pairing": SimilarTarget(0.1), "layers": "input"},
     "C-Mixup, bandwidth 0.1, alpha 2": {
         "pairing": SimilarTarget(0.1),
         "layers": "input",
+        "alpha": 2.0,
+    },
+    "C-Mixup, bandwidth 0.1, behind the embedding": {
+        "pairing": SimilarTarget(0.1),
+        "layers": "embedding",
+    },
+    "C-Mixup, bandwidth 0.1, behind the embedding, alpha 2": {
+        "pairing": SimilarTarget(0.1),
+        "layers": "embedding",
         "alpha": 2.0,
     },
     "RegMixup": {"clean_weight": 1.0, "layers": "input"},
@@ -104,7 +123,12 @@ SETTINGS = {  # parameters of the estimators
     "warm-up of 10 epochs": {"alpha": Schedule(0.2, warm_up=10), "layers": "input"},
     "off after 20 epochs": {"alpha": Schedule(0.2, off_after=20), "layers": "input"},
 }
-CLASSES_ONLY = ("Remix", "same class", "other class")
+CLASSES_ONLY = (
+    "Remix",
+    "same class",
+    "other class",
+    "other class, own row major",
+)
 ROUNDS, EPOCHS = 40, 5
 
 
@@ -206,6 +230,32 @@ def maker(name, X, y):
     return fit
 
 
+LARGE = 1_000_000  # rows of 20 columns, and batches of 256
+
+
+def pairing_costs():
+    """Return seconds to prepare a pairing for a large table, and us to draw a step."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(LARGE, 20)).astype(np.float32)
+    labels, numbers = rng.integers(10, size=LARGE), rng.normal(size=LARGE)
+    groups, rows = rng.integers(50, size=LARGE), np.arange(LARGE)
+    batches = rng.integers(LARGE, size=20 * 256)
+    found = {}
+    for name in NAMED:
+        of_numbers = name == "similar_target"
+        task, y = ("regressor", numbers) if of_numbers else ("classifier", labels)
+        plan = Plan(alpha=1, lam_per="batch", seed=0, pairing=name)
+        start = time.process_time()
+        plan.bind(Table(X, y, rows, all_groups=groups, task=task))
+        prepared, steps = time.process_time() - start, []
+        for _ in range(ROUNDS):
+            start = time.process_time()
+            plan.draw(256, 20, rows=batches)
+            steps.append((time.process_time() - start) / 20)
+        found[name] = [round(prepared, 2), round(1e6 * min(steps))]
+    return found
+
+
 # Reports.
 
 
@@ -256,9 +306,16 @@ def markdown(result):
             lines.append(row_of([*cells, f"{times[row['setting']] / base:.2f}"]))
         lines.append("")
     again = times["A/A"] / times[BASE]
-    lines.append(
-        f"A/A of the times: {again:.2f}; LISA: {times['LISA'] / times[BASE]:.2f}."
-    )
+    lines += [
+        f"A/A of the times: {again:.2f}; LISA: {times['LISA'] / times[BASE]:.2f}.",
+        "",
+        f"Partners of {LARGE:,} rows of 20 columns, CPU time:",
+        "",
+        row_of(["pairing", "prepared once a fit, s", "drawn for a batch of 256, µs"]),
+        row_of(["---"] * 3),
+    ]
+    for name, (prepared, step) in result["pairings"].items():
+        lines.append(row_of([f'`"{name}"`', f"{prepared:.2f}", f"{step}"]))
     return "\n".join(lines)
 
 
@@ -273,11 +330,12 @@ def main():
     parser.add_argument("--markdown", action="store_true", help="print its tables")
     args = parser.parse_args()
     if args.costs:
-        COSTS.write_text(json.dumps(costs(), indent=1) + "\n")
+        found = {"step_us": costs(), "pairings": pairing_costs()}
+        COSTS.write_text(json.dumps(found, indent=1) + "\n")
     if args.report:
         result = {"date": datetime.date.today().isoformat()}
         result |= {"versions": versions_of("ours")}
-        result |= {"step_us": json.loads(COSTS.read_text())}
+        result |= json.loads(COSTS.read_text())
         result |= {"gains": summarise(records_so_far())}
         OUT.write_text(json.dumps(result, indent=1) + "\n")
     if args.markdown:

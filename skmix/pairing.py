@@ -117,6 +117,12 @@ class OtherClass:
     weights. Where there is but one class among the rows that are trained on, each row
     is its own partner.
 
+    Notes
+    -----
+    Where classes are of different sizes, mixed labels are not: of two classes, each has
+    half of the weight in them, since `lam` is one half on average. So probabilities are
+    drawn to equal ones; much less with ``mixing=skmix.mixing.OwnMajor()``.
+
     Examples
     --------
     >>> from skmix import MixupClassifier
@@ -379,7 +385,7 @@ class SimilarTarget:
 
     Parameters
     ----------
-    bandwidth : float, default=1.0
+    bandwidth : float, default=0.1
         In standard deviations of the targets.
 
     Notes
@@ -402,7 +408,7 @@ class SimilarTarget:
     MixupRegressor(pairing=SimilarTarget(bandwidth=0.5))
     """
 
-    bandwidth: float = 1.0
+    bandwidth: float = 0.1
     task: ClassVar[str] = "regressor"
 
     def bind(self, table):

@@ -176,7 +176,8 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         found = {table for table in SIX & ratios.keys() if ratios[table] > 1.1}
         far.setdefault(row["setting"], set()).update(found)
     assert len(far) >= 25
-    assert not {setting: tables for setting, tables in far.items() if len(tables) > 1}
+    # (Partners of another class draw labels to equal shares, as the page says.)
+    assert {name for name, tables in far.items() if len(tables) > 1} <= {"other class"}
 
 
 def test_figures_of_the_defaults_are_those_of_the_benchmark():

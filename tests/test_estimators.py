@@ -693,7 +693,9 @@ def test_criterion_without_row_losses(wine, lam_per):
         criterion=Sum, predict_nonlinearity=nn.Softmax(dim=-1), max_epochs=1
     )
     clf = MixupClassifier(net, lam_per=lam_per)
-    with pytest.raises(ValueError, match=r"Use lam_per='batch', mixing='mixup' and no row"):
+    with pytest.raises(
+        ValueError, match=r"Use lam_per='batch', mixing='mixup' and no row"
+    ):
         clf.fit(X, y, sample_weight=1.0 + y)
     if lam_per == "row":
         with pytest.raises(ValueError, match="Sum has none"):
