@@ -7,8 +7,8 @@ default net, all settings taking turns in one process; and of pairings, by a lar
 (which looks inside skmix).
 
     python benchmarks/methods.py --data DIR      # measures gains
-    python benchmarks/methods.py --costs         # measures costs
-    python benchmarks/methods.py --report        # writes results/methods.json
+    python benchmarks/methods.py --costs         # measures costs, into methods.json
+    python benchmarks/methods.py --report        # writes gains to methods.json
     python benchmarks/methods.py --markdown      # prints the table of methods.json
 
 Each fit is a line of results/methods.jsonl, and what is there is not measured again;
@@ -21,6 +21,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,6 @@ from skmix.pairing import NAMED, Nearest, SimilarTarget
 from skmix.plan import Plan, Schedule, Table
 
 SCRATCH, OUT = RESULTS / "methods.jsonl", RESULTS / "methods.json"
-COSTS = RESULTS / "methods_costs.jsonl"  # scratch, too
 BASE, PLAIN = "mixup at the input", "not mixed"
 OF_NUMBERS = "C-Mixup"  # settings of regressors alone begin so
 SETTINGS = {  # parameters of the estimators
@@ -129,7 +129,7 @@ CLASSES_ONLY = (
     "other class",
     "other class, own row major",
 )
-ROUNDS, EPOCHS = 40, 5
+ROUNDS, EPOCHS = 40, (3, 9)  # between which a step is measured
 
 
 def settings_of(task):
@@ -190,44 +190,48 @@ def units_of(tables, folds):
 
 
 def costs():
-    """Return CPU time of a step of each setting, in us, and of the first one again."""
+    """Return CPU time of a step of each setting, in us, and of the first one again.
+
+    It is the difference of fits of a few epochs more and less, so that what is done once
+    a fit is charged to no step.
+    """
     torch.set_num_threads(1)
     X, y = make_classification(2048, 20, n_informative=10, random_state=0)
     X = X.astype(np.float32)
     names = (*SETTINGS, "LISA", "A/A", f"{OF_NUMBERS}: {BASE}")
-    makers = {name: maker(name, X, y) for name in names}
-    for make in makers.values():
-        make()  # what is loaded once is charged to nobody
-    best, names = dict.fromkeys(makers, np.inf), list(makers)
+    fits = {(name, n): maker(name, n, X, y) for name in names for n in EPOCHS}
+    best, turns = dict.fromkeys(fits, np.inf), list(fits)
     rng = np.random.default_rng(0)
+    for fit in fits.values():
+        fit()  # what is loaded once is charged to nobody
     for _ in range(ROUNDS):
-        for name in rng.permutation(names):
+        for turn in rng.permutation(len(turns)):
+            key = turns[turn]
             start = time.process_time()
-            n_steps = makers[name]()
-            best[name] = min(best[name], (time.process_time() - start) / n_steps)
-    return {name: round(1e6 * took, 1) for name, took in best.items()}
+            fits[key]()
+            best[key] = min(best[key], time.process_time() - start)
+    few, many = EPOCHS
+    n_steps = (many - few) * len(X) // 256
+    return {
+        name: round(1e6 * (best[name, many] - best[name, few]) / n_steps, 1)
+        for name in names
+    }
 
 
-def maker(name, X, y):
-    """A function that fits a few epochs by a setting, and returns the steps."""
+def maker(name, n_epochs, X, y):
+    """A function that fits some epochs by a setting."""
     kind, task, fit_params = MixupClassifier, "classifier", {}
-    params = (
-        {"pairing": "lisa", "layers": "input"} if name == "LISA" else SETTINGS[BASE]
-    )
-    params = SETTINGS.get(name, params)
+    params = SETTINGS.get(name, SETTINGS[BASE])
     if name == "LISA":
-        fit_params["groups"] = np.arange(len(y)) % 4
+        params, fit_params["groups"] = {"pairing": "lisa"}, np.arange(len(y)) % 4
     if name.startswith(OF_NUMBERS):
         kind, task = MixupRegressor, "regressor"
         y = X[:, 0] + np.sin(X[:, 1])
     net = default_net(task)
-    net.set_params(train_split=None, callbacks=None, max_epochs=EPOCHS, batch_size=256)
-
-    def fit():
-        kind(net, random_state=0, **params).fit(X, y, **fit_params)
-        return EPOCHS * len(X) // 256
-
-    return fit
+    net.set_params(
+        train_split=None, callbacks=None, max_epochs=n_epochs, batch_size=256
+    )
+    return partial(kind(net, random_state=0, **params).fit, X, y, **fit_params)
 
 
 LARGE = 1_000_000  # rows of 20 columns, and batches of 256
@@ -319,6 +323,14 @@ def markdown(result):
     return "\n".join(lines)
 
 
+def update(found):
+    """Put what was found into the JSON, beside what is there."""
+    result = json.loads(OUT.read_text()) if OUT.exists() else {}
+    result |= {"date": datetime.date.today().isoformat()}
+    result |= {"versions": versions_of("ours")} | found
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main():
     data = Path(os.environ.get("SKMIX_DATA", "data"))
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -330,14 +342,9 @@ def main():
     parser.add_argument("--markdown", action="store_true", help="print its tables")
     args = parser.parse_args()
     if args.costs:
-        found = {"step_us": costs(), "pairings": pairing_costs()}
-        COSTS.write_text(json.dumps(found, indent=1) + "\n")
+        update({"step_us": costs(), "pairings": pairing_costs()})
     if args.report:
-        result = {"date": datetime.date.today().isoformat()}
-        result |= {"versions": versions_of("ours")}
-        result |= json.loads(COSTS.read_text())
-        result |= {"gains": summarise(records_so_far())}
-        OUT.write_text(json.dumps(result, indent=1) + "\n")
+        update({"gains": summarise(records_so_far())})
     if args.markdown:
         print(markdown(json.loads(OUT.read_text())))
     if not (args.costs or args.report or args.markdown):

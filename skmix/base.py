@@ -48,7 +48,7 @@ from skmix.checks import (
     explain_not_finite,
 )
 from skmix.encoding import TableEncoder, learn_encoder
-from skmix.mixing import check_mixing, interpolates
+from skmix.mixing import check_mixing, is_interpolating
 from skmix.nets import as_module_dtype, narrowed, takes_num_and_cat
 from skmix.networks import (
     calibrate,
@@ -266,7 +266,9 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         layers = self.layers
         if layers == "auto":
             inside = self._task == "Regressor" and wants_scaled(net)
-            layers = "embedding" if inside and interpolates(self.mixing) else "input"
+            layers = (
+                "embedding" if inside and is_interpolating(self.mixing) else "input"
+            )
         layers = [layers] if isinstance(layers, str) else layers
         return Plan(
             alpha=self.alpha,

@@ -50,7 +50,7 @@ def check_share(name, value):
         raise ValueError(f"Got {name}={value!r}, but expected a number from 0 to 1.")
 
 
-def check_rule(name, value, names, arguments, given_back):
+def check_rule(name, value, names, arguments, given_back, bound_by):
     """Refuse what is no name of a mixing or pairing, nor a function or object for one.
 
     Parameters
@@ -64,6 +64,8 @@ def check_rule(name, value, names, arguments, given_back):
         What a function is called with.
     given_back : str
         What it is to return.
+    bound_by : sequence of str
+        What the method `bind` of an object is called with.
     """
     if isinstance(value, str):
         if value not in names:
@@ -78,6 +80,8 @@ def check_rule(name, value, names, arguments, given_back):
             f"{name}={value.__name__}(...)."
         )
     if hasattr(value, "bind"):
+        bind = f"a function {_signature(arguments, given_back)}"
+        _check_signature(f"{name} with bind", value.bind, bound_by, bind)
         return
     if not callable(value):
         raise TypeError(
@@ -85,6 +89,15 @@ def check_rule(name, value, names, arguments, given_back):
             f"{_signature(arguments, given_back)}."
         )
     _check_signature(name, value, arguments, given_back)
+
+
+def check_bound(name, rule, function):
+    """Refuse what the method `bind` of a rule gave, if it is no function."""
+    if not callable(function):
+        raise TypeError(
+            f"Got {function!r} from the bind of {name}={rule!r}, but expected a "
+            "function, to be called for each step."
+        )
 
 
 def _check_signature(name, function, arguments, given_back):

@@ -30,7 +30,7 @@ def as_numpy(tensor):
     return torch.as_tensor(tensor).detach().cpu().double().numpy()
 
 
-MI_ROWS = 10_000
+MI_ROWS, MI_COLUMNS = 10_000, 5_000
 
 
 def mutual_information(table, n_columns):
@@ -51,6 +51,11 @@ def mutual_information(table, n_columns):
     y = np.asarray(table.y).ravel()
     if len(y) < 8 or (classify and np.unique(y, return_counts=True)[1].max() < 2):
         return np.ones(n_columns)  # too few rows to tell
+    if n_columns > MI_COLUMNS:
+        raise ValueError(
+            f"Got FeatMix() and {n_columns} columns, but expected at most {MI_COLUMNS} "
+            "to estimate the mutual information of. Pass importances=..."
+        )
     if len(rows) > MI_ROWS:
         rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
     X = each_array(lambda column: np.asarray(dense(column[rows])), table.X)
@@ -123,7 +128,8 @@ def kept(lam, n_columns, rng, *, on_average):
     """
     lam = as_numpy(lam).reshape(-1, 1)
     order = rng.permuted(np.tile(np.arange(n_columns), (len(lam), 1)), axis=1)
-    extra = rng.random((len(lam), 1)) if on_average else 1e-9  # (0.3 * 10 is below 3)
+    # (0.29 * 100 is below 29, and so is 0.7 * 10 below 7 in float32.)
+    extra = rng.random((len(lam), 1)) if on_average else 1e-6
     return order < np.floor(lam * n_columns + extra)
 
 

@@ -82,7 +82,8 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         The 50 most frequent levels of a column count, a missing value being one of
         them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, batches, dropout, partners and `lam`.
+        Seeds initialisation, batches, dropout, and all that mixing draws: partners,
+        `lam`, masks, noise, layers.
     verbose : {0, 1}, default=0
         1 prints one line per epoch, as skorch does; it replaces the net's own
         ``verbose``.
@@ -95,10 +96,12 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         The fitted net, a plain skorch net. It is trained on class indices. One of the
         default kind is calibrated by the rows that it was validated on.
     history_ : skorch.history.History
-        Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
-        that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
-        half in expectation, whatever `alpha`. Where the default net held out rows, it
-        is that of the fit by which the number of epochs was found.
+        Its history. ``train_loss`` is the loss that training minimises, of mixed rows
+        and, with `clean_weight`, of clean ones beside them; ``valid_loss`` is of clean
+        rows; ``lam_mean`` is the mean `lam` that was drawn in an epoch, one half in
+        expectation whatever `alpha`, and 1 where nothing is mixed. Where the default
+        net held out rows, it is that of the fit by which the number of epochs was
+        found.
     n_iter_ : int
         Epochs that the net was trained for.
     encoder_ : object
@@ -398,7 +401,8 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         The 50 most frequent levels of a column count, a missing value being one of
         them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, batches, dropout, partners and `lam`.
+        Seeds initialisation, batches, dropout, and all that mixing draws: partners,
+        `lam`, masks, noise, layers.
     verbose : {0, 1}, default=0
         1 prints one line per epoch, as skorch does; it replaces the net's own
         ``verbose``.
@@ -409,10 +413,12 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         The fitted net, a plain skorch net. One of the default kind is trained on
         targets of mean 0 and variance 1.
     history_ : skorch.history.History
-        Its history. ``train_loss`` is the loss of the mixed rows, ``valid_loss``
-        that of clean ones, ``lam_mean`` the mean `lam` of an epoch, which is one
-        half in expectation, whatever `alpha`. Where the default net held out rows, it
-        is that of the fit by which the number of epochs was found.
+        Its history. ``train_loss`` is the loss that training minimises, of mixed rows
+        and, with `clean_weight`, of clean ones beside them; ``valid_loss`` is of clean
+        rows; ``lam_mean`` is the mean `lam` that was drawn in an epoch, one half in
+        expectation whatever `alpha`, and 1 where nothing is mixed. Where the default
+        net held out rows, it is that of the fit by which the number of epochs was
+        found.
     n_iter_ : int
         Epochs that the net was trained for.
     encoder_ : object

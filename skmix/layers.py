@@ -68,8 +68,8 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
             got = getattr(output, "shape", type(output).__name__)
             raise RuntimeError(
                 f"Got {got} from the layer {layer!r}, but expected a tensor of one row "
-                f"for each of the {2 * n_rows} rows, mixed ones and partners, that the "
-                "module was given. Choose another layer, or layers='input'."
+                f"for each of the {2 * n_rows} rows, a batch and its partners, that "
+                "the module was given. Choose another layer, or layers='input'."
             )
         fired = True
         own, partner = output[:n_rows], output[n_rows:]

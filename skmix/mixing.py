@@ -6,17 +6,20 @@ this module. Whichever it is, `bound` makes of it, once a fit, a function
 place where rows are mixed: the columns of a table at the input, units inside a layer.
 An object that is to learn something from the training rows before has a method
 ``bind(table, layer)``, which is called once a fit with a `skmix.plan.Table` and returns
-that function; `layer` is None at the input.
+that function; `layer` is None at the input. It may have two attributes: ``task``,
+"classifier" or "regressor" if it is for one of these alone, and ``interpolates = True``
+if the default regressor is to mix by it behind its embedding, as by mixup.
 
 What these functions are given and give back, for a batch of B rows:
 
 x, x_partner : torch.Tensor of shape (B, ...), or a mapping, list or tuple of such
     Rows and their partners, as the net gets them.
 lam : torch.Tensor of shape (1, 1, ...) or (B, 1, ...)
-    Of as many dimensions as `x` (2 for a mapping), so that ``lam * x`` is right whether
-    it was drawn once for the batch or once for each row.
+    Of as many dimensions as `x` (2 for several tensors), so that ``lam * x`` is right
+    whether it was drawn once for the batch or once for each row.
 y, y_partner : torch.Tensor of shape (B,)
-    Targets as the net gets them: class indices or numbers.
+    Targets as the net gets them: class indices, int64 (0.0 and 1.0 for a net with a
+    single output), or numbers.
 rng : numpy.random.Generator
     Seeded for each step.
 x_mixed
@@ -35,7 +38,13 @@ import numpy as np
 import torch
 from scipy.special import betainc
 
-from skmix.checks import check_above_0, check_at_least_0, check_rule, check_share
+from skmix.checks import (
+    check_above_0,
+    check_at_least_0,
+    check_bound,
+    check_rule,
+    check_share,
+)
 from skmix.columns import (
     as_numpy,
     beside,
@@ -173,7 +182,8 @@ class FeatMix:
 
     Parameters
     ----------
-    importances : array-like of shape (n_features,), mapping of names, or None
+    importances : array-like of shape (n_features,), mapping of names, or None, \
+            default=None
         Of the columns of the table, not negative; columns that are a group of one-hot
         columns count as one, by the sum of theirs. By default it is the mutual
         information of each column with the target, estimated by scikit-learn on at most
@@ -256,11 +266,11 @@ class Mixup:
 
     Parameters
     ----------
-    swapped : sequence of names or positions
+    swapped : sequence of names or positions, default=()
         Columns of the table that are taken whole from one of the two rows, the own one
         with probability `lam`: numbers that are codes, yes or no, and categories, whose
         one-hot columns are interpolated otherwise.
-    rounded : sequence of names or positions
+    rounded : sequence of names or positions, default=()
         Columns of numbers that become the nearest value found in training: counts and
         grades.
 
@@ -317,12 +327,15 @@ class Mixup:
         """Numbers of columns, by the names or positions that the user has for them."""
         known = list(table.names or ())
         read_as = np.arange(n_columns) if table.read_as is None else table.read_as
-        wanted = [wanted] if isinstance(wanted, str | Integral) else list(wanted)
+        single = wanted is None or isinstance(wanted, str | Integral)
+        wanted = [wanted] if single else list(wanted)
         found = [known.index(name) if name in known else name for name in wanted]
         unknown = [
             name
             for name in found
-            if not isinstance(name, Integral) or not 0 <= name < len(read_as)
+            if not isinstance(name, Integral)
+            or isinstance(name, bool)
+            or not 0 <= name < len(read_as)
         ]
         if unknown:
             raise ValueError(
@@ -334,9 +347,13 @@ class Mixup:
 
     def _check_numeric(self, rounded, owner, table):
         """Refuse to round what is no number."""
-        if table.numeric is None or isinstance(owner, Mapping):
+        if table.numeric is None:
             return
-        codes = set(rounded) - set(owner[table.numeric])
+        parts = [(owner, table.numeric)]
+        if isinstance(owner, Mapping):
+            parts = [(owner[name], table.numeric[name]) for name in owner]
+        numbers = {number for of, numeric in parts for number in of[numeric]}
+        codes = set(rounded) - numbers
         if codes:
             raise ValueError(
                 f"Got {self}, which rounds columns that hold categories, but expected "
@@ -455,7 +472,7 @@ class OwnMajor:
 
     @property
     def interpolates(self):
-        return interpolates(self.mixing)
+        return is_interpolating(self.mixing)
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
@@ -493,7 +510,7 @@ class Prob:
 
     @property
     def interpolates(self):
-        return interpolates(self.mixing)
+        return is_interpolating(self.mixing)
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
@@ -562,7 +579,7 @@ class Warped:
 
     @property
     def interpolates(self):
-        return interpolates(self.mixing)
+        return is_interpolating(self.mixing)
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
@@ -604,15 +621,17 @@ def _squared_distance(x, x_partner):
 class NoisyFeatures:
     """Mix, and add noise to the mixed numbers (noisy feature mixup).
 
-    ``x_mixed`` becomes ``(1 + multiplicative * b * u) * x_mixed + additive * c * z``
-    with u uniform from -1 to 1 and z standard normal for each number, and b and c from
-    Beta(2, 5) for each batch. At the input, numbers of a table are noised, one-hot
-    columns and indicators of missing values are not.
+    ``x_mixed`` becomes ``(1 + m * b * u) * x_mixed + a * c * z`` with u uniform from -1
+    to 1 and z standard normal for each number, and b and c from Beta(2, 5) for each
+    batch. At the input, numbers of a table are noised, one-hot columns and indicators of
+    missing values are not.
 
     Parameters
     ----------
     additive : float, default=0.4
+        `a`, at least 0: the size of noise that is added, in the unit of the columns.
     multiplicative : float, default=0.2
+        `m`, at least 0: the size of noise relative to the number.
     mixing : str, callable or object, default="mixup"
         How rows are mixed before.
 
@@ -640,7 +659,7 @@ class NoisyFeatures:
 
     @property
     def interpolates(self):
-        return interpolates(self.mixing)
+        return is_interpolating(self.mixing)
 
     def bind(self, table, layer=None):
         """Return the function that mixes rows at the input, or behind a layer."""
@@ -670,29 +689,32 @@ class NoisyFeatures:
         return noisy
 
 
-NAMED = {"cutmix": CutMix()}
+NAMED = {"mixup": mixup, "cutmix": CutMix()}
+WRAPPERS = (OwnMajor, Prob, Warped, NoisyFeatures)  # which stand on another mixing
 
 
-def interpolates(mixing):
+def named(mixing):
+    """Return what a name stands for, and anything else as it is."""
+    return NAMED.get(mixing) if isinstance(mixing, str) else mixing
+
+
+def is_interpolating(mixing):
     """Whether a mixing makes rows in between, which are mixed as well in a layer."""
-    if isinstance(mixing, str):
-        mixing = NAMED.get(mixing, mixup)
-    if mixing is mixup:
-        return True
-    return bool(getattr(mixing, "interpolates", False))
+    mixing = named(mixing)
+    return mixing is mixup or bool(getattr(mixing, "interpolates", False))
 
 
 def check_mixing(mixing, task):
     """Refuse what is no mixing for a task, "classifier" or "regressor"."""
     arguments = ("x", "x_partner", "lam", "y", "y_partner", "rng")
     given_back = "(x_mixed, weight_of_own_row)"
-    check_rule("mixing", mixing, ("mixup", *NAMED), arguments, given_back)
+    check_rule("mixing", mixing, NAMED, arguments, given_back, ("table", "layer"))
     wanted = getattr(mixing, "task", task)
     if wanted != task:
         raise ValueError(
             f"Got mixing={mixing!r} for a {task}, but it is one for a {wanted}."
         )
-    if hasattr(mixing, "mixing"):
+    if isinstance(mixing, WRAPPERS):
         check_mixing(mixing.mixing, task)
 
 
@@ -712,18 +734,18 @@ def bound(mixing, table, layer=None):
     mix : callable
         As in `skmix.mixing`.
     """
-    if isinstance(mixing, str):
-        return mixup if mixing == "mixup" else NAMED[mixing].bind(table, layer)
+    mixing = named(mixing)
     if mixing is mixup:
         return mixup
     own = mixing.bind(table, layer) if hasattr(mixing, "bind") else mixing
+    check_bound("mixing", mixing, own)
     if type(mixing).__module__ == __name__:
         return own
 
     def mix(x, x_partner, lam, y, y_partner, rng):
         # (Clean rows, and further passes of the step, need `x` as it is.)
-        copies = (each(torch.clone, rows) for rows in (x, x_partner))
-        return _checked(own(*copies, lam.clone(), y, y_partner, rng), x, len(y))
+        given = (each(torch.clone, part) for part in (x, x_partner, lam, y, y_partner))
+        return _checked(own(*given, rng), x, len(y))
 
     return mix
 
@@ -801,6 +823,6 @@ def mix_step(mix, x, x_partner, y, y_partner, draw):
     lam = beside(lam, x) if tensor else lam.reshape(-1, 1)
     rng = np.random.default_rng(int(draw.seed[0]))
     mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
-    if mix is mixup:
+    if mix is mixup:  # which gives it in the dtype of `x`
         share = draw.lam
     return mixed, share if isinstance(share, np.ndarray) else share.reshape(-1)

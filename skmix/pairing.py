@@ -6,7 +6,8 @@ this module. One's own is ``f(rows, X, y, weight, rng) -> partner``:
 rows : ndarray of shape (B,), int64
     Which rows of `X` are in a batch.
 X, y : ndarray (or CSR matrix, or mapping) of n rows, ndarray of shape (n,)
-    All rows that are trained on, as the net gets them, and none held out.
+    All rows that are trained on, as the net gets them, and none held out; read-only.
+    Labels are class indices, int64 (0.0 and 1.0 for a net with a single output).
 weight : ndarray of shape (n,), float64
     Of mean 1.
 rng : numpy.random.Generator
@@ -16,7 +17,10 @@ partner : ndarray of shape (B,), int
 
 An object that sorts or searches the training rows before has a method ``bind(table)``,
 which is called once a fit with a `skmix.plan.Table` and returns a function
-``partners(rows, rng)``. Whichever it is, `bound` makes such a function of it.
+``partners(rows, rng)``. It may have two attributes: ``task``, "classifier" or
+"regressor" if it is for one of these alone, and ``by_row = True`` if what it draws for
+a row depends on no other row, so that several steps may share a call. Whichever it is,
+`bound` makes such a function of it.
 """
 
 from collections.abc import Mapping
@@ -30,7 +34,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skmix.checks import check_above_0, check_rule, check_share
+from skmix.checks import check_above_0, check_bound, check_rule, check_share
 
 
 def shuffle(n_rows, rng, n_steps=1):
@@ -334,8 +338,9 @@ def _points(X):
     X = np.asarray(X)
     X = X.reshape(len(X), -1)
     if X.dtype.kind in "iub":
-        one_hot = OneHotEncoder(max_categories=MAX_CODES, sparse_output=False)
-        return one_hot.fit_transform(X).astype(np.float32) if X.size else X
+        options = {"sparse_output": False, "dtype": np.float32}
+        one_hot = OneHotEncoder(max_categories=MAX_CODES, **options)
+        return one_hot.fit_transform(X) if X.size else X
     X = np.nan_to_num(X.astype(np.float32))
     scale = X.std(axis=0, dtype=np.float64)
     two_valued = ((X == 0) | (X == 1)).all(axis=0)  # as one-hot codes are
@@ -493,7 +498,9 @@ NAMED = {
 def check_pairing(pairing, task):
     """Refuse what is no pairing for a task, "classifier" or "regressor"."""
     arguments = ("rows", "X", "y", "weight", "rng")
-    check_rule("pairing", pairing, ("shuffle", *NAMED), arguments, "partner")
+    check_rule(
+        "pairing", pairing, ("shuffle", *NAMED), arguments, "partner", ("table",)
+    )
     if not isinstance(pairing, str):
         name, rule = type(pairing).__name__, pairing
     else:
@@ -530,9 +537,10 @@ def bound(pairing, table):
         return NAMED[pairing].bind(table)
     if hasattr(pairing, "bind"):
         partners = pairing.bind(table)
+        check_bound("pairing", pairing, partners)
     else:
-        weight = table.weight
-        weight = np.ones(len(table.y)) if weight is None else weight
+        weight = np.ones(len(table.y)) if table.weight is None else table.weight.copy()
+        weight.flags.writeable = False
 
         def partners(rows, rng):
             return pairing(rows, table.X, table.y, weight, rng)

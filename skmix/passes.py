@@ -13,17 +13,32 @@ class Pass:
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix.plan.Plan or None
-    y : targets of the rows, on the net's device
-    y_partner : like y, or None
-    draw : skmix.plan.Draw or None
+    plan : skmix.plan.Plan, default=None
+    draw : skmix.plan.Draw, default=None
         Of one step; None where nothing is mixed.
-    weight : ndarray of shape (B,) or None
+    y, y_partner : torch.Tensor of shape (B, ...), default=None
+        Targets, on the net's device.
+    weight : ndarray of shape (B,), default=None
     loss : callable, default=None
         The loss of the mixed rows, where it is known before these are.
+
+    Attributes
+    ----------
+    entered, loss_passed : bool
+        Whether rows were mixed, or are to be within, and whether the loss was.
     """
 
-    def __init__(self, net, plan, y, y_partner, draw, weight, loss=None):
+    def __init__(
+        self,
+        net,
+        plan=None,
+        draw=None,
+        *,
+        y=None,
+        y_partner=None,
+        weight=None,
+        loss=None,
+    ):
         self.net, self.plan, self.draw, self.weight = net, plan, draw, weight
         self.y, self.y_partner = y, y_partner
         self.own_loss = loss
@@ -31,11 +46,11 @@ class Pass:
         self.mix = None if draw is None else plan.mix[draw.place[0]]
         self.clean_weight = 0 if draw is None else plan.clean_weight
         self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
-        self.loss_passed = False
+        self.entered = self.loss_passed = False
 
     def enter(self, x, x_partner):
         """What the module is to be given, within `within`."""
-        self.X = x
+        self.X, self.entered = x, True
         if self.layer is not None:
             self.X_mixed = x
             return stacked(x, x_partner)

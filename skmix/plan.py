@@ -9,10 +9,12 @@ from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.special import betainc, betaincinv
 from skorch.utils import multi_indexing
 
 from skmix import mixing, pairing
+from skmix.checks import check_at_least_0
 from skmix.columns import each_array
 
 
@@ -47,21 +49,34 @@ class Draw(NamedTuple):
 class Table:
     """The rows that are trained on, as pairings and mixings are shown them.
 
-    Held-out rows are not among them. What is shown is gathered when it is asked for.
+    Held-out rows are not among them. What is shown is gathered when it is asked for,
+    and read-only.
+
+    Parameters
+    ----------
+    all_X, all_y, all_groups : tables and arrays of N rows
+        What the net was given.
+    rows : ndarray of shape (n,), int64, or None
+        Numbers of the rows that are trained on. None where nobody knows them; then
+        looking at rows is an error.
+    weight, columns, numeric, names, read_as, task
+        As below.
 
     Attributes
     ----------
     X : {ndarray, CSR matrix} of shape (n, d), or a mapping of arrays
         Columns as the net gets them.
     y : ndarray of shape (n,)
-        Targets as the net gets them: class indices, or numbers.
+        Targets as the net gets them: class indices, int64 (0.0 and 1.0 for a net with a
+        single output), or numbers.
     weight : ndarray of shape (n,), float64, or None
         Row weights of mean 1, unless all are equal.
     groups : ndarray of shape (n,), or None
         As given to `fit`.
     columns : ndarray of shape (d,), int, mapping of such, or None
         For each column of `X`, the number of the column of the user's table that it is
-        made of. None where each is one of its own.
+        made of, columns that are a group of one-hot columns counting as one. None where
+        each is one of its own.
     numeric : ndarray of shape (d,), bool, mapping of such, or None
         Which columns of `X` are numbers, and no codes nor indicators. None for all.
     names : list of str, or None
@@ -71,8 +86,6 @@ class Table:
         are a group of one-hot columns. None where each is one of its own.
     task : str
         "classifier" or "regressor".
-    rows : ndarray of shape (n,), int64
-        Their numbers in the table that the net was given.
     """
 
     all_X: Any
@@ -126,6 +139,9 @@ def _read_only(data):
     if isinstance(data, np.ndarray):
         data = data.view()
         data.flags.writeable = False
+    elif sparse.issparse(data):
+        parts = map(_read_only, (data.data, data.indices, data.indptr))
+        data = type(data)(tuple(parts), shape=data.shape, copy=False)
     return data
 
 
@@ -222,7 +238,7 @@ class Plan:
     @property
     def is_plain(self):
         """Whether rows are but interpolated, by `lam`, wherever that is."""
-        return self.mixing in ("mixup", mixing.mixup)
+        return mixing.named(self.mixing) is mixing.mixup
 
     def strength(self, epoch):
         """Return the alpha of an epoch, 1 for the first one."""
@@ -271,7 +287,7 @@ class Plan:
         if self._partners is None:
             return pairing.shuffle(n_rows, self._partner, n_steps)
         if self.pairing == "shuffle":  # by weight, whatever the rows are
-            steps = [np.empty(n_steps * n_rows)]
+            steps = [np.arange(n_steps * n_rows)]
         else:
             at_once = 1 if pairing.draws_by_row(self.pairing) else n_steps
             steps = self.table.positions(rows).reshape(at_once, -1)
@@ -340,6 +356,9 @@ class Schedule:
     off_after: int | None = None
 
     def __call__(self, epoch):
+        check_at_least_0("alpha", self.alpha)
+        check_at_least_0("warm_up", self.warm_up)
+        check_at_least_0("off_after", self.off_after or 0)
         if self.off_after is not None and epoch > self.off_after:
             return 0.0
         return (

@@ -108,10 +108,9 @@ class Reader:
             _levels(X.iloc[:, j]) if is_category else None
             for j, is_category in enumerate(categorical)
         ]
-        reader = cls(columns, groups, [str(name) for name in X.columns], levels)
-        for j, group in reader.made_upstream.items():
+        for j, group in _made_upstream(columns, groups).items():
             levels[j] = np.array([columns[p] for p in group], dtype=object)
-        return reader
+        return cls(columns, groups, [str(name) for name in X.columns], levels)
 
     @classmethod
     def of_numbers(cls, n_columns):
@@ -130,15 +129,12 @@ class Reader:
     @property
     def read_as(self):
         """As which column each of the user's columns is read, of shape (d,)."""
-        first = np.arange(len(self.columns))
-        for group in self.groups:
-            first[list(group)] = group[0]
-        return np.unique(first, return_inverse=True)[1]
+        return _read_as(self.columns, self.groups)
 
     @property
     def made_upstream(self):
         """The groups, by the position of the column as which they are read."""
-        return {int(self.read_as[group[0]]): group for group in self.groups}
+        return _made_upstream(self.columns, self.groups)
 
     @property
     def categorical(self):
@@ -220,6 +216,18 @@ def _groups(X, categorical_features):
             "have the same name, but expected names that differ: those of the levels."
         )
     return groups
+
+
+def _read_as(columns, groups):
+    first = np.arange(len(columns))
+    for group in groups:
+        first[list(group)] = group[0]
+    return np.unique(first, return_inverse=True)[1]
+
+
+def _made_upstream(columns, groups):
+    read_as = _read_as(columns, groups)
+    return {int(read_as[group[0]]): group for group in groups}
 
 
 def _refuse_both(X, declared, groups):

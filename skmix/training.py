@@ -334,11 +334,11 @@ class _Seams:
             step = Pass(
                 self.net,
                 plan,
-                chunk.y[part],
-                y_partner[part],
                 draw.of_step(k, n_steps),
-                None if weight is None else weight[part],
-                losses[k],
+                y=chunk.y[part],
+                y_partner=y_partner[part],
+                weight=None if weight is None else weight[part],
+                loss=losses[k],
             )
             x = step.enter(copied(chunk.X, part), copied(X_partner, part))
             loss = partial(self._split_loss, step)
@@ -407,8 +407,7 @@ class _Seams:
     def validation_step(self, batch, **fit_params):
         step = None
         if self.valid_weight is not None:
-            weight = self.valid_weight.of(batch)
-            step = Pass(self.net, None, None, None, None, weight)
+            step = Pass(self.net, weight=self.valid_weight.of(batch))
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -429,7 +428,7 @@ class _Seams:
             draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
             if draw is not None and plan.from_table:
                 X_partner, y_partner = self.table.take(draw.partner)
-        step = Pass(net, plan, None, y_partner, draw, weight)
+        step = Pass(net, plan, draw, y_partner=y_partner, weight=weight)
         step.X_partner = X_partner
         if draw is not None:
             step.y = to_tensor(unpack_data(batch)[1], device=net.device)
@@ -469,7 +468,7 @@ class _Seams:
 
     def _check_passed(self, step):
         """Raise if a step that is to be mixed or weighted went by another way."""
-        if step.draw is not None and step.X_mixed is None:
+        if step.draw is not None and not step.entered:
             raise self._unmixed("never called self.infer")
         if not (step.draw is step.weight is None or step.loss_passed):
             raise self._unmixed("never called self.get_loss")

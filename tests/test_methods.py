@@ -224,21 +224,27 @@ def test_settings_are_searched_like_any_parameter(cancer):
 
 def test_one_layer_is_drawn_for_each_batch(cancer):
     X, y = cancer
-    calls = []
+    seen = []
 
     class Watched(Embedded):
-        def forward(self, X):
-            if self.training:
-                calls.append(len(X))
-            return super().forward(X)
+        """Notes how many rows there are before and behind each place."""
 
-    net = logits_net(module=Watched, max_epochs=20, batch_size=len(y))
+        def forward(self, X):
+            embedded = self.embedding(X)
+            last = self.members["3"](self.hidden(embedded))
+            if self.training:
+                seen.append((len(X), len(embedded), len(last)))
+            return self.output(last)
+
+    net = logits_net(module=Watched, max_epochs=30, batch_size=len(y))
     layers = ["input", "embedding", "members.3"]
     MixupClassifier(net, layers=layers, random_state=0).fit(X, y)
-    # Behind a layer the module is given rows and partners.
-    inside = np.array(calls) == 2 * len(y)
-    assert len(calls) == 20
-    assert 5 <= inside.sum() < 20
+    # Up to the layer there are rows and partners, behind it mixed rows.
+    n = len(y)
+    places = [(n, n, n), (2 * n, n, n), (2 * n, 2 * n, n)]
+    counts = [seen.count(place) for place in places]
+    assert sum(counts) == len(seen) == 30
+    assert min(counts) >= 4
 
 
 def test_a_layer_of_several_that_does_not_exist(cancer):
@@ -428,7 +434,7 @@ def test_groups_are_swapped_whole():
         ).fit(X, y)
         rows = torch.cat(seen[:-1]).numpy()
         hot = rows[:, 1:4] if torn else rows[:, 2:6]
-        assert (hot.sum(axis=1) == 1).all() != torn
+        assert (hot.sum(axis=1) > 1).any() == torn
 
 
 @pytest.mark.parametrize(

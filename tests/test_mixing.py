@@ -27,7 +27,7 @@ from skmix.mixing import (
     Remix,
     Warped,
     bound,
-    interpolates,
+    is_interpolating,
     mix_step,
     mixup,
 )
@@ -408,12 +408,13 @@ BETWEEN = {
 @given(batches(), st.sampled_from(sorted(BETWEEN)))
 def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     x, partner, lam, owner, seed = batch
-    y, n = np.zeros(len(x)), len(x)
+    y, n = np.random.default_rng(seed).integers(3, size=len(x)), len(x)
+    other = np.random.default_rng(seed + 1).permutation(y)
     mixing = (
         FeatMix(np.arange(owner.max() + 1)) if name == "feat_mix" else BETWEEN[name]
     )
     table = Table(x, y, np.arange(n), columns=owner)
-    tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
+    tensors = [torch.from_numpy(part) for part in (x, partner, y, other)]
 
     def mixed_by(lam, x=tensors[0]):
         draw = Draw(np.arange(n), lam, np.array([seed]))
@@ -428,10 +429,9 @@ def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     assert ((share >= 0) & (share <= 1 + 1e-12)).all()
     same, _ = mixed_by(lam, tensors[1])
     assert_allclose(same, partner, rtol=0, atol=slack)  # what both share stays
-    if name != "remix":
-        own, share = mixed_by(np.ones(1))
-        assert_array_equal(own, x)
-        assert_allclose(share, 1)
+    own, share = mixed_by(np.ones(1))
+    assert_array_equal(own, x)
+    assert_allclose(share, 1)
 
 
 @given(batches(), st.sampled_from(["cutmix", "feat_mix", "swapped"]))
@@ -493,6 +493,7 @@ def test_a_mixing_may_write_to_what_it_is_given(cancer):
 
     def in_place(x, x_partner, lam, y, y_partner, rng):
         weight = lam.clone()
+        y.zero_(), y_partner.zero_()
         return x.mul_(lam).add_((1 - lam) * x_partner), weight
 
     def plain(x, x_partner, lam, y, y_partner, rng):
@@ -533,8 +534,10 @@ def test_columns_of_one_hot_groups_are_counted_as_the_user_does():
     ]
     assert_array_equal(fits[0], fits[1])
     assert (fits[0] != fits[2]).any()
-    with pytest.raises(ValueError, match="rounds columns that hold categories"):
-        MixupClassifier(mixing=Mixup(rounded=["blue"]), **groups).fit(X, y)
+    for net in (None, logits_net(module=Split, max_epochs=1)):
+        clf = MixupClassifier(net, mixing=Mixup(rounded=["blue"]), **groups)
+        with pytest.raises(ValueError, match="rounds columns that hold categories"):
+            clf.fit(X, y)
     fits = [
         MixupClassifier(mixing=FeatMix(given), **groups).fit(X, y).predict_proba(X)
         for given in ([1, 2, 1, 2], {"u": 1, "red": 3, "blue": 0, "z": 2})
@@ -562,16 +565,58 @@ def test_modules_that_take_numbers_and_codes_apart(columns, knob):
 
 def test_importances_of_few_rows_are_equal():
     X, y = np.random.default_rng(0).normal(size=(6, 2)), [0, 1, 0, 1, 0, 1]
+    assert_array_equal(FeatMix()._importances(Table(X, y, np.arange(6))), [0.5, 0.5])
     net = logits_net(module=Linear, max_epochs=1)
     clf = MixupClassifier(net, mixing=FeatMix(), random_state=0)
     clf.partial_fit(X[:3], y[:3], classes=[0, 1]).partial_fit(X[:1], y[:1])
+    assert len(clf.history_) == 2
+
+
+def test_importances_of_very_wide_tables_are_to_be_given():
+    X = np.zeros((20, 5001))
+    with pytest.raises(ValueError, match=r"at most 5000 .* Pass importances"):
+        FeatMix()._importances(Table(X, np.arange(20) % 2, np.arange(20)))
+
+
+class NoBind:
+    def bind(self, table):
+        return half
+
+
+class BindsNothing:
+    def bind(self, table, layer):
+        pass
+
+
+class Counts:
+    """Has attributes of its own that happen to be called like ours."""
+
+    mixing = 3
+
+    def bind(self, table, layer):
+        return half
+
+
+def test_objects_of_ones_own(cancer):
+    X, y = cancer
+    net = logits_net(max_epochs=1)
+    MixupClassifier(net, mixing=Counts(), random_state=0).fit(X, y)
+    for mixing, match in [
+        (
+            NoBind(),
+            r"mixing with bind=bind\(table\).* expected a function f\(table, la",
+        ),
+        (BindsNothing(), "Got None from the bind of mixing=<.*expected a function"),
+    ]:
+        with pytest.raises(TypeError, match=match):
+            MixupClassifier(net, mixing=mixing).fit(X, y)
 
 
 def test_what_interpolates_is_mixed_where_numbers_are_in_pieces():
-    assert interpolates("mixup")
-    assert interpolates(mixup)
-    assert interpolates(OwnMajor(mixup))
-    assert interpolates(OwnMajor(Warped()))
+    assert is_interpolating("mixup")
+    assert is_interpolating(mixup)
+    assert is_interpolating(OwnMajor(mixup))
+    assert is_interpolating(OwnMajor(Warped()))
     for mixing in (
         "cutmix",
         CutMix(),
@@ -579,7 +624,7 @@ def test_what_interpolates_is_mixed_where_numbers_are_in_pieces():
         Mixup(),
         lambda *args: None,
     ):
-        assert not interpolates(mixing)
+        assert not is_interpolating(mixing)
 
 
 def half(x, x_partner, lam, y, y_partner, rng):
@@ -621,6 +666,8 @@ def half(x, x_partner, lam, y, y_partner, rng):
         (FeatMix(["a"] * 30), ValueError, "but expected numbers"),
         (Mixup(rounded=[1.5]), ValueError, r"Got columns \[1.5\]"),
         (Mixup(swapped=[None]), ValueError, r"Got columns \[None\]"),
+        (Mixup(swapped=None), ValueError, r"Got columns \[None\]"),
+        (Mixup(swapped=[True]), ValueError, r"Got columns \[True\]"),
     ],
 )
 def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):

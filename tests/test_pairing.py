@@ -93,32 +93,37 @@ def test_nearest(weight):
     assert (got != ROWS).all()
 
 
+def chances(y, weight, i):
+    """The probability of each row to be the partner of row i, enumerated.
+
+    A cell is proposed by its mass times its bound, a row of it by its weight, and it is
+    accepted by kernel / bound.
+    """
+    similar = _Similar(y, weight)
+    near, bound_ = similar._near(y[[i]])
+    weight = np.ones(len(y)) if weight is None else weight
+    chance = np.zeros(len(y))
+    for cell, most in zip(near[0], bound_[0], strict=True):
+        if most == 0:
+            continue
+        members = similar.order[similar.start[cell] : similar.stop[cell]]
+        kernel = np.exp(-((y[i] - y[members]) ** 2) / 2)
+        assert (kernel <= most * (1 + 1e-12)).all()
+        assert_allclose(similar.mass[cell], weight[members].sum())
+        proposed = most * similar.mass[cell] * weight[members] / weight[members].sum()
+        chance[members] += proposed * (kernel / most)
+    return chance / chance.sum()
+
+
 @weighted
 @pytest.mark.parametrize("bandwidth", [0.05, 0.5, 3.0])
 def test_similar_targets_are_drawn_by_the_kernel(bandwidth, weight):
-    """The probability of each partner, enumerated: it is proposed, and accepted.
-
-    A cell is proposed by its mass times its bound, a row of it by its weight, and
-    accepted by kernel / bound. So the product is the kernel times the weight, if bounds
-    are such, and each row of any chance is in just one of the cells.
-    """
+    """Bounds are such, and each row of any chance is in just one of the cells."""
     y = np.random.default_rng(0).standard_t(3, size=400)
     w = None if weight is None else np.resize(weight, 400)
-    similar = _Similar(y / bandwidth, w)
-    near, bound_ = similar._near(y / bandwidth)
-    w = np.ones(400) if w is None else w
-    for i in range(400):
-        chance = np.zeros(400)
-        for cell, most in zip(near[i], bound_[i], strict=True):
-            if most == 0:
-                continue
-            members = similar.order[similar.start[cell] : similar.stop[cell]]
-            kernel = np.exp(-((y[i] - y[members]) ** 2) / (2 * bandwidth**2))
-            assert (kernel <= most * (1 + 1e-12)).all()
-            mass = w[members].sum()
-            chance[members] += most * mass * (w[members] / mass) * (kernel / most)
+    for i in range(0, 400, 3):
         expected = references.similar_target(i, y, w, bandwidth)
-        assert_allclose(chance / chance.sum(), expected, rtol=0, atol=1e-6)
+        assert_allclose(chances(y / bandwidth, w, i), expected, rtol=0, atol=1e-6)
 
 
 @weighted
@@ -200,11 +205,27 @@ def test_law_6_of_similar_targets_enumerated():
     rows = np.repeat(np.arange(N), copies)
     y = np.random.default_rng(1).normal(size=N)
     for i in range(N):
-        repeated = references.similar_target(
-            int(np.searchsorted(rows, i)), y[rows], None, 0.3
-        )
-        ours = references.similar_target(i, y, copies, 0.3)
+        repeated = chances(y[rows], None, int(np.searchsorted(rows, i)))
+        ours = chances(y, copies.astype(float), i)
         assert_allclose(np.bincount(rows, repeated), ours, atol=1e-12)
+
+
+def test_law_6_of_lisa():
+    """Rows that differ in group or label are drawn by weight, in both ways."""
+    copies = np.random.default_rng(0).integers(1, 5, size=N).astype(float)
+    u = (np.arange(20_000) + 0.5) / 20_000
+    for coin, same_label in ((0.0, True), (0.99, False)):
+        draw = bound(Lisa(p=0.5), table(copies))
+        for i in range(N):
+            like = (Y[i] == Y) & (GROUPS[i] != GROUPS)
+            other = (Y[i] != Y) & (GROUPS[i] == GROUPS)
+            mask = like if (same_label and like.any()) or not other.any() else other
+            if not mask.any():
+                continue
+            numbers = np.column_stack([np.full(20_000, coin), u])
+            partner = draw(np.full(20_000, i), Fixed(numbers))
+            got = np.bincount(partner, minlength=N) / 20_000
+            assert_allclose(got, copies * mask / (copies * mask).sum(), atol=2e-4)
 
 
 # Large tables.
@@ -349,10 +370,6 @@ def test_classes_are_not_for_numbers(cancer, rule):
     X, y = cancer
     with pytest.raises(ValueError, match="for a regressor, but it is one for a class"):
         MixupRegressor(number_net(max_epochs=1), pairing=rule).fit(X, y)
-    with pytest.raises(ValueError, match="expected a number above 0"):
-        MixupRegressor(
-            number_net(max_epochs=1), pairing=SimilarTarget(bandwidth=0)
-        ).fit(X, y)
 
 
 def test_a_pairing_cannot_write_to_the_table(cancer):
@@ -363,8 +380,24 @@ def test_a_pairing_cannot_write_to_the_table(cancer):
         X[:] = 0
         return rows
 
-    with pytest.raises(ValueError, match="read-only"):
-        MixupClassifier(logits_net(max_epochs=1), pairing=writes).fit(X, y)
+    def weighs(rows, X, y, weight, rng):
+        weight[:] = 0
+        return rows
+
+    def writes_sparse(rows, X, y, weight, rng):
+        X.data[:] = 0
+        return rows
+
+    for table, pairing_ in (
+        (X, writes),
+        (X, weighs),
+        (sparse.csr_matrix(X), writes_sparse),
+    ):
+        clf = MixupClassifier(logits_net(max_epochs=1), pairing=pairing_)
+        with pytest.raises(ValueError, match="read-only"):
+            clf.fit(table, y)
+        with pytest.raises(ValueError, match="read-only"):
+            clf.fit(table, y, sample_weight=1 + np.arange(len(y)) % 2)
 
 
 def test_bandwidths_too_small_to_be_true(cancer):

@@ -132,6 +132,15 @@ def test_schedule():
     assert {Schedule(0.3)(k) for k in (1, 10, 1000)} == {0.3}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"alpha": "a"}, {"alpha": 1, "warm_up": -1}, {"alpha": 1, "off_after": -2}],
+)
+def test_schedules_that_are_none(given):
+    with pytest.raises((TypeError, ValueError), match="finite number of at least 0"):
+        Schedule(**given)(1)
+
+
 def test_a_table_shows_the_rows_that_are_trained_on():
     X, y, groups = np.arange(12.0).reshape(6, 2), np.arange(6), np.array(list("abcabc"))
     table = Table(X, y, np.array([4, 1, 2]), all_groups=groups)
