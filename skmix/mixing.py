@@ -623,8 +623,8 @@ class NoisyFeatures:
 
     ``x_mixed`` becomes ``(1 + m * b * u) * x_mixed + a * c * z`` with u uniform from -1
     to 1 and z standard normal for each number, and b and c from Beta(2, 5) for each
-    batch. At the input, numbers of a table are noised, one-hot columns and indicators of
-    missing values are not.
+    batch. At the input, numbers of a table are noised, one-hot columns and indicators
+    of missing values are not.
 
     Parameters
     ----------
