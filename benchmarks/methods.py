@@ -192,8 +192,8 @@ def units_of(tables, folds):
 def costs():
     """Return CPU time of a step of each setting, in us, and of the first one again.
 
-    It is the difference of fits of a few epochs more and less, so that what is done once
-    a fit is charged to no step.
+    It is the difference of fits of a few epochs more and less, so that what is done
+    once a fit is charged to no step.
     """
     torch.set_num_threads(1)
     X, y = make_classification(2048, 20, n_informative=10, random_state=0)
