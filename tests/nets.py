@@ -27,6 +27,13 @@ class Layers(nn.Module):
         return logits.softmax(-1) if self.softmax else logits
 
 
+class InDouble(Layers):
+    """The same in float64."""
+
+    def __init__(self, d_in=5, d_out=2, softmax=False):
+        super().__init__(d_in, d_out, softmax=softmax, double=True)
+
+
 class Linear(nn.Module):
     """Multinomial logistic regression, in float64."""
 
