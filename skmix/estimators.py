@@ -68,7 +68,7 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         "input".
     clean_weight : float, default=0.0
         Weight of the loss of the batch as it is, which is added to that of the mixed
-        one [4]_. Above 0 a step takes about twice the time.
+        one [4]_. Above 0 a step takes up to twice the time.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as ``{label: weight}``, multiplied into
         ``sample_weight``, with the same needs. Rows of a class of weight 0 are left
@@ -391,7 +391,7 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         there, and "input" else; categories are mixed linearly at both.
     clean_weight : float, default=0.0
         Weight of the loss of the batch as it is, which is added to that of the mixed
-        one [5]_. Above 0 a step takes about twice the time.
+        one [5]_. Above 0 a step takes up to twice the time.
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
         Which columns hold categories: those of a category or string dtype, or names,
