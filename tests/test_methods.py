@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nets import Layers, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from pandas.api.types import is_numeric_dtype
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -86,10 +87,13 @@ def sample(table, kind):
         max_epochs=20
     )
 
+    of_numbers = [j for j, dtype in enumerate(X.dtypes) if is_numeric_dtype(dtype)]
+    by_column = {"mixing": Mixup(swapped=[0], rounded=of_numbers[:1])}
+
     def fitted(name):
-        model = (MixupRegressor if numbers else MixupClassifier)(
-            net, random_state=0, **settings[name]
-        )
+        knobs = by_column if name == "swapped and rounded" else settings[name]
+        kind = MixupRegressor if numbers else MixupClassifier
+        model = kind(net, random_state=0, **knobs)
         return model.fit(X, y if numbers else y.astype(str), groups=rows % 3)
 
     return X, fitted
