@@ -1,19 +1,15 @@
 """Mixing behind a submodule instead of at the input (Manifold Mixup)."""
 
-from collections.abc import Mapping
 from contextlib import contextmanager
 
 import torch
 
+from skmix.columns import each
+
 
 def stacked(x, x_partner):
     """Put rows and their partners one below the other, of shape (2 * B, ...)."""
-    if isinstance(x, Mapping):
-        return {name: stacked(rows, x_partner[name]) for name, rows in x.items()}
-    if isinstance(x, list | tuple):
-        parts = zip(x, x_partner, strict=True)
-        return type(x)(stacked(*part) for part in parts)
-    return torch.cat([x, x_partner])
+    return each(lambda *parts: torch.cat(parts), x, x_partner)
 
 
 def halves(output, n_rows):

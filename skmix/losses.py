@@ -59,22 +59,14 @@ def losses_of_steps(
     # With one share a step, both terms of a class-weighted mean have the same
     # normaliser if both are over the same rows.
     alike = permuted or not _divides_by_class_weight(net)
-    if weight is None and len(share) == n_steps and alike:
-        loss, terms = partial(_two_means, own), (y, y_partner, share)
-    else:
-        share = None if share is None else _of_rows(share, len(y))
-        loss, terms = partial(_by_row, net, own), (y, y_partner, share, weight)
     # Shares and weights go to the device once a chunk.
-    numbers = {"dtype": module_dtype(net), "device": net.device}
-    shares, weights = terms[2], terms[3:]
-    terms = (
-        y,
-        y_partner,
-        *(
-            None if term is None else torch.as_tensor(term, **numbers)
-            for term in (shares, *weights)
-        ),
-    )
+    numbers = partial(torch.as_tensor, dtype=module_dtype(net), device=net.device)
+    if weight is None and len(share) == n_steps and alike:
+        loss, terms = partial(_two_means, own), (y, y_partner, numbers(share))
+    else:
+        share = None if share is None else numbers(_of_rows(share, len(y)))
+        weight = None if weight is None else numbers(weight)
+        loss, terms = partial(_by_row, net, own), (y, y_partner, share, weight)
     steps = zip(*(_parts(term, n_steps) for term in terms), strict=True)
     return [partial(loss, *step) for step in steps]
 

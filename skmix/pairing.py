@@ -104,13 +104,7 @@ class SameClass:
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
         n_rows = len(table.y)
         itself = np.arange(n_rows) if table.weight is None else None
-        others = _Others(table.y, itself, table.weight)
-
-        def partners(rows, rng):
-            found, any_there = others.draw(rows, rng.random(len(rows)))
-            return np.where(any_there, found, rows)
-
-        return partners
+        return _Others(table.y, itself, table.weight).partners
 
 
 @dataclass(frozen=True)
@@ -140,13 +134,7 @@ class OtherClass:
 
     def bind(self, table):
         """Return ``partners(rows, rng)`` for the rows of a `skmix.plan.Table`."""
-        others = _Others(np.zeros(len(table.y)), table.y, table.weight)
-
-        def partners(rows, rng):
-            found, any_there = others.draw(rows, rng.random(len(rows)))
-            return np.where(any_there, found, rows)
-
-        return partners
+        return _Others(np.zeros(len(table.y)), table.y, table.weight).partners
 
 
 @dataclass(frozen=True)
@@ -207,8 +195,7 @@ class Lisa:
                 others.draw(rows, u) for others in (by_label, by_group)
             )
             same_label = np.where(of_group & labels, coin < self.p, labels)
-            found = np.where(same_label, label, group)
-            return np.where(labels | of_group, found, rows)
+            return np.where(same_label, label, group)
 
         return partners
 
@@ -236,8 +223,15 @@ class _Others:
         self.outer = _runs(sorted_keys[-1:])
         self.inner = None if inner is None else _runs(sorted_keys)
 
+    def partners(self, rows, rng):
+        """Draw a row for each."""
+        return self.draw(rows, rng.random(len(rows)))[0]
+
     def draw(self, rows, u):
-        """Draw a row for each, by a uniform number; and say whether there is one."""
+        """Draw a row for each, by a uniform number; and say whether there is one.
+
+        Where there is none, the row itself is given.
+        """
         at = self.position[rows]
         start, stop = (ends[at] for ends in self.outer)
         # The rows to leave out, within [start, stop): [skip, resume).
