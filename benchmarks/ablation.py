@@ -34,6 +34,7 @@ from quality import (
     RESULTS,
     TASKS,
     fold_of,
+    records_in,
     row_of,
     sample_of,
     tables_in,
@@ -118,7 +119,7 @@ def score_of(model, X, y):
 
 def measure_all(tables, jobs):
     """Measure what the scratch file does not hold yet."""
-    done = {(r["variant"], r["table"]) for r in records_so_far()}
+    done = {(r["variant"], r["table"]) for r in records_in(SCRATCH)}
     wanted = [
         pair
         for pair in product(VARIANTS, tables)
@@ -132,11 +133,6 @@ def measure_all(tables, jobs):
         for records in tqdm(pool.map(measure, wanted), total=len(wanted), smoothing=0):
             file.writelines(json.dumps(record) + "\n" for record in records)
             file.flush()
-
-
-def records_so_far():
-    lines = SCRATCH.read_text().splitlines() if SCRATCH.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def summarise(records):
@@ -189,7 +185,7 @@ def main():
     if args.report:
         result = {"date": datetime.date.today().isoformat()}
         result |= {"versions": versions_of("ours")}
-        result |= {"summary": summarise(records_so_far())}
+        result |= {"summary": summarise(records_in(SCRATCH))}
         OUT.write_text(json.dumps(result, indent=1) + "\n")
     if args.markdown:
         print(markdown(json.loads(OUT.read_text())["summary"]))

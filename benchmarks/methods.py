@@ -37,6 +37,7 @@ from quality import (
     TASKS,
     fold_of,
     measure_all,
+    records_in,
     row_of,
     sample_of,
     tables_in,
@@ -172,14 +173,9 @@ def measure(unit):
     return record | {"loss": root_mean_squared_error(y[test], predicted)}
 
 
-def records_so_far():
-    lines = SCRATCH.read_text().splitlines() if SCRATCH.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def units_of(tables, folds):
     """Return the fits that are not known yet."""
-    known = {(r["table"], r["fold"], r["setting"]) for r in records_so_far()}
+    known = {(r["table"], r["fold"], r["setting"]) for r in records_in(SCRATCH)}
     return [
         Unit(table, fold, setting)
         for fold, table in product(folds, tables)
@@ -367,7 +363,7 @@ def main():
     if args.costs:
         update({"step_us": costs(), "pairings": pairing_costs()})
     if args.report:
-        update({"gains": summarise(records_so_far())})
+        update({"gains": summarise(records_in(SCRATCH))})
     if args.markdown:
         print(markdown(json.loads(OUT.read_text())))
     if not (args.costs or args.report or args.markdown):

@@ -388,8 +388,13 @@ def is_known(unit, known, arguments):
 
 def read_results(scratch):
     """Return the records of the scratch file by key, the last one of each."""
+    return {key_of(record): record for record in records_in(scratch)}
+
+
+def records_in(scratch):
+    """Return the records of a scratch file, one a line; none if there is no file."""
     lines = scratch.read_text().splitlines() if scratch.exists() else []
-    return {key_of(record): record for record in map(json.loads, lines)}
+    return [json.loads(line) for line in lines]
 
 
 def append(scratch, records):
