@@ -2,7 +2,15 @@
 
 from skmix.estimators import MixupClassifier, MixupRegressor
 from skmix.networks import default_net
+from skmix.search import MixupClassifierCV, MixupRegressorCV
 
-__all__ = ["MixupClassifier", "MixupRegressor", "__version__", "default_net"]
+__all__ = [
+    "MixupClassifier",
+    "MixupClassifierCV",
+    "MixupRegressor",
+    "MixupRegressorCV",
+    "__version__",
+    "default_net",
+]
 
 __version__ = "0.1.0"

@@ -122,26 +122,56 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         epochs as were best. With `X_val` it is trained once, and keeps the weights of
         the best epoch.
         """
-        with _adopted_if_done(self) as draft:
-            draft._check_parameters()
-            rows = draft._check_training(X, y, sample_weight, groups, min_rows=2)
-            net = draft._new_net(len(rows.y))
-            rows = draft._learn_coding(net, rows)
-            validation = draft._check_validation(X_val, y_val)
+        with adopted_if_done(self) as draft:
+            held_out = X_val, y_val
+            net, rows, validation = draft._prepare(
+                X, y, sample_weight, groups, held_out=held_out
+            )
             _warn_of_small_split(net, len(rows.y), validation)
-            seed = _draw_seed(draft.random_state)
-            draft._train_and_judge(net, draft._coded(rows), validation, seed)
+            seed = draw_seed(draft.random_state)
+            draft._train_and_judge(net, rows, validation, seed)
         return self
 
+    def _prepare(self, X, y, sample_weight, groups, *, held_out, classes=None):
+        """Learn how rows are coded; return a net, and what it is to be given.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            As in `fit`.
+        held_out : tuple (X, y) or (X, y, sample_weight)
+            Rows to validate on, and what they weigh; or Nones.
+        classes : ndarray of shape (n_classes,), default=None
+            All labels that there are, if `y` may lack some.
+
+        Returns
+        -------
+        net : skorch.NeuralNet
+            Not initialised.
+        rows : Rows
+            Those of a weight, coded.
+        validation : tuple (X, y, weight) of coded rows, or None
+        """
+        self._check_parameters()
+        rows = self._check_training(X, y, sample_weight, groups, min_rows=2)
+        net = self._new_net(len(rows.y))
+        codec = self._code(net, rows.y, rows.weight, "y", classes=classes)
+        rows = self._learn_coding(net, rows, codec)
+        return net, self._coded(rows), self._check_validation(*held_out)
+
     def _partial_fit(self, X, y, sample_weight, groups, classes=None):
-        with _adopted_if_done(self) as draft:
+        with adopted_if_done(self) as draft:
             draft._check_parameters()
             first = not hasattr(draft, "estimator_")
             rows = draft._check_training(X, y, sample_weight, groups, reset=first)
-            seed = _draw_seed(draft.random_state)
+            seed = draw_seed(draft.random_state)
             if first:
                 net = draft._new_net(len(rows.y))
-                rows = draft._learn_coding(net, rows, classes)
+                known = rows.y if classes is None else np.asarray(classes)
+                weight = rows.weight if classes is None else None
+                name = "y" if classes is None else "classes"
+                codec = draft._code(net, known, weight, name)
+                rows = draft._learn_coding(net, rows, codec)
             else:
                 net = _copied(draft.estimator_)
                 rows = rows.weighed(draft._codec.class_factor(rows.y))
@@ -155,28 +185,25 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _check_training(self, X, y, sample_weight, groups, *, reset=True, min_rows=1):
-        """Return the `_Rows` to train on, those of weight 0 left out."""
+        """Return the `Rows` to train on, those of weight 0 left out."""
         X, y = self._check_table(X, y, reset=reset, min_rows=min_rows)
         weight = check_sample_weight(sample_weight, y)
         if groups is not None:
             groups = check_groups(groups, y)
-        return _Rows(X, y, weight, groups).weighed()
+        return Rows(X, y, weight, groups).weighed()
 
     def _coded(self, rows):
         """The rows as a net is given them, targets too."""
         return rows._replace(X=self._encoded(rows.X), y=self._codec.encode(rows.y))
 
-    def _learn_coding(self, net, rows, classes=None):
-        """Learn from training rows how targets and columns are coded for `net`."""
-        if classes is None:
-            self._codec = self._code(net, rows.y, rows.weight, "y")
-        else:
-            self._codec = self._code(net, np.asarray(classes), None, "classes")
+    def _learn_coding(self, net, rows, codec):
+        """Learn from training rows how columns are coded for `net`; weigh classes."""
+        self._codec = codec
         rows = rows.weighed(self._codec.class_factor(rows.y))
         X, weight = rows.X, rows.weight
         vars(self).pop("encoder_", None)
         default = wants_scaled(net)
-        if default and _is_dict(X):
+        if default and is_dict(X):
             raise ValueError(
                 "Got X as a dict for a net of the default kind, but expected a "
                 "table of shape (n_samples, n_features)."
@@ -187,7 +214,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "Got a sparse table for a module that takes x_num and x_cat, but "
                 "expected a dense one. Make an array or a frame of it."
             )
-        if default or (not _is_dict(X) and (as_dict or self._needs_encoding(X))):
+        if default or (not is_dict(X) and (as_dict or self._needs_encoding(X))):
             reader = self._reader or Reader.of_numbers(X.shape[1])
             self.encoder_ = learn_encoder(
                 X, reader, weight, scale=default, as_dict=as_dict
@@ -254,15 +281,24 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             table=self._about(rows),
         )
         with one_thread_each(), seeded(seed, net.device):
-            with training as done:
+            with training as dealer:
                 fit(rows.X, rows.y)
-            self._draws = draws(net, multi_indexing(rows.X, slice(2)))
+            self._adopt(net, rows)
+        return dealer.validated_on()
+
+    def _adopt(self, net, rows, like=None):
+        """Predict by `net`, which was trained on `rows`, from now on.
+
+        `like` is an estimator with a fitted net of the same kind, if there is one.
+        """
+        first = multi_indexing(rows.X, slice(2))
+        self._draws = draws(net, first) if like is None else like._draws
         self.estimator_ = net
         self.history_ = net.history
         self.n_iter_ = len(net.history)
-        return done.validated_on()
 
-    def _plan(self, net, seed):
+    def _plan(self, net, seed, alphas=None):
+        """Return the plan of a fit, or for several alphas that of their fits."""
         layers = self.layers
         if layers == "auto":
             inside = self._task == "Regressor" and wants_scaled(net)
@@ -271,7 +307,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         layers = [layers] if isinstance(layers, str) else layers
         return Plan(
-            alpha=self.alpha,
+            alpha=self.alpha if alphas is None else list(alphas),
             lam_per=self.lam_per,
             seed=seed,
             mixing=self.mixing,
@@ -386,7 +422,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} per column, as sklearn.multioutput."
                 f"MultiOutput{self._task} does."
             )
-        if _is_dict(X):
+        if is_dict(X):
             y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
             X = self._check_rows(X, reset=reset)
             check_consistent_length(y, np.empty(get_len(X)))
@@ -408,7 +444,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             return bool(np.isfinite(X.sum()))
 
     def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
-        if _is_dict(X):
+        if is_dict(X):
             if reset:
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
@@ -460,7 +496,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             return Reader.learn(X, given)
         return None
 
-    def _check_validation(self, X_val, y_val):
+    def _check_validation(self, X_val, y_val, sample_weight=None):
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
         if X_val is None and y_val is None:
             return None
@@ -471,12 +507,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         target = self._codec.encode(y_val, name="y_val")
-        rows = _Rows(X_val, target).weighed(self._codec.class_factor(y_val))
+        rows = Rows(X_val, target, sample_weight)
+        rows = rows.weighed(self._codec.class_factor(y_val))
         return self._encoded(rows.X), rows.y, rows.weight
 
 
 @contextmanager
-def _adopted_if_done(estimator):
+def adopted_if_done(estimator):
     """Yield a draft of the estimator that takes its place, at once, if all goes well.
 
     Until then, and for good after an error, the estimator is as it was: for the
@@ -508,11 +545,11 @@ def _one_epoch(net):
         net.max_epochs = max_epochs
 
 
-def _is_dict(X):
+def is_dict(X):
     return isinstance(X, Mapping) and not sparse.issparse(X)  # a DOK array is both
 
 
-def _draw_seed(random_state):
+def draw_seed(random_state):
     """An int stands for itself; anything else is asked for one."""
     generator = check_random_state(random_state)
     if isinstance(random_state, numbers.Integral):
@@ -545,7 +582,7 @@ def _fill_sizes(net, X, encoder, n_outputs):
         }
         if encoder.scale:
             sizes["bins"] = encoder.bins_
-    elif not _is_dict(X):
+    elif not is_dict(X):
         sizes |= {"d_in": X.shape[1], "n_num_features": X.shape[1]}
         sizes["cat_cardinalities"] = []
     for name, size in sizes.items():
@@ -567,7 +604,7 @@ def _warn_of_small_split(net, n_rows, validation):
         )
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """Rows of a table, and what is known of each."""
 
     X: Any
@@ -595,6 +632,6 @@ class _Rows(NamedTuple):
             X, y, weight = multi_indexing(X, rows), y[rows], weight[rows]
             groups = None if groups is None else groups[rows]
         if (weight == weight[0]).all():
-            return _Rows(X, y, None, groups)
+            return Rows(X, y, None, groups)
         weight = weight / weight.max()  # the sum of huge ones would be infinite
-        return _Rows(X, y, weight / weight.mean(), groups)
+        return Rows(X, y, weight / weight.mean(), groups)

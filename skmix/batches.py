@@ -131,11 +131,21 @@ class Batches:
             for k in range(chunk.n_batches):
                 yield chunk.batch(k)
 
-    def chunks(self):
-        """Iterate in chunks of batches, with the draws of an iteration in batches."""
-        order, size = self.indices[self._order()], self.batch_size
+    def chunks(self, order=None, n_steps=None):
+        """Iterate in chunks of batches, with the draws of an iteration in batches.
+
+        Parameters
+        ----------
+        order : torch.Tensor of shape (n_rows,), int64, default=None
+            The rows in the order in which they are dealt, as `order` has drawn it.
+        n_steps : int, default=None
+            Batches of a chunk, if not as many as fit into `CHUNK_CELLS`.
+        """
+        order, size = self.order() if order is None else order, self.batch_size
         n_whole = len(order) // size * size
-        step = max(1, CHUNK_CELLS // (size * n_cells(self.X))) * size
+        if n_steps is None:
+            n_steps = max(1, CHUNK_CELLS // (size * n_cells(self.X)))
+        step = n_steps * size
         ends = [*range(step, n_whole, step), n_whole]
         if not self.drop_last and n_whole < len(order):
             ends.append(len(order))
@@ -152,14 +162,15 @@ class Batches:
         rows = torch.as_tensor(rows)
         return to_device((take(self.X, rows), take(self.y, rows)), self.device)
 
-    def _order(self):
+    def order(self):
+        """Draw the order in which the rows of an epoch are dealt, (n_rows,)."""
         # A DataLoader draws a seed for its workers on every pass, used or not;
         # its RandomSampler then draws the seed of a generator of its own.
         _draw_int64()
         if not self.shuffle:
-            return torch.arange(len(self.indices))
+            return self.indices
         sampler = torch.Generator().manual_seed(_draw_int64())
-        return torch.randperm(len(self.indices), generator=sampler)
+        return self.indices[torch.randperm(len(self.indices), generator=sampler)]
 
 
 # Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to

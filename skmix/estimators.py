@@ -315,13 +315,14 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
             return self.classes_[(proba[:, 1] > self.estimator_.threshold).astype(int)]
         return self.classes_[proba.argmax(axis=1)]
 
-    def _code(self, net, targets, weight, name):
+    def _code(self, net, targets, weight, name, classes=None):
         return ClassCodec.learn(
             targets,
             binary=isinstance(net, NeuralNetBinaryClassifier),
             class_weight=self.class_weight,
             weight=weight,
             name=name,
+            classes=classes,
         )
 
     def _judged(self, net, X, target, weight):
@@ -553,7 +554,7 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         """
         return self._predicted(X)
 
-    def _code(self, net, y, weight, name):
+    def _code(self, net, y, weight, name, classes=None):
         # A user's net is trained on the numbers as they are.
         return NumberCodec.learn(y, weight) if wants_scaled(net) else NumberCodec()
 

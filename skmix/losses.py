@@ -14,7 +14,18 @@ from skmix.nets import criterion_is, is_skorchs_own, module_dtype
 
 
 def losses_of_steps(
-    net, y, y_partner, share, weight, n_steps, *, permuted=True, args=(), kwargs=None
+    net,
+    y,
+    y_partner,
+    share,
+    weight,
+    n_steps,
+    *,
+    permuted=True,
+    args=(),
+    kwargs=None,
+    n_members=None,
+    counts=None,
 ):
     """Losses of rows that are mixed, weighted, both or neither.
 
@@ -34,39 +45,48 @@ def losses_of_steps(
         Whether each row of a step is the partner of one of its rows.
     args, kwargs : tuple, dict
         Passed on to the net's `get_loss`.
+    n_members : int, default=None
+        M, where the B rows of a step are batches of M members of a stack, one below the
+        other, of ``B / M`` rows each. Then shares are one a member and step, of shape
+        (S * M,), or one a row.
+    counts : torch.Tensor of shape (S * B,), bool, default=None
+        With `n_members`, which rows are there, and not padding.
 
     Returns
     -------
     losses : list of callable
-        For each step, a function of the module's output.
+        For each step, a function of the module's output: the loss, of shape (), or
+        that of each member, of shape (M,).
     """
 
     def own(y, output):
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
 
-    if share is weight is None:
+    if share is weight is n_members is None:
         return [partial(own, y) for y in _parts(y, n_steps)]
 
     log_proba = _log_proba(net, y)
     if log_proba is not None:
-        terms = _labels_and_shares(net, y, y_partner, share, weight, n_steps)
+        n_means = n_steps * (n_members or 1)
+        terms = _labels_and_shares(net, y, y_partner, share, weight, n_means, counts)
         labels, shares = (_parts(term, n_steps) for term in terms)
-        return [
-            partial(_nll, log_proba, *step) for step in zip(labels, shares, strict=True)
-        ]
+        nll = partial(_nll, log_proba, n_members)
+        return [partial(nll, *step) for step in zip(labels, shares, strict=True)]
 
     # With one share a step, both terms of a class-weighted mean have the same
     # normaliser if both are over the same rows.
     alike = permuted or not _divides_by_class_weight(net)
     # Shares and weights go to the device once a chunk.
     numbers = partial(torch.as_tensor, dtype=module_dtype(net), device=net.device)
-    if weight is None and len(share) == n_steps and alike:
+    means = weight is n_members is None and len(share) == n_steps
+    if means and alike:
         loss, terms = partial(_two_means, own), (y, y_partner, numbers(share))
     else:
         share = None if share is None else numbers(_of_rows(share, len(y)))
         weight = None if weight is None else numbers(weight)
-        loss, terms = partial(_by_row, net, own), (y, y_partner, share, weight)
+        loss = partial(_by_row, net, own, n_members)
+        terms = (y, y_partner, share, weight, counts)
     steps = zip(*(_parts(term, n_steps) for term in terms), strict=True)
     return [partial(loss, *step) for step in steps]
 
@@ -95,7 +115,7 @@ def mixed_loss(own, partner, share):
     return share * own + (1 - share) * partner
 
 
-def mixed_nll(log_proba, labels, share):
+def mixed_nll(log_proba, labels, share, n_members=None):
     """Negative log-likelihood of several labels a row, each with its share of the loss.
 
     With the labels of a row and of its partner, and shares ``lam / B`` and
@@ -107,12 +127,17 @@ def mixed_nll(log_proba, labels, share):
     log_proba : torch.Tensor of shape (B, n_classes) or (B, n_classes, k)
     labels : torch.Tensor of shape (B, n_labels) or (B, n_labels, k), int64
     share : torch.Tensor of the shape of `labels`, or one that it broadcasts to
+    n_members : int, default=None
+        Sum over each of so many equal parts of the batch, and not over all of it.
 
     Returns
     -------
-    torch.Tensor of shape ()
+    torch.Tensor of shape () or (n_members,)
     """
-    return -(log_proba.gather(1, labels) * share).sum()
+    terms = log_proba.gather(1, labels) * share
+    if n_members is None:
+        return -terms.sum()
+    return -terms.reshape(n_members, -1).sum(dim=1)
 
 
 def _parts(rows, n_steps):
@@ -122,17 +147,17 @@ def _parts(rows, n_steps):
     return rows.split(len(rows) // n_steps)
 
 
-def _nll(log_proba, labels, share, output):
+def _nll(log_proba, n_members, labels, share, output):
     if len(output) != len(labels):
         raise ValueError(
             f"Got a module output of {len(output)} rows for a batch of {len(labels)}, "
             "but expected one for each."
         )
-    if output.ndim == 3:  # members, each with a share of it
-        n_members = output.shape[2]
-        labels = labels[:, :, None].expand(-1, -1, n_members)
-        share = share[:, :, None] / n_members
-    return mixed_nll(log_proba(output), labels, share)
+    if output.ndim == 3:  # an ensemble, each net of it with a share of the loss
+        k = output.shape[2]
+        labels = labels[:, :, None].expand(-1, -1, k)
+        share = share[:, :, None] / k
+    return mixed_nll(log_proba(output), labels, share, n_members)
 
 
 def _two_means(own, y, y_partner, share, output):
@@ -166,8 +191,8 @@ def _log_of_proba(proba):
     return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
 
 
-def _labels_and_shares(net, y, y_partner, share, weight, n_steps):
-    """Labels of rows and partners, and the share of each in the loss of its step.
+def _labels_and_shares(net, y, y_partner, share, weight, n_means, counts):
+    """Labels of rows and partners, and the share of each in the loss it is part of.
 
     Returns
     -------
@@ -179,18 +204,23 @@ def _labels_and_shares(net, y, y_partner, share, weight, n_steps):
         labels.append(y_partner)
         size = [own * size[0], (1 - own) * _row_size(net, y_partner)]
     labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
+    if counts is not None:
+        size = size * counts[:, None]
     parts = size
     if weight is not None:
-        parts = size * torch.from_numpy(weight).to(size)[:, None]
+        parts = size * torch.as_tensor(weight).to(size)[:, None]
         size = parts if _divides_by_class_weight(net) else size
     if net.criterion_.reduction == "mean":
-        total = size.reshape(n_steps, -1).sum(dim=1, keepdim=True)
-        parts = (parts.reshape(n_steps, -1) / total).reshape(size.shape)
+        total = size.reshape(n_means, -1).sum(dim=1, keepdim=True)
+        parts = (parts.reshape(n_means, -1) / total).reshape(size.shape)
     return labels * (labels != net.criterion_.ignore_index), parts
 
 
-def _by_row(net, own, y, y_partner, share, weight, output):
-    """Mean over the batch of (mixed) losses, row i counting `weight[i]`."""
+def _by_row(net, own, n_members, y, y_partner, share, weight, counts, output):
+    """Mean over the batch of (mixed) losses, row i counting `weight[i]`.
+
+    With `n_members`, the mean of each member's part of the batch.
+    """
     with _unreduced(net) as reduction:
         rows = _checked_rows(own(y, output), y)
         size = _row_size(net, y)
@@ -202,6 +232,13 @@ def _by_row(net, own, y, y_partner, share, weight, output):
         rows = rows * weight
         if _divides_by_class_weight(net):
             size = size * weight
+    if n_members is not None:
+        rows, size = (part.reshape(n_members, -1) for part in (rows, size))
+        if counts is not None:
+            counts = counts.reshape(n_members, -1)
+            rows, size = rows.where(counts, 0), size.where(counts, 0)
+        rows, size = rows.sum(dim=1), size.sum(dim=1)
+        return rows if reduction == "sum" else rows / size
     return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
 
 

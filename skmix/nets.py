@@ -49,6 +49,13 @@ def steps_are_skorchs_own(net):
 BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
+def twin(net, **attributes):
+    """Return a net that shares all that `net` has, but for these attributes."""
+    other = object.__new__(type(net))
+    vars(other).update(vars(net), **attributes)
+    return other
+
+
 def criterion_is(net, *kinds):
     """Whether an initialised net's criterion is of one of these classes."""
     # A compiled criterion is no instance of its class any more, and a partial is

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
 from tabm import EnsembleView, LinearEnsemble
@@ -164,7 +164,8 @@ class TabularNet(nn.Module):
             self.averaged.parameters(), self._trained().parameters(), strict=True
         )
         for mean, weight in pairs:
-            mean.lerp_(weight, share.to(mean))
+            # (In place, `torch.func.vmap` would take its members one by one.)
+            mean.copy_(mean.lerp(weight, share.to(mean)))
 
 
 def _members(width, d_out, k, n_blocks, d_block, dropout):
@@ -311,11 +312,25 @@ def calibrate(net, proba, y, weight=None):
     Parameters
     ----------
     net : skorch.NeuralNetClassifier
+    proba, y, weight
+        As in `best_temperature`, of rows that were not trained on, at temperature 1,
+        by this net or by one trained alike.
+    """
+    net.module_.temperature.fill_(best_temperature(proba, y, weight))
+
+
+def best_temperature(proba, y, weight=None):
+    """Return the temperature by which probabilities are best calibrated.
+
+    Parameters
+    ----------
     proba : ndarray of shape (n, n_classes)
-        Probabilities of rows that were not trained on, at temperature 1, by this net or
-        by one trained alike.
     y : ndarray of shape (n,), int64
     weight : ndarray of shape (n,), default=None
+
+    Returns
+    -------
+    temperature : float
 
     Notes
     -----
@@ -330,17 +345,24 @@ def calibrate(net, proba, y, weight=None):
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
     Networks", ICML 2017, https://arxiv.org/abs/1706.04599
     """
-    weight = np.ones(len(y)) if weight is None else weight
-    with np.errstate(divide="ignore"):
-        logits = np.maximum(np.log(proba), -50)
+    weight, logits = np.ones(len(y)) if weight is None else weight, _logits(proba)
 
     def loss(log_temperature):
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         likelihood = np.sum(scaled[np.arange(len(y)), y] * weight)
         return (log_temperature / PRIOR) ** 2 / 2 - likelihood
 
-    log_temperature = minimize_scalar(loss, bounds=(-2, 2), method="bounded").x
-    net.module_.temperature.fill_(np.exp(log_temperature))
+    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def temper(proba, temperature):
+    """Divide the logarithms of probabilities by a temperature, and normalise."""
+    return softmax(_logits(proba) / temperature, axis=1)
+
+
+def _logits(proba):
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(proba), -50)
 
 
 PRIOR = 0.3

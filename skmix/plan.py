@@ -28,7 +28,8 @@ class Draw(NamedTuple):
         row of the first step, or its number in the table where `Plan.from_table`.
     lam : ndarray of shape (S,) or (S * B,), float64
         Weight of a row's own half, one a step or one a row; its partner's weighs
-        ``1 - lam``.
+        ``1 - lam``. With a first axis for several alphas, of shape (A, S) or
+        (A, S * B), where the plan has a list of them.
     seed : ndarray of shape (S,), int64
         Seeds what a mixing draws in each step.
     place : ndarray of shape (S,), int64
@@ -43,6 +44,10 @@ class Draw(NamedTuple):
     def of_step(self, k, n_steps):
         """What was drawn for step `k` of `n_steps`."""
         return Draw(*(part.reshape(n_steps, -1)[k] for part in self))
+
+    def of_alpha(self, a):
+        """What was drawn for alpha number `a` of several."""
+        return self._replace(lam=self.lam[a])
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +155,10 @@ class Plan:
 
     Parameters
     ----------
-    alpha : float >= 0, or callable
+    alpha : float >= 0, callable, or list of float
         ``lam ~ Beta(alpha, alpha)`` (Zhang et al. 2018). A function of the number of
-        the epoch, 1 for the first one, may change it: 0 mixes nothing.
+        the epoch, 1 for the first one, may change it: 0 mixes nothing. Of a list, each
+        has a `lam` of its own, of the same uniform number.
     lam_per : {"batch", "row"}
         One `lam` for the whole batch, or one for each row.
     seed : int
@@ -223,6 +229,8 @@ class Plan:
     @property
     def is_off(self):
         """Whether nothing is mixed in any epoch."""
+        if isinstance(self.alpha, list):
+            return not any(self.alpha)
         return not callable(self.alpha) and self.alpha == 0
 
     @property
@@ -274,11 +282,17 @@ class Plan:
         -------
         Draw, or None in an epoch in which nothing is mixed
         """
-        strength = self.strength(epoch)
-        if strength == 0:
+        several = isinstance(self.alpha, list)
+        strengths = self.alpha if several else [self.strength(epoch)]
+        if not any(strengths):
             return None
         n_lam = n_steps if self.lam_per == "batch" else n_steps * n_rows
-        lam = quantile(strength, self.lam_per)(self._lam.random(n_lam))
+        u = self._lam.random(n_lam)
+        lam = [
+            quantile(alpha, self.lam_per)(u) if alpha else np.ones(n_lam)
+            for alpha in strengths
+        ]
+        lam = np.stack(lam) if several else lam[0]
         place = self._place.integers(len(self.layers), size=n_steps)
         seed = self._seed.integers(2**63, size=n_steps)
         return Draw(self._paired(n_rows, n_steps, rows), lam, seed, place)

@@ -17,7 +17,13 @@ from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader
 
 from skmix.batches import is_table, n_cells
-from skmix.nets import PRIVATE_METHODS, as_module_dtype, is_skorchs_own, set_mode
+from skmix.nets import (
+    PRIVATE_METHODS,
+    as_module_dtype,
+    is_skorchs_own,
+    set_mode,
+    twin,
+)
 
 # A forward pass on CPU is fastest where the units of a layer stay in the cache of a
 # core (benchmarks/speed.py, bare forward); half or twice as many are nearly as good.
@@ -51,7 +57,7 @@ def in_chunks(net, X):
         or not is_table(X)
     ):
         return None
-    return _twin(net, forward_iter=partial(_outputs, net, loader.get("batch_size")))
+    return twin(net, forward_iter=partial(_outputs, net, loader.get("batch_size")))
 
 
 _WAY_TO_PREDICT = (
@@ -64,12 +70,6 @@ _WAY_TO_PREDICT = (
     "predict",
     "predict_proba",
 )
-
-
-def _twin(net, **attributes):
-    twin = object.__new__(type(net))
-    vars(twin).update(vars(net), **attributes)
-    return twin
 
 
 def _outputs(net, chunk_rows, X, training=False, device="cpu"):
@@ -98,11 +98,11 @@ def draws(net, X):
     """
     before = _generator_states(net)
     try:
-        copy = _twin(net, module_=deepcopy(net.module_))
-        twin = in_chunks(copy, X)
-        if twin is None:
+        copy = twin(net, module_=deepcopy(net.module_))
+        predictor = in_chunks(copy, X)
+        if predictor is None:
             return True
-        twin.predict_proba(X)
+        predictor.predict_proba(X)
     except Exception:  # will be raised again where it belongs: in a prediction
         return True
     return not all(map(np.array_equal, before, _generator_states(net)))

@@ -44,6 +44,39 @@ def seeded(seed=None, device="cpu"):
             np.random.set_state(numpy_state)
 
 
+class Stream:
+    """Draws from the global generators that go on where they left off.
+
+    What several fits draw that take turns is what each of them draws alone.
+
+    Parameters
+    ----------
+    seed : int
+    device : str or torch.device, default="cpu"
+        As in `seeded`.
+    """
+
+    def __init__(self, seed, device="cpu"):
+        self.seed, self.device, self.states = seed, device, None
+
+    @contextmanager
+    def resumed(self):
+        """Draw from here on while the block runs, and leave the generators as found."""
+        cuda = torch.cuda.is_available() and torch.device(self.device).type == "cuda"
+        with seeded(None if self.states else self.seed, self.device):
+            if self.states:
+                torch.set_rng_state(self.states[0])
+                np.random.set_state(self.states[1])
+                if cuda:
+                    torch.cuda.set_rng_state_all(self.states[2])
+            try:
+                yield
+            finally:
+                self.states = [torch.get_rng_state(), np.random.get_state()]
+                if cuda:
+                    self.states.append(torch.cuda.get_rng_state_all())
+
+
 @contextmanager
 def one_thread_each():
     """Compute on one torch thread where joblib (`n_jobs`) runs several processes."""

@@ -35,10 +35,16 @@ class ClassCodec:
     class_weight: np.ndarray | None
 
     @classmethod
-    def learn(cls, y, *, binary, class_weight=None, weight=None, name="y"):
-        """Learn the codec from training labels and their row weights."""
+    def learn(
+        cls, y, *, binary, class_weight=None, weight=None, name="y", classes=None
+    ):
+        """Learn the codec from training labels and their row weights.
+
+        `classes` are all there are, sorted, where `y` may lack some.
+        """
         check_classification_targets(y)
-        classes = np.unique(y)
+        present = np.unique(y)
+        classes = present if classes is None else classes
         if len(classes) < 2:
             raise ValueError(
                 f"Got {name} with one class only ({classes.tolist()[0]!r}), but "
@@ -56,9 +62,13 @@ class ClassCodec:
                 "{label: weight} or None."
             )
         if class_weight is not None:
-            class_weight = compute_class_weight(
-                class_weight, classes=classes, y=y, sample_weight=weight
+            # Those of classes that are not there cannot be balanced, and are 1.
+            known = present if isinstance(class_weight, str) else classes
+            of_known = compute_class_weight(
+                class_weight, classes=known, y=y, sample_weight=weight
             )
+            class_weight = np.ones(len(classes))
+            class_weight[np.searchsorted(classes, known)] = of_known
             if not (class_weight >= 0).all() or not np.isfinite(class_weight).all():
                 raise ValueError(
                     f"Got class weights {class_weight} for the classes "

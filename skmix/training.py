@@ -7,7 +7,6 @@ remains is the plain skorch net; what the net's class overrides stays in charge.
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,25 +14,16 @@ import torch
 from skorch import NeuralNet
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.history import History
-from skorch.utils import multi_indexing, to_tensor
+from skorch.utils import to_tensor
 
-from skmix.batches import (
-    Batch,
-    Batches,
-    Chunk,
-    copied,
-    in_memory_batches,
-    is_table,
-    table_and_rows,
-    take,
-)
+from skmix.batches import Batch, Batches, copied, take
+from skmix.dealing import ROWS_UNKNOWN, Dealer
 from skmix.layers import check_layers_of
 from skmix.loop import Step, run_epoch
 from skmix.losses import first_output, losses_of_steps, shaped_like
 from skmix.mixing import lerp_steps
-from skmix.nets import as_module_dtype, steps_are_skorchs_own
+from skmix.nets import steps_are_skorchs_own
 from skmix.passes import Pass
-from skmix.plan import Table
 
 
 @contextmanager
@@ -61,9 +51,8 @@ def mixed_training(
 
     Yields
     ------
-    training : object
-        Whose method `validated_on` tells, after the net's fit, on which rows it was
-        validated.
+    dealer : skmix.dealing.Dealer
+        It knows, after the net's fit, which rows it was trained and validated on.
 
     Notes
     -----
@@ -74,41 +63,11 @@ def mixed_training(
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
-        yield seams
+        yield seams.dealer
     finally:
         for name in lent:
             vars(net).pop(name, None)
         seams.restore_caching()
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Row weights of a table, of mean 1 over the rows of it that are dealt."""
-
-    table: Dataset
-    rows: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def over(cls, dataset, X, values):
-        """Weigh the rows of `X` that a dataset deals; None if it deals others."""
-        table, rows = table_and_rows(dataset)
-        if table is None or table.X is not X:
-            return None
-        return cls(table, rows, values / values[rows].mean())
-
-    def of(self, batch):
-        if not isinstance(batch, Batch | Chunk) or batch.table is not self.table.X:
-            raise ValueError(_ROWS_UNKNOWN)
-        return self.values[batch.rows.numpy()]
-
-
-_ROWS_UNKNOWN = (
-    "Got row weights (sample_weight or class_weight) and a net with a data iterator, "
-    "dataset, split or collate function of its own, which does not tell which rows a "
-    "batch holds. Leave these at skorch's defaults, or leave out the weights (classes "
-    "can be weighted by criterion__weight)."
-)
 
 
 class _Seams:
@@ -137,13 +96,8 @@ class _Seams:
         self.net = net
         self.plan = None if plan is None or plan.is_off else plan
         self.layers = () if plan is None else plan.layers
-        self.about = about  # what the user's table is, beside its rows
-        self.weight = weight
-        self.validation = validation
+        self.dealer = Dealer(net, self.plan, weight, validation, about)
         self.check_output = check_output
-        self.valid = None
-        self.table = None  # to take partners from that are not of the batch
-        self.train_weight = self.valid_weight = None  # _Weights
         self.planned = None  # the Pass of the current batch
         self.running = None  # the Pass that is on its way through the net
         self.uncached = []
@@ -172,7 +126,7 @@ class _Seams:
     def _check_monitors(self):
         net = self.net
         own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
-        if self.validation is not None or net.train_split or own_split:
+        if self.dealer.validation is not None or net.train_split or own_split:
             return
         blind = [
             name
@@ -218,66 +172,10 @@ class _Seams:
             owner.use_caching = True
 
     def get_split_datasets(self, X, y=None, **fit_params):
-        net = self.net
-        X = as_module_dtype(net, X, kinds="fiub")
-        y = as_module_dtype(net, y, name="y")
-        if self.validation is None:
-            train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
-            X_val, valid_weight = X, self.weight
-        else:
-            X_val, y_val, valid_weight = self.validation
-            X_val = as_module_dtype(net, X_val, name="X_val", kinds="fiub")
-            y_val = as_module_dtype(net, y_val, name="y_val")
-            train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
-        if self.weight is not None:
-            self.train_weight = _Weights.over(train, X, self.weight)
-            if self.train_weight is None:
-                raise ValueError(_ROWS_UNKNOWN)
-        if self.plan is not None:
-            self._bind(train, X)
-        if valid_weight is not None:
-            # A split may validate on rows of another table, which have no weights.
-            self.valid_weight = _Weights.over(valid, X_val, valid_weight)
-        self.valid = None if valid is train else valid
-        return train, valid
-
-    def validated_on(self):
-        """Return ``(X, y, weight)`` of the rows that the net was validated on.
-
-        `weight` may be None. Nothing is returned where there are none, none but those
-        trained on, or where they are no rows of a table.
-        """
-        table, rows = (None, None) if self.valid is None else table_and_rows(self.valid)
-        if table is None or not is_table(table.X):
-            return None
-        weights = self.valid_weight
-        weight = None if weights is None else weights.values[rows]
-        return multi_indexing(table.X, rows), np.asarray(table.y)[rows], weight
+        return self.dealer.split(X, y, **fit_params)
 
     def get_iterator(self, dataset, training=False):
-        net = self.net
-        batches = in_memory_batches(net, dataset, training)
-        if batches is None:
-            batches = type(net).get_iterator(net, dataset, training=training)
-        if training and _n_batches(batches) == 0:
-            raise ValueError(
-                f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
-                "holds, so there is nothing to train on. Use a smaller batch_size, or "
-                "iterator_train__drop_last=False."
-            )
-        return batches
-
-    def _bind(self, train, X):
-        """Show the plan the rows that are trained on."""
-        dataset, rows = table_and_rows(train)
-        if dataset is None or dataset.X is not X:
-            self.plan.bind(Table(None, None, None, **self.about))  # rows are unknown
-            return
-        weights = self.train_weight
-        weight = None if weights is None else weights.values[rows]
-        self.plan.bind(Table(X, dataset.y, rows, weight, **self.about))
-        if self.plan.from_table:
-            self.table = Batches(X, dataset.y)
+        return self.dealer.iterator(dataset, training)
 
     # Each epoch: by the shortest way, or by the steps of the net.
 
@@ -293,14 +191,13 @@ class _Seams:
 
     def _steps(self, batches, training):
         """Mix and weigh a chunk of batches at a time, and yield its steps."""
-        weights = self.train_weight if training else self.valid_weight
-        for chunk in batches.chunks():
-            weight = None if weights is None else weights.of(chunk)
-            draw = self._drawn(chunk) if training else None
+        epoch = len(self.net.history)
+        for dealt in self.dealer.deal(batches, training=training, epoch=epoch):
+            chunk, weight, draw = dealt[:3]
             if draw is None:
                 steps = self._plain_steps(chunk, chunk.X, None, None, weight)
             else:
-                steps = self._mixed_steps(batches, chunk, draw, weight)
+                steps = self._mixed_steps(dealt)
             n_begun = 0
             try:
                 for step in steps:
@@ -310,16 +207,9 @@ class _Seams:
                 if training and n_begun:
                     self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
 
-    def _drawn(self, chunk):
-        if self.plan is None:
-            return None
-        rows = chunk.rows.numpy()
-        epoch = len(self.net.history)
-        return self.plan.draw(chunk.batch_size, chunk.n_batches, rows=rows, epoch=epoch)
-
-    def _mixed_steps(self, batches, chunk, draw, weight):
+    def _mixed_steps(self, dealt):
+        chunk, weight, draw, X_partner, y_partner = dealt
         plan, n_steps = self.plan, chunk.n_batches
-        X_partner, y_partner = self._partners(batches, chunk, draw)
         inside = any(layer is not None for layer in plan.layers)
         numbers = isinstance(chunk.X, torch.Tensor) and chunk.X.is_floating_point()
         if plan.is_plain and numbers and not inside and not plan.clean_weight:
@@ -380,13 +270,6 @@ class _Seams:
             check, self.check_output = self.check_output, None
             check(self.net, first_output(output))
 
-    def _partners(self, batches, chunk, draw):
-        """Rows and targets of the partners of a chunk's rows."""
-        if self.plan.from_table:
-            return batches.take(draw.partner)
-        rows = torch.from_numpy(draw.partner)
-        return take(chunk.X, rows), take(chunk.y, rows)
-
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
     def train_step(self, batch, **fit_params):
@@ -399,15 +282,16 @@ class _Seams:
         return step
 
     def train_step_single(self, batch, **fit_params):
-        if self.planned is None and not (self.plan is self.weight is None):
+        if self.planned is None and not (self.plan is self.dealer.weight is None):
             raise self._unmixed("was not called by self.train_step")
         with self._run(self.planned):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
 
     def validation_step(self, batch, **fit_params):
         step = None
-        if self.valid_weight is not None:
-            step = Pass(self.net, weight=self.valid_weight.of(batch))
+        weight = self.dealer.valid_weight
+        if weight is not None:
+            step = Pass(self.net, weight=weight.of(batch))
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -416,18 +300,18 @@ class _Seams:
             return type(self.net).evaluation_step(self.net, batch, training=training)
 
     def _plan_step(self, batch):
-        net, plan = self.net, self.plan
+        net, plan, dealer = self.net, self.plan, self.dealer
         weight = draw = y_partner = X_partner = None
-        if self.weight is not None:
-            if self.train_weight is None:
-                raise ValueError(_ROWS_UNKNOWN)
-            weight = self.train_weight.of(batch)
+        if dealer.weight is not None:
+            if dealer.train_weight is None:
+                raise ValueError(ROWS_UNKNOWN)
+            weight = dealer.train_weight.of(batch)
         if plan is not None:
             rows = self._rows_of(batch) if plan.looks_at_rows else None
             n_rows = get_len(unpack_data(batch)[1])
             draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
             if draw is not None and plan.from_table:
-                X_partner, y_partner = self.table.take(draw.partner)
+                X_partner, y_partner = dealer.table.take(draw.partner)
         step = Pass(net, plan, draw, y_partner=y_partner, weight=weight)
         step.X_partner = X_partner
         if draw is not None:
@@ -515,10 +399,3 @@ class _Seams:
 def _lam_by_step(draw, n_steps):
     """Mean weight of a row's own half in each step, of shape (n_steps,)."""
     return np.ones(n_steps) if draw is None else draw.lam.reshape(n_steps, -1).mean(1)
-
-
-def _n_batches(batches):
-    try:
-        return len(batches)
-    except TypeError:  # an iterator of unknown length
-        return None

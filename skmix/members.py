@@ -1,0 +1,425 @@
+"""The training of all members of a search: each candidate in each fold.
+
+Members of one architecture are trained as one stack where that can be and is faster,
+and else one by one, with the same results.
+"""
+
+import time
+from collections import defaultdict
+from copy import copy, deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from skorch.callbacks import EarlyStopping
+from tqdm.auto import tqdm
+
+from skmix.alone import LoneFits
+from skmix.base import Rows
+from skmix.dealing import Dealer
+from skmix.lanes import Fold
+from skmix.layers import check_layers_of
+from skmix.nets import is_skorchs_own
+from skmix.networks import default_net, stop_stopping, trains_twice
+from skmix.seeding import Stream, one_thread_each, seeded
+from skmix.stacking import (
+    StackedFit,
+    is_direct,
+    is_worth_it,
+    members_at_once,
+    rows_see_each_other,
+    why_alone,
+)
+
+
+class Split(NamedTuple):
+    """A fold: an estimator that knows its training rows, and these, coded.
+
+    Attributes
+    ----------
+    template : MixupClassifier or MixupRegressor
+        It has learnt how rows are coded, and has no net. Its `random_state` is an int.
+    net : skorch.NeuralNet
+        Not initialised.
+    rows : skmix.base.Rows
+        To train on.
+    validation : tuple (X, y, weight)
+        Rows held out.
+    test : ndarray of shape (n_test,), int
+        Their numbers.
+    """
+
+    template: Any
+    net: Any
+    rows: Rows
+    validation: tuple
+    test: np.ndarray
+
+    @property
+    def seed(self):
+        return self.template.random_state
+
+    def net_of(self, candidate):
+        """Return a net to be trained, not initialised."""
+        net = clone(self.net)
+        if trains_twice(net):
+            stop_stopping(net)  # the epoch is chosen for all folds together
+        return net.set_params(train_split=None, **candidate.net_params)
+
+    def plan_of(self, net, candidate, alphas):
+        """Return the plan of fits that differ in alpha; None if none of them mixes."""
+        plan = self.template_of(candidate)._plan(net, self.seed, alphas)
+        check_layers_of(net.module_, plan.layers)
+        return None if plan.is_off else plan
+
+    def member_of(self, candidate, net, like=None):
+        """Return the estimator that a trained net makes."""
+        member = self.template_of(candidate)
+        member._adopt(net, self.rows, like)
+        return member
+
+    def template_of(self, candidate):
+        """Return an estimator of this setting that has no net yet."""
+        member = copy(self.template)
+        member.alpha, member.layers = candidate.alpha, candidate.layers
+        if candidate.net_params:
+            net = member.estimator or default_net(member._task.lower())
+            member.estimator = clone(net).set_params(**candidate.net_params)
+        return member
+
+    def about(self):
+        """What `mixed_training` is to know beside net and plan."""
+        return {
+            "weight": self.rows.weight,
+            "validation": self.validation,
+            "table": self.template._about(self.rows),
+        }
+
+
+class Candidate(NamedTuple):
+    """A setting that is compared with others in all folds."""
+
+    alpha: float
+    layers: Any
+    net_params: dict
+
+    def alike(self):
+        """What those have in common that fit into one stack: all but alpha."""
+        return repr((self.layers, sorted(self.net_params.items())))
+
+
+class Trained(NamedTuple):
+    """What became of C candidates in F folds.
+
+    Attributes
+    ----------
+    members : list of list of MixupClassifier or MixupRegressor
+        For each candidate, the estimators of its folds.
+    curves : ndarray of shape (C, F, n_epochs)
+        Loss on rows held out after each epoch; NaN for epochs that were not run.
+    epochs : ndarray of shape (C,), int
+        After how many epochs all members of a candidate predict; 0 where each has a
+        number of its own.
+    seconds : float
+    alone : str or None
+        Why they were not trained as one: a reason, or "" where it would not be faster.
+        None if they were.
+    """
+
+    members: list
+    curves: np.ndarray
+    epochs: np.ndarray
+    seconds: float
+    alone: str | None
+
+
+def train_members(candidates, splits, *, halving, verbose):
+    """Train a member for each candidate and fold.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+    splits : list of Split
+    halving : bool
+        Whether candidates that are clearly behind are given up.
+    verbose : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    trained : Trained
+    """
+    start = time.perf_counter()
+    net, seed = splits[0].net, splits[0].seed
+    with one_thread_each(), seeded(seed, net.device):
+        first = _Start(splits[0], candidates[0], [c.alpha for c in candidates])
+        alone = why_alone(first.net, first.fold.dealer.plan, first.fold)
+        if alone is None and not is_worth_it(first.net, first.fold):
+            alone = ""
+        if alone is not None and not _in_step(net):
+            members, curves = _one_after_the_other(candidates, splits, verbose)
+            epochs = np.zeros(len(candidates), dtype=int)
+            parts = [Trained(members, curves, epochs, 0, alone)]
+        else:
+            at_once = max(1, members_at_once(first.net, first.fold) // len(splits))
+            parts = []
+            for k in range(0, len(candidates), at_once):
+                some = candidates[k : k + at_once]
+                race = _Race(some, splits, stacked=alone is None, halving=halving)
+                race.run(verbose)
+                parts.append(
+                    Trained(race.members(), race.curves, race.epochs, 0, alone)
+                )
+    return joined(parts)._replace(seconds=time.perf_counter() - start)
+
+
+def joined(parts):
+    """Put together what `train_members` has made of some candidates each."""
+    n_epochs = max(part.curves.shape[2] for part in parts)
+    return Trained(
+        [members for part in parts for members in part.members],
+        np.concatenate([_lengthened(part.curves, n_epochs) for part in parts]),
+        np.concatenate([part.epochs for part in parts]),
+        sum(part.seconds for part in parts),
+        parts[0].alone,
+    )
+
+
+def _lengthened(curves, n_epochs):
+    missing = n_epochs - curves.shape[-1]
+    width = [(0, 0)] * (curves.ndim - 1) + [(0, missing)]
+    return np.pad(curves, width, constant_values=np.nan)
+
+
+def _in_step(net):
+    """Whether a net is of the default recipe, whose epochs folds choose together."""
+    return trains_twice(net) and is_skorchs_own(net, *_FIT)
+
+
+_FIT = ("fit", "fit_loop", "initialize", "partial_fit", "run_single_epoch")
+
+
+def _one_after_the_other(candidates, splits, verbose):
+    """Fit each member by the `fit` of its net."""
+    cells = [(c, f) for c in range(len(candidates)) for f in range(len(splits))]
+    grid = [[None] * len(splits) for _ in candidates]
+    for c, f in tqdm(cells, disable=not verbose, unit="fit"):
+        candidate, split = candidates[c], splits[f]
+        member = split.template_of(candidate)
+        net = clone(split.net).set_params(**candidate.net_params)
+        member._train(net, net.fit, split.rows, split.validation, split.seed)
+        grid[c][f] = member
+    curves = [[_curve(member) for member in members] for members in grid]
+    n_epochs = max(len(curve) for row in curves for curve in row)
+    curves = [[_lengthened(curve, n_epochs) for curve in row] for row in curves]
+    return grid, np.array(curves)
+
+
+def _curve(member):
+    return np.array([row.get("valid_loss", np.nan) for row in member.history_])
+
+
+# A fold of members before their first epoch.
+
+
+class _Start:
+    """What members of a fold that differ in alpha start from."""
+
+    def __init__(self, split, candidate, alphas):
+        self.split, self.candidate = split, candidate
+        stream = Stream(split.seed, split.net.device)
+        with stream.resumed():
+            self.net = self._initialised()
+        about = split.about()
+        plan = split.plan_of(self.net, candidate, alphas)
+        dealer = Dealer(
+            self.net, plan, about["weight"], about["validation"], about["table"]
+        )
+        train, valid = dealer.split(split.rows.X, split.rows.y)
+        train = dealer.iterator(train, training=True)
+        self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
+
+    def _initialised(self):
+        net, rows = self.split.net_of(self.candidate), self.split.rows
+        net.initialize()
+        net.notify("on_train_begin", X=rows.X, y=rows.y)
+        net.check_data(rows.X, rows.y)  # tells a classifier its classes
+        return net
+
+    def another_net(self):
+        """Return a net that is as the one there is was at the start."""
+        with Stream(self.split.seed, self.split.net.device).resumed():
+            return self._initialised()
+
+    def shape(self):
+        """What folds have in common whose members fit into one stack."""
+        tensors = self.net.module_.state_dict().items()
+        n_rows = None
+        if rows_see_each_other(self.net, self.fold):
+            n_rows = len(self.fold.train.indices)
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors)
+        return self.fold.n_steps, n_rows, shapes
+
+
+# The race of candidates, an epoch at a time.
+
+
+class _Group(NamedTuple):
+    """Fits of some members, with the candidate and the fold of each."""
+
+    fits: Any
+    cells: list
+
+
+class _Race:
+    """Members of C candidates in F folds, trained side by side.
+
+    A net of the default recipe predicts as it was after the epoch whose loss was least
+    on average over the folds, and a candidate stops when that is long ago. Any other
+    net is trained until its own callbacks, or `max_epochs`, end that.
+    """
+
+    def __init__(self, candidates, splits, *, stacked, halving):
+        net = splits[0].net
+        self.candidates, self.splits = candidates, splits
+        self.halving, self.max_epochs = halving, net.max_epochs
+        self.patience = _patience(net) if _in_step(net) else None
+        make = _stacked_groups if stacked else _lone_groups
+        self.groups = make(candidates, splits)
+        shape = len(candidates), len(splits), self.max_epochs
+        self.curves = np.full(shape, np.nan)
+        self.best = np.full(len(candidates), np.inf)
+        self.epochs = np.zeros(len(candidates), dtype=int)
+        self.kept = {}  # states of members at the best epoch of their candidate
+
+    def run(self, verbose):
+        """Train until nobody is left."""
+        with tqdm(total=self.max_epochs, disable=not verbose, unit="epoch") as bar:
+            for epoch in range(self.max_epochs):
+                for group in self.groups:
+                    self._run_epoch(group, epoch)
+                if self.patience is not None:
+                    self._keep_best(epoch)
+                if self.halving and epoch + 1 in RUNGS:
+                    self._give_up()
+                bar.update()
+                if not any(len(group.fits.running) for group in self.groups):
+                    self.curves = self.curves[:, :, : epoch + 1]
+                    break
+        for group in self.groups:
+            group.fits.finish()
+        for (c, f), state in self.kept.items():
+            self._net(c, f).module_.load_state_dict(state)
+
+    def members(self):
+        """Return the estimators of each candidate."""
+        grid, first = [], None
+        for c, candidate in enumerate(self.candidates):
+            grid.append([])
+            for f, split in enumerate(self.splits):
+                member = split.member_of(candidate, self._net(c, f), first)
+                grid[-1].append(member)
+                first = first or member
+        return grid
+
+    def _run_epoch(self, group, epoch):
+        running = group.fits.running
+        if len(running):
+            group.fits.epoch()
+        for m in running:
+            history = group.fits.nets[m].history
+            self.curves[(*group.cells[m], epoch)] = history[-1, "valid_loss"]
+
+    def _net(self, c, f):
+        for group in self.groups:
+            if (c, f) in group.cells:
+                return group.fits.nets[group.cells.index((c, f))]
+        raise KeyError((c, f))
+
+    def _stop(self, c):
+        for group in self.groups:
+            numbers = [m for m, cell in enumerate(group.cells) if cell[0] == c]
+            group.fits.stop(numbers)
+
+    def _keep_best(self, epoch):
+        """Keep members whose candidate was never better; stop those long past it."""
+        for c, losses in enumerate(self.curves[:, :, epoch]):
+            if np.isnan(losses).any():  # stopped, or diverged
+                if epoch >= self.epochs[c] + self.patience:
+                    self._stop(c)
+                continue
+            if losses.mean() < self.best[c] or self.patience == np.inf:
+                self.best[c], self.epochs[c] = losses.mean(), epoch + 1
+                for f in range(len(self.splits)):
+                    state = self._net(c, f).module_.state_dict()
+                    self.kept[c, f] = deepcopy(state)
+            elif epoch + 1 >= self.epochs[c] + self.patience:
+                self._stop(c)
+
+    def _give_up(self):
+        """Stop candidates that are behind the best one, in most folds and by far."""
+        best = np.fmin.reduce(self.curves, axis=2)  # (C, F)
+        leader = best[best.mean(axis=1).argmin()]
+        for c, candidate in enumerate(self.candidates):
+            behind = best[c] - leader
+            error = behind.std(ddof=1) / np.sqrt(len(behind))
+            clearly = max(2 * error, MARGIN * abs(leader.mean()))
+            if candidate.alpha and behind.mean() > clearly:
+                self._stop(c)
+
+
+RUNGS = (10, 20, 40, 80, 160, 320)
+MARGIN = 0.02
+
+
+def _patience(net):
+    for callback in net.callbacks or ():
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        if isinstance(callback, EarlyStopping):
+            return callback.patience
+    return np.inf
+
+
+def _stacked_groups(candidates, splits):
+    alike, groups = defaultdict(list), []
+    for c, candidate in enumerate(candidates):
+        alike[candidate.alike()].append(c)
+    for numbers in alike.values():
+        alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
+        for f, split in enumerate(splits):
+            start = _Start(split, candidates[numbers[0]], alphas)
+            by_shape[start.shape()].append((f, start))
+        groups += [_stack(numbers, starts) for starts in by_shape.values()]
+    return groups
+
+
+def _stack(numbers, starts):
+    """Make a stack of candidates, by their numbers, in the folds of `starts`."""
+    nets, cells = [], []
+    for f, start in starts:
+        nets += [start.net, *(start.another_net() for _ in numbers[1:])]
+        cells += [(c, f) for c in numbers]
+    for net in nets:
+        net.optimizer_.step()  # of no gradients: a schedule wants to see a step first
+    folds = [start.fold for _, start in starts]
+    fold_of = np.repeat(np.arange(len(starts)), len(numbers))
+    alpha_of = np.tile(np.arange(len(numbers)), len(starts))
+    check = starts[0][1].split.template._codec.check_output
+    net, dealer = starts[0][1].net, folds[0].dealer
+    direct = is_direct(net, dealer.plan, folds[0])
+    fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct, check_output=check)
+    return _Group(fits, cells)
+
+
+def _lone_groups(candidates, splits):
+    cells = [(c, f) for c in range(len(candidates)) for f in range(len(splits))]
+    chosen = [(candidates[c], splits[f]) for c, f in cells]
+    nets = [split.net_of(candidate) for candidate, split in chosen]
+    plans = [
+        split.template_of(candidate)._plan(net, split.seed)
+        for net, (candidate, split) in zip(nets, chosen, strict=True)
+    ]
+    streams = [Stream(split.seed, split.net.device) for _, split in chosen]
+    rows = [split.rows for _, split in chosen]
+    options = [split.about() for _, split in chosen]
+    return [_Group(LoneFits(nets, plans, rows, streams, options), cells)]

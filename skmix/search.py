@@ -1,0 +1,589 @@
+"""All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`.
+
+From top to bottom: what both share, the folds, what rows held out tell, and the two
+estimators.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from scipy import sparse, stats
+from scipy.optimize import nnls
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.utils import multi_indexing
+
+from skmix.base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
+from skmix.checks import check_groups, check_option, check_sample_weight
+from skmix.estimators import MixupClassifier, MixupRegressor
+from skmix.members import Candidate, Split, joined, train_members
+from skmix.mixing import is_interpolating
+from skmix.networks import best_temperature, stop_stopping, temper, wants_scaled
+from skmix.reading import as_frame
+
+
+class _MixupCV(MixupEstimator):
+    """What both share: folds, members, and the choice among alphas.
+
+    A subclass has a `_member_kind`, and knows what predictions of rows held out are
+    worth (`_score_of`) and how those of several members are blended (`_blend_weights`).
+    """
+
+    def fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
+        """Train a member for each alpha and fold, and choose among alphas.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            A table as it is, as for `MixupClassifier`.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which count in training, in validation and in scores.
+            Rows of weight 0 are left out.
+        groups : array-like of shape (n_samples,), default=None
+            A group for each row, for splitters and pairings that look at them.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter, the table or the net is not as expected, if folds cannot be
+            made, or if training has diverged for each alpha.
+
+        Notes
+        -----
+        After an error the estimator is as it was before.
+        """
+        with adopted_if_done(self) as draft:
+            draft._check_parameters()
+            rows, n_samples, kept = draft._rows(X, y, sample_weight, groups)
+            seed = draw_seed(draft.random_state)
+            folds = _folds(draft.cv, rows, draft._task == "Classifier", seed)
+            splits = [draft._split(rows, seed, *fold) for fold in folds]
+            candidates = draft._candidates(splits[0].net)
+            trained = draft._train(candidates, splits)
+            _warn_of_lone(trained.alone)
+            target = draft._targets(rows.y)
+            evidence = draft._evidence(trained, splits, rows, target)
+            draft._report(candidates, trained, evidence, splits)
+            weights = draft._weights(evidence, target, rows.weight)
+            draft._keep(trained, weights, rows, seed)
+            out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
+            used = weights > 0
+            blended = np.tensordot(weights[used], evidence.predicted[used], axes=1)
+            out_of_fold[kept] = blended
+            draft._judge(out_of_fold, target, rows, kept)
+        return self
+
+    def _rows(self, X, y, sample_weight, groups):
+        """Return `Rows` of the user's own table, its length, and which rows they are."""
+        _, y = self._check_table(X, y, reset=True, min_rows=2)
+        weight = check_sample_weight(sample_weight, y)
+        groups = None if groups is None else check_groups(groups, y)
+        kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+        return Rows(_indexable(X), y, weight, groups).weighed(), len(y), kept
+
+    def _split(self, rows, seed, train, test):
+        """Learn how the rows of a fold are coded, from those to train on."""
+        template = self._member(alpha=0.0, random_state=seed)
+        X, y, weight, groups = (_part(data, train) for data in rows)
+        held_out = [_part(data, test) for data in rows[:3]]
+        classes = np.unique(rows.y) if self._task == "Classifier" else None
+        net, coded, validation = template._prepare(
+            X, y, weight, groups, held_out=held_out, classes=classes
+        )
+        return Split(template, net, coded, validation, test)
+
+    def _candidates(self, net):
+        """Every alpha; of the default classifier before and behind its embedding."""
+        alphas, places = _checked_alphas(self.alphas), [self.layers]
+        default = self.layers == "auto" and wants_scaled(net)
+        if default and self._task == "Classifier" and is_interpolating(self.mixing):
+            places = ["input", "embedding"]
+        every = [Candidate(alpha, place, {}) for place in places for alpha in alphas]
+        # Where nothing is mixed, the place does not matter.
+        return [c for c in every if c.alpha > 0 or c.layers is places[0]]
+
+    def _member(self, **params):
+        """Return an unfitted estimator with the settings of this one."""
+        own, kind = self.get_params(deep=False), self._member_kind
+        names = kind().get_params(deep=False).keys() & own.keys()
+        shared = {name: own[name] for name in names}
+        return kind(**(shared | {"verbose": 0} | params))
+
+    def _train(self, candidates, splits):
+        """Train all members, alphas side by side in `n_jobs` processes."""
+        n_jobs = min(effective_n_jobs(self.n_jobs), len(candidates))
+        options = {"halving": self.halving, "verbose": bool(self.verbose)}
+        if n_jobs == 1:
+            return train_members(candidates, splits, **options)
+        parts = np.array_split(np.arange(len(candidates)), n_jobs)
+        return joined(
+            Parallel(n_jobs=n_jobs)(
+                delayed(train_members)([candidates[c] for c in part], splits, **options)
+                for part in parts
+            )
+        )
+
+    # What rows held out tell.
+
+    def _evidence(self, trained, splits, rows, target):
+        """Predict rows held out by all members, and score the predictions."""
+        start = time.perf_counter()
+        scorer = None
+        if self.scoring is not None:
+            scorer = check_scoring(trained.members[0][0], self.scoring)
+        predicted, scores = [], []
+        for members in trained.members:
+            total, times = 0.0, np.zeros(len(rows.y))
+            scores.append([])
+            for member, split in zip(members, splits, strict=True):
+                of_fold = _held_out(member, split)
+                where = np.zeros((len(rows.y), *of_fold.shape[1:]))
+                where[split.test] = of_fold
+                total, times[split.test] = total + where, times[split.test] + 1
+                weight = _part(rows.weight, split.test)
+                if not np.isfinite(of_fold).all():
+                    score = np.nan
+                elif scorer is None:
+                    score = self._score_of(of_fold, target[split.test], weight)
+                else:
+                    options = {} if weight is None else {"sample_weight": weight}
+                    held_out = (_part(data, split.test) for data in rows[:2])
+                    score = scorer(member, *held_out, **options)
+                scores[-1].append(score)
+            with np.errstate(invalid="ignore"):
+                predicted.append(total / times.reshape(-1, *[1] * (total.ndim - 1)))
+        seconds = time.perf_counter() - start
+        return _Evidence(np.array(predicted), np.array(scores), seconds)
+
+    def _report(self, candidates, trained, evidence, splits):
+        """Set `cv_results_` and what is read off it."""
+        scores = evidence.scores
+        mean = scores.mean(axis=1)
+        if np.isnan(mean).all():
+            raise ValueError(
+                "Got outputs that are no finite numbers for every alpha: training has "
+                "diverged. Lower the net's `lr`, or scale the columns (and the targets "
+                "of a regression)."
+            )
+        if np.isnan(mean).any():
+            diverged = [candidates[c].alpha for c in np.flatnonzero(np.isnan(mean))]
+            warnings.warn(
+                f"Training has diverged for alpha in {diverged}; their scores are NaN.",
+                UserWarning,
+                stacklevel=3,
+            )
+        params = _params(candidates)
+        alphas = np.array([candidate.alpha for candidate in candidates])
+        self.best_index_ = int(np.nanargmax(mean))
+        self.alpha_ = float(alphas[self.best_index_])
+        self.best_score_ = float(mean[self.best_index_])
+        self.best_params_ = params[self.best_index_]
+        self.curves_ = trained.curves
+        self.stacked_ = trained.alone is None
+        self.n_splits_ = len(splits)
+        self.epochs_ = trained.epochs
+        seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
+        self.cv_results_ = _results(params, scores, *seconds)
+        sizes = [(len(split.test), len(split.rows.y)) for split in splits]
+        n_test, n_train = np.mean(sizes, axis=0)
+        self.gains_ = _gains(alphas, scores, n_test / n_train)
+
+    def _weights(self, evidence, target, weight):
+        """Return the share of each candidate in a prediction, of shape (C,)."""
+        shares = np.zeros(len(evidence.scores))
+        shares[self.best_index_] = 1
+        if self.ensemble != "blend":
+            return shares
+        usable = np.isfinite(evidence.scores).all(axis=1)
+        predicted = evidence.predicted[usable]
+        known = np.isfinite(predicted).all(
+            axis=tuple({0, 2} & set(range(predicted.ndim)))
+        )
+        part = predicted[:, known], target[known], _part(weight, known)
+        shares[usable] = self._blend_weights(*part)
+        shares[shares < SMALL_SHARE] = 0
+        return shares / shares.sum()
+
+    def _keep(self, trained, weights, rows, seed):
+        """Keep the members that predict, or train one on all rows."""
+        self.alpha_weights_ = weights
+        if not self.ensemble:
+            self.estimators_ = [self._refitted(trained, rows, seed)]
+            self._shares = np.ones(1)
+            return
+        members, shares = [], []
+        for of_candidate, weight in zip(trained.members, weights, strict=True):
+            if weight > 0:
+                members += of_candidate
+                shares += [weight / len(of_candidate)] * len(of_candidate)
+        self.estimators_, self._shares = members, np.array(shares)
+
+    def _refitted(self, trained, rows, seed):
+        """Train on all rows by the best alpha, for as long as was best."""
+        member = self._member(random_state=seed, **self.best_params_)
+        n_epochs = int(trained.epochs[self.best_index_])
+        if not n_epochs:
+            return member.fit(rows.X, rows.y, rows.weight, groups=rows.groups)
+        net, coded, _ = member._prepare(*rows, held_out=(None, None))
+        stop_stopping(net)
+        net.set_params(max_epochs=n_epochs)
+        member._train(net, net.fit, coded, None, seed)
+        return member
+
+    def _mean(self, X):
+        """Predictions of all members, each by its share."""
+        check_is_fitted(self)
+        X = X if is_dict(X) else as_frame(X)
+        # All of one fit, even if another thread's takes its place meanwhile.
+        members, shares = self.estimators_, self._shares
+        return sum(w * m._predicted(X) for m, w in zip(members, shares, strict=True))
+
+    def _check_parameters(self):
+        self._member()._check_parameters()
+        _checked_alphas(self.alphas)
+        check_option("ensemble", self.ensemble, ("blend", True, False))
+        check_option("halving", self.halving, (True, False))
+        check_option("verbose", self.verbose, (0, 1))
+
+
+class _Evidence(NamedTuple):
+    """What C candidates predict of rows held out.
+
+    Attributes
+    ----------
+    predicted : ndarray of shape (C, n) or (C, n, n_classes)
+        Means over the folds that hold a row out; NaN for rows never held out.
+    scores : ndarray of shape (C, F)
+        NaN where training diverged.
+    seconds : float
+    """
+
+    predicted: np.ndarray
+    scores: np.ndarray
+    seconds: float
+
+
+SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
+
+
+def _held_out(member, split):
+    """Predictions of a fold's rows held out, in the user's terms; NaN if diverged."""
+    outputs = member._outputs(member.estimator_, split.validation[0])
+    if not np.isfinite(outputs).all():
+        shape = (len(outputs), *np.shape(outputs)[1:])
+        return np.full(shape if member._task == "Classifier" else shape[:1], np.nan)
+    return member._codec.decode(outputs)
+
+
+def _params(candidates):
+    """Parameters in which candidates differ, of each."""
+    params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
+    if len({repr(c.layers) for c in candidates}) == 1:
+        return [{"alpha": p["alpha"]} for p in params]
+    return params
+
+
+def _results(params, scores, fit_seconds, score_seconds):
+    """What `GridSearchCV` has in `cv_results_`."""
+    mean, zeros = scores.mean(axis=1), np.zeros(len(params))
+    results = {
+        "mean_fit_time": zeros + fit_seconds,
+        "std_fit_time": zeros,
+        "mean_score_time": zeros + score_seconds,
+        "std_score_time": zeros.copy(),
+    }
+    for name in params[0]:
+        values = np.ma.MaskedArray([p[name] for p in params], mask=False)
+        results[f"param_{name}"] = values
+    results["params"] = params
+    results |= {f"split{f}_test_score": of_fold for f, of_fold in enumerate(scores.T)}
+    worst = np.where(np.isnan(mean), -np.inf, mean)
+    results["mean_test_score"] = mean
+    results["std_test_score"] = scores.std(axis=1)
+    results["rank_test_score"] = stats.rankdata(-worst, "min").astype(np.int32)
+    return results
+
+
+def _gains(alphas, scores, test_per_train):
+    """What each alpha gains over alpha 0, and a 95 % interval, paired by folds.
+
+    The variance of differences over F folds, which share most of their training rows,
+    is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003).
+    """
+    gain = scores - scores[alphas == 0]
+    n_folds = scores.shape[1]
+    error = np.sqrt(gain.var(axis=1, ddof=1) * (1 / n_folds + test_per_train))
+    half = stats.t.ppf(0.975, n_folds - 1) * error
+    mean = gain.mean(axis=1)
+    return {"alpha": alphas, "mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _warn_of_lone(why):
+    if why:
+        warnings.warn(
+            f"Members are trained one by one, and not as one stack: {why}. The results "
+            "are the same, but take longer.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+# Alphas, rows and folds.
+
+
+def _checked_alphas(alphas):
+    """Sort alphas, leave out repeated ones, and add 0."""
+    expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
+    if isinstance(alphas, str | Mapping) or not isinstance(alphas, Iterable):
+        raise TypeError(f"Got alphas={alphas!r}, but expected {expected}.")
+    numbers = list(alphas)
+    if not numbers:
+        raise ValueError(f"Got alphas={alphas!r}, but expected {expected}.")
+    for alpha in numbers:
+        number = isinstance(alpha, Real) and not isinstance(alpha, bool | np.bool_)
+        if not number or not 0 <= alpha < np.inf:
+            raise ValueError(
+                f"Got {alpha!r} among alphas, but expected {expected}. (0, which mixes "
+                "nothing, is added where it is missing.)"
+            )
+    return sorted({0.0, *map(float, numbers)})
+
+
+def _indexable(X):
+    """Return a table of which rows can be taken."""
+    if is_dict(X):
+        return dict(X)
+    X = as_frame(X)
+    if isinstance(X, list | tuple):
+        return check_array(X, dtype=None, ensure_all_finite=False)
+    return sparse.csr_matrix(X) if sparse.issparse(X) else X
+
+
+def _part(data, rows):
+    if data is None:
+        return None
+    return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
+
+
+def _folds(cv, rows, classify, seed):
+    """Return numbers of the rows to train on and of those held out, for each fold."""
+    if cv is None:
+        return _shuffled_folds(rows.y, classify, seed)
+    splitter = check_cv(cv, rows.y, classifier=classify)
+    X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
+    parts = splitter.split(X, rows.y, rows.groups)
+    folds = [tuple(map(_numbers, fold)) for fold in parts]
+    if len(folds) < 2:
+        raise ValueError(f"Got {len(folds)} folds from cv, but expected at least 2.")
+    for train, test in folds:
+        if len(train) < 2 or len(test) < 1:
+            raise ValueError(
+                f"Got a fold from cv that trains on {len(train)} rows and holds out "
+                f"{len(test)}, but expected at least 2 and 1."
+            )
+        if np.isin(train, test).any():
+            raise ValueError(
+                "Got a fold from cv that trains on rows which it holds out, but "
+                "expected the two to have no row in common."
+            )
+    return folds
+
+
+def _numbers(rows):
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
+def _shuffled_folds(y, classify, seed):
+    """Five folds at random, with classes spread evenly; fewer of a handful of rows."""
+    options = {"shuffle": True, "random_state": seed % 2**32}
+    n_splits = min(5, len(y))
+    if classify:
+        n_splits = min(n_splits, np.unique(y, return_counts=True)[1].max())
+    if not classify or n_splits < 2:
+        return list(KFold(min(5, len(y)), **options).split(y))
+    with warnings.catch_warnings():  # of classes of fewer rows than folds
+        warnings.simplefilter("ignore", UserWarning)
+        splitter = StratifiedKFold(n_splits, **options)
+        return list(splitter.split(np.zeros(len(y)), y))
+
+
+class MixupClassifierCV(ClassifierMixin, _MixupCV):
+    """Classifier that trains a net on mixed rows by several alphas and chooses."""
+
+    _task = "Classifier"
+    _member_kind = MixupClassifier
+
+    def __init__(
+        self,
+        estimator: NeuralNet | None = None,
+        *,
+        alphas: Sequence[float] = (0, 0.2, 1),
+        cv: int | Iterable | object | None = None,
+        scoring: str | Callable | None = None,
+        ensemble: Literal["blend"] | bool = "blend",
+        halving: bool = False,
+        n_jobs: int | None = None,
+        lam_per: Literal["batch", "row"] = "batch",
+        mixing: str | Callable | object = "mixup",
+        pairing: str | Callable | object = "shuffle",
+        layers: str | list[str] = "auto",
+        clean_weight: float = 0.0,
+        class_weight: Mapping | Literal["balanced"] | None = None,
+        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.estimator = estimator
+        self.alphas = alphas
+        self.cv = cv
+        self.scoring = scoring
+        self.ensemble = ensemble
+        self.halving = halving
+        self.n_jobs = n_jobs
+        self.lam_per = lam_per
+        self.mixing = mixing
+        self.pairing = pairing
+        self.layers = layers
+        self.clean_weight = clean_weight
+        self.class_weight = class_weight
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted; of shape (n_classes,)."""
+        check_is_fitted(self, "estimators_")
+        return self.estimators_[0].classes_
+
+    def predict_proba(self, X) -> np.ndarray:
+        return temper(self._mean(X), self.temperature_)
+
+    def predict_log_proba(self, X) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X) -> np.ndarray:
+        proba, member = self.predict_proba(X), self.estimators_[0]
+        if member._codec.binary:
+            beyond = proba[:, 1] > member.estimator_.threshold
+            return self.classes_[beyond.astype(int)]
+        return self.classes_[proba.argmax(axis=1)]
+
+    def _targets(self, y):
+        return np.searchsorted(np.unique(y), y)
+
+    def _score_of(self, predicted, target, weight):
+        of_label = predicted[np.arange(len(target)), target]
+        return np.average(np.log(of_label.clip(EPS)), weights=weight)
+
+    def _blend_weights(self, predicted, target, weight):
+        """Shares of least log loss, by a few rounds of expectation maximisation.
+
+        These start from equal shares and end before they fit every row.
+        """
+        weight = np.ones(len(target)) if weight is None else weight
+        of_label = predicted[:, np.arange(len(target)), target].clip(EPS)  # (C, n)
+        shares = np.full(len(predicted), 1 / len(predicted))
+        for _ in range(BLEND_ROUNDS):
+            gain = np.average(of_label / (shares @ of_label), axis=1, weights=weight)
+            shares = shares * gain
+        return shares / shares.sum()
+
+    def _judge(self, out_of_fold, target, rows, kept):
+        self.oof_proba_ = out_of_fold
+        known = np.isfinite(out_of_fold[kept]).all(axis=1)
+        proba, weight = out_of_fold[kept][known], _part(rows.weight, known)
+        self.temperature_ = best_temperature(proba, target[known], weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
+        tags.classifier_tags.multi_class = not binary
+        return tags
+
+
+EPS = np.finfo(np.float32).tiny
+BLEND_ROUNDS = 30
+
+
+class MixupRegressorCV(RegressorMixin, _MixupCV):
+    """Regressor that trains a net on mixed rows by several alphas and chooses."""
+
+    _task = "Regressor"
+    _member_kind = MixupRegressor
+
+    def __init__(
+        self,
+        estimator: NeuralNet | None = None,
+        *,
+        alphas: Sequence[float] = (0, 0.2, 1),
+        cv: int | Iterable | object | None = None,
+        scoring: str | Callable | None = None,
+        ensemble: Literal["blend"] | bool = "blend",
+        halving: bool = False,
+        n_jobs: int | None = None,
+        lam_per: Literal["batch", "row"] = "batch",
+        mixing: str | Callable | object = "mixup",
+        pairing: str | Callable | object = "shuffle",
+        layers: str | list[str] = "auto",
+        clean_weight: float = 0.0,
+        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.estimator = estimator
+        self.alphas = alphas
+        self.cv = cv
+        self.scoring = scoring
+        self.ensemble = ensemble
+        self.halving = halving
+        self.n_jobs = n_jobs
+        self.lam_per = lam_per
+        self.mixing = mixing
+        self.pairing = pairing
+        self.layers = layers
+        self.clean_weight = clean_weight
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X) -> np.ndarray:
+        return self._mean(X)
+
+    def _targets(self, y):
+        return np.asarray(y, dtype=np.float64)
+
+    def _score_of(self, predicted, target, weight):
+        return -np.sqrt(np.average((predicted - target) ** 2, weights=weight))
+
+    def _blend_weights(self, predicted, target, weight):
+        """Shares of least squared error, drawn a little towards equal ones."""
+        n_candidates, scale = len(predicted), (target.std() or 1) * len(target) ** 0.5
+        root = np.sqrt(np.ones(len(target)) if weight is None else weight) / scale
+        # The last rows: shares are equal (0.03), and sum to 1 (100).
+        rows = [predicted.T * root[:, None], 0.03 * np.eye(n_candidates)]
+        rows = np.vstack([*rows, np.full((1, n_candidates), 100.0)])
+        right = np.full(n_candidates, 0.03 / n_candidates)
+        shares, _ = nnls(rows, np.r_[target * root, right, 100.0])
+        return shares / shares.sum()
+
+    def _judge(self, out_of_fold, target, rows, kept):
+        self.oof_prediction_ = out_of_fold
