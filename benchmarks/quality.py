@@ -2,7 +2,8 @@
 
 Every table of a folder is cut to a sample of rows, and fitted in three folds by each
 model from random state 0, on one thread. `ours` is `MixupClassifier` or
-`MixupRegressor`, `ours-plain` the same at alpha 0; both get the table as it is.
+`MixupRegressor`, `ours-plain` the same at alpha 0, and `ours-cv` is `MixupClassifierCV`
+or `MixupRegressorCV`; all get the table as it is.
 
     python benchmarks/quality.py --data DIR      # measures
     python benchmarks/quality.py --report        # writes results/quality.json
@@ -64,11 +65,16 @@ from sklearn.preprocessing import (
 from tqdm import tqdm
 
 import skmix
-from skmix import MixupClassifier, MixupRegressor
+from skmix import (
+    MixupClassifier,
+    MixupClassifierCV,
+    MixupRegressor,
+    MixupRegressorCV,
+)
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TASKS = ("classification", "regression")
-OURS = ("ours", "ours-plain")
+OURS = ("ours", "ours-plain", "ours-cv")
 PACKAGES = {  # of the rivals that scikit-learn does not have
     "lgbm": "lightgbm",
     "xgb": "xgboost",
@@ -160,6 +166,11 @@ def ours(classify, **options):
     return kind(random_state=0, **options)
 
 
+def ours_cv(classify):
+    kind = MixupClassifierCV if classify else MixupRegressorCV
+    return kind(random_state=0)
+
+
 def linear(classify):
     model = LogisticRegression(max_iter=2_000) if classify else RidgeCV()
     return make_pipeline(flat_columns(), model)
@@ -222,6 +233,7 @@ CATBOOST = {"thread_count": 1, "verbose": 0, "allow_writing_files": False}
 MODELS = {
     "ours": ours,
     "ours-plain": partial(ours, alpha=0),
+    "ours-cv": ours_cv,
     "linear": linear,
     "mlp": partial(mlp, hidden_layer_sizes=(256, 256), early_stopping=True),
     "mlp_default": mlp,
@@ -543,9 +555,10 @@ def tables_of_task(scores, task):
     for variant in variants:
         rows = pairwise_table(scores, variant, rivals, task)
         lines += titled(f"{task.title()}: {variant} against", rows)
-    if len(variants) == 2:
-        rows = pairwise_table(scores, variants[0], variants[1:], task)
-        lines += titled(f"{task.title()}: mixing, {variants[0]} against", rows)
+    for variant, others in (("ours", ["ours-plain"]), ("ours-cv", OURS[:2])):
+        if variant in variants:
+            rows = pairwise_table(scores, variant, others, task)
+            lines += titled(f"{task.title()}: {variant} against others of ours", rows)
     for variant in variants:
         lines += rank_table(scores, variant, rivals, task)
     title = f"{task.title()}: {TITLES[LOSS[task]]} of each table"

@@ -16,7 +16,8 @@ In each round all ways take turns in a new order, on one thread, and each counts
 the minimum of its CPU times; of `stock-2`, whose children have clocks of their own,
 it is the time on the wall, as it is for all with `--device cuda`. Of the small nets,
 `ours` takes several turns a round, because it is short. It runs under two names: by the
-ratio of these two (A/A), which is noise alone, a ratio has to clear a bar.
+ratio of these two (A/A), which is noise alone, a ratio has to clear a bar to be
+decided.
 
 Real tables are in the folder `--data`, by default what the environment variable
 SKMIX_DATA names. Their times are of one run, and their log loss is that of fresh rows.
@@ -415,7 +416,8 @@ def scores_table(records):
     lines = [row_of(head), row_of(["---"] * len(head))]
     for record in records:
         ours = [r for r in records if like_ours(r, record)]
-        ratio = number(record["cpu_s"] / ours[0]["cpu_s"]) if ours else "-"
+        clock = "cpu_s" if record["device"] == "cpu" else "wall_s"
+        ratio = number(record[clock] / ours[0][clock]) if ours else "-"
         cells = [record["table"], f"{record['rows']:,}", f"{record['epochs']}"]
         cells += [record["way"], number(record["cpu_s"]), ratio]
         cells += [number(record["wall_s"]), f"{record['log_loss']:.4f}"]

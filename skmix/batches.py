@@ -93,6 +93,8 @@ class Batches:
     device : str or torch.device, default="cpu"
         Where the batches are put. The table is put there, too, if it takes no more
         than half of the free memory.
+    draws : bool, default=True
+        Draw what a DataLoader draws. Without, rows are dealt as they come.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class Batches:
         shuffle=False,
         drop_last=False,
         device="cpu",
+        draws=True,
     ):
         self.table = X
         self.X = _held(_in_memory(X), device)
@@ -121,6 +124,7 @@ class Batches:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.draws = draws
 
     def __len__(self):
         n_rows, size = len(self.indices), self.batch_size
@@ -164,6 +168,8 @@ class Batches:
 
     def order(self):
         """Draw the order in which the rows of an epoch are dealt, (n_rows,)."""
+        if not self.draws:
+            return self.indices
         # A DataLoader draws a seed for its workers on every pass, used or not;
         # its RandomSampler then draws the seed of a generator of its own.
         _draw_int64()

@@ -157,6 +157,8 @@ class Dealer:
         batches = in_memory_batches(net, dataset, training)
         if batches is None:
             batches = type(net).get_iterator(net, dataset, training=training)
+        elif not training and self.validation is not None:
+            batches.draws = False  # so that to validate does not change the training
         if training and _n_batches(batches) == 0:
             raise ValueError(
                 f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "

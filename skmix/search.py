@@ -27,7 +27,13 @@ from skmix.checks import check_groups, check_option, check_sample_weight
 from skmix.estimators import MixupClassifier, MixupRegressor
 from skmix.members import Candidate, Split, joined, train_members
 from skmix.mixing import is_interpolating
-from skmix.networks import best_temperature, stop_stopping, temper, wants_scaled
+from skmix.networks import (
+    best_temperature,
+    default_net,
+    stop_stopping,
+    temper,
+    wants_scaled,
+)
 from skmix.reading import as_frame
 
 
@@ -90,7 +96,7 @@ class _MixupCV(MixupEstimator):
         return self
 
     def _rows(self, X, y, sample_weight, groups):
-        """Return `Rows` of the user's own table, its length, and which rows they are."""
+        """Return `Rows` of the user's table, its length, and which rows they are."""
         _, y = self._check_table(X, y, reset=True, min_rows=2)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
@@ -100,6 +106,7 @@ class _MixupCV(MixupEstimator):
     def _split(self, rows, seed, train, test):
         """Learn how the rows of a fold are coded, from those to train on."""
         template = self._member(alpha=0.0, random_state=seed)
+        template.estimator = self._net()
         X, y, weight, groups = (_part(data, train) for data in rows)
         held_out = [_part(data, test) for data in rows[:3]]
         classes = np.unique(rows.y) if self._task == "Classifier" else None
@@ -107,6 +114,12 @@ class _MixupCV(MixupEstimator):
             X, y, weight, groups, held_out=held_out, classes=classes
         )
         return Split(template, net, coded, validation, test)
+
+    def _net(self):
+        """Return the net of members; None for the default one."""
+        if self.estimator is not None or self._task == "Regressor":
+            return self.estimator
+        return default_net("classifier").set_params(module__d_embedding=D_EMBEDDING)
 
     def _candidates(self, net):
         """Every alpha; of the default classifier before and behind its embedding."""
@@ -237,6 +250,7 @@ class _MixupCV(MixupEstimator):
     def _refitted(self, trained, rows, seed):
         """Train on all rows by the best alpha, for as long as was best."""
         member = self._member(random_state=seed, **self.best_params_)
+        member.estimator = self._net()
         n_epochs = int(trained.epochs[self.best_index_])
         if not n_epochs:
             return member.fit(rows.X, rows.y, rows.weight, groups=rows.groups)
@@ -279,6 +293,7 @@ class _Evidence(NamedTuple):
     seconds: float
 
 
+D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 
 
@@ -425,7 +440,140 @@ def _shuffled_folds(y, classify, seed):
 
 
 class MixupClassifierCV(ClassifierMixin, _MixupCV):
-    """Classifier that trains a net on mixed rows by several alphas and chooses."""
+    """Classifier by several alphas at once, compared on rows held out.
+
+    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
+    common random numbers; the members of the folds are kept and predict together. Which
+    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNetClassifier or similar, default=None
+        As in `MixupClassifier`, but that None stands for
+        ``skmix.default_net("classifier")`` with ``module__d_embedding=8``.
+    alphas : sequence of float, default=(0, 0.2, 1)
+        Numbers of at least 0; they are sorted, repeated ones count once, and 0, which
+        mixes nothing, is added where it is missing.
+    cv : int, splitter, iterable or None, default=None
+        As in scikit-learn; None is five folds of shuffled rows, with classes spread
+        evenly. Rows that no fold holds out are trained on and have no prediction of
+        their own; those that several hold out have the mean. Folds replace the net's
+        ``train_split``.
+    scoring : str, callable or None, default=None
+        By what the best alpha is chosen, as in scikit-learn; None is the log loss.
+        Row weights are passed on to it.
+    ensemble : "blend", True or False, default="blend"
+        What predicts. True: the mean of the members of the best alpha, one a fold.
+        "blend": the members of all alphas, each alpha by the share that predicts rows
+        held out best (by log loss); shares of less than 0.05 are left out. False: one
+        net, trained on all rows by the best alpha.
+    halving : bool, default=False
+        Give up alphas above 0 that are clearly behind: after 10, 20, 40, ... epochs,
+        by more than two standard errors (paired by folds) and 2 % of the loss. They are
+        scored as they were then.
+    n_jobs : int or None, default=None
+        Processes, each of which trains the members of some alphas.
+    lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
+        As in `MixupClassifier`.
+    layers : str or list of str, default="auto"
+        As in `MixupClassifier`; but "auto" of the default net
+        tries each alpha both at the "input" and behind the "embedding".
+    class_weight : dict, "balanced" or None, default=None
+        As in `MixupClassifier`.
+    categorical_features : default="from_dtype"
+        As in `MixupClassifier`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the default folds, and each member as it would seed a `MixupClassifier`:
+        members that differ in alpha start from the same weights, and meet the same
+        batches, partners and quantiles of `lam`.
+    verbose : {0, 1}, default=0
+        1 shows a bar of the epochs with the time left.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The alpha of the best score.
+    best_index_, best_score_, best_params_
+        Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
+        the best of several), and its parameters.
+    cv_results_ : dict of ndarrays
+        The columns of ``GridSearchCV``, one row an alpha. As members are trained
+        together, each has an equal share of the time.
+    gains_ : dict of ndarrays
+        What each row of `cv_results_` gains over alpha 0, in the units of the score:
+        ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
+        folds [2]_. Below 0 mixing hurts.
+    curves_ : ndarray of shape (n_alphas, n_splits, n_epochs)
+        Loss on rows held out, unmixed, after each epoch; NaN for epochs not run.
+    oof_proba_ : ndarray of shape (n_samples, n_classes)
+        Out-of-fold probabilities of each row, by members that have not seen it, before
+        tempering. NaN for rows never held out or of weight 0.
+    estimators_ : list of MixupClassifier
+        What predicts: fitted on the rows of a fold, or on all.
+    alpha_weights_ : ndarray of shape (n_alphas,)
+        The share that each row of `cv_results_` has in predictions.
+    temperature_ : float
+        What the logarithms of probabilities are divided by: the best for `oof_proba_`,
+        with a prior around 1 (see `skmix.networks.best_temperature`).
+    epochs_ : ndarray of shape (n_alphas,), int
+        After how many epochs members of the default kind predict: where the mean loss
+        of their alpha over the folds was least. 0 for a net of one's own, whose
+        callbacks say.
+    stacked_ : bool
+        Whether members were trained as one stack.
+    n_splits_ : int
+        Number of folds.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    n_features_in_, feature_names_in_
+        As in `MixupClassifier`.
+
+    See Also
+    --------
+    MixupClassifier : One net, by one alpha.
+    sklearn.model_selection.GridSearchCV : Any parameters, one fit after the other.
+
+    Notes
+    -----
+    Members are one module with one more axis, trained by one optimizer; each is what it
+    would be if it were trained by itself, but for what dropout draws. Callbacks of
+    skorch that stop early, schedule the learning rate or clip gradients count for each
+    member by itself. What cannot be trained so is trained one by one, with one warning
+    that says why: nets with methods, iterators or other callbacks of their own,
+    optimizers that look at several numbers at once, modules that `torch.func.vmap` does
+    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
+    stack is no faster, members are trained one by one, too.
+
+    A net of the default kind is trained until its alpha has not been better on average
+    over the folds for as many epochs as its early stopping is patient.
+
+    References
+    ----------
+    .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
+       Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+    .. [2] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
+       Learning 52, 2003, equation 9, with the quantile of Student's t
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skorch import NeuralNetClassifier
+    >>> from torch import nn, optim
+    >>> from skmix import MixupClassifierCV
+    >>> def mlp(d_in, d_out):
+    ...     return nn.Sequential(nn.Linear(d_in, 32), nn.ReLU(), nn.Linear(32, d_out))
+    >>> net = NeuralNetClassifier(mlp, criterion=nn.CrossEntropyLoss, lr=0.01)
+    >>> net = net.set_params(optimizer=optim.Adam, max_epochs=20)
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MixupClassifierCV(net, alphas=(0, 0.2, 1), cv=5, random_state=0)
+    >>> clf = make_pipeline(StandardScaler(), clf).fit(X, y)
+    >>> clf[-1].cv_results_["mean_test_score"].shape, clf[-1].curves_.shape
+    ((3,), (3, 5, 20))
+    >>> clf.score(X, y) > 0.9
+    True
+    """
 
     _task = "Classifier"
     _member_kind = MixupClassifier
@@ -474,13 +622,74 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         return self.estimators_[0].classes_
 
     def predict_proba(self, X) -> np.ndarray:
+        """Predict the probability of each class, by all members together.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), float64
+            Columns ordered as ``classes_``; rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`.
+        """
         return temper(self._mean(X), self.temperature_)
 
     def predict_log_proba(self, X) -> np.ndarray:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes), float64
+            Columns ordered as ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`.
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
     def predict(self, X) -> np.ndarray:
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            The most probable label; with a ``NeuralNetBinaryClassifier``, the
+            second one where its probability exceeds the net's ``threshold``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`.
+        """
         proba, member = self.predict_proba(X), self.estimators_[0]
         if member._codec.binary:
             beyond = proba[:, 1] > member.estimator_.threshold
@@ -525,7 +734,122 @@ BLEND_ROUNDS = 30
 
 
 class MixupRegressorCV(RegressorMixin, _MixupCV):
-    """Regressor that trains a net on mixed rows by several alphas and chooses."""
+    """Regressor by several alphas at once, compared on rows held out.
+
+    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
+    common random numbers; the members of the folds are kept and predict together. Which
+    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+
+    Parameters
+    ----------
+    estimator : skorch.NeuralNetRegressor or similar, default=None
+        As in `MixupRegressor`.
+    alphas : sequence of float, default=(0, 0.2, 1)
+        Numbers of at least 0; they are sorted, repeated ones count once, and 0, which
+        mixes nothing, is added where it is missing.
+    cv : int, splitter, iterable or None, default=None
+        As in scikit-learn; None is five folds of shuffled rows. Rows that no fold holds
+        out are trained on and have no prediction of their own; those that several hold
+        out have the mean. Folds replace the net's ``train_split``.
+    scoring : str, callable or None, default=None
+        By what the best alpha is chosen, as in scikit-learn; None is the root of the
+        mean squared error. Row weights are passed on to it.
+    ensemble : "blend", True or False, default="blend"
+        What predicts. True: the mean of the members of the best alpha, one a fold.
+        "blend": the members of all alphas, each alpha by the share that predicts rows
+        held out best (by squared error); shares of less than 0.05 are left out. False:
+        one net, trained on all rows by the best alpha.
+    halving : bool, default=False
+        Give up alphas above 0 that are clearly behind: after 10, 20, 40, ... epochs,
+        by more than two standard errors (paired by folds) and 2 % of the loss. They are
+        scored as they were then.
+    n_jobs : int or None, default=None
+        Processes, each of which trains the members of some alphas.
+    lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
+        As in `MixupRegressor`.
+    layers : str or list of str, default="auto"
+        As in `MixupRegressor`.
+    categorical_features : default="from_dtype"
+        As in `MixupRegressor`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the default folds, and each member as it would seed a `MixupRegressor`:
+        members that differ in alpha start from the same weights, and meet the same
+        batches, partners and quantiles of `lam`.
+    verbose : {0, 1}, default=0
+        1 shows a bar of the epochs with the time left.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The alpha of the best score.
+    best_index_, best_score_, best_params_
+        Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
+        the best of several), and its parameters.
+    cv_results_ : dict of ndarrays
+        The columns of ``GridSearchCV``, one row an alpha. As members are trained
+        together, each has an equal share of the time.
+    gains_ : dict of ndarrays
+        What each row of `cv_results_` gains over alpha 0, in the units of the score:
+        ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
+        folds [2]_. Below 0 mixing hurts.
+    curves_ : ndarray of shape (n_alphas, n_splits, n_epochs)
+        Loss on rows held out, unmixed, after each epoch; NaN for epochs not run.
+    oof_prediction_ : ndarray of shape (n_samples,)
+        Out-of-fold predictions of each row, by members that have not seen it. NaN for
+        rows never held out or of weight 0.
+    estimators_ : list of MixupRegressor
+        What predicts: fitted on the rows of a fold, or on all.
+    alpha_weights_ : ndarray of shape (n_alphas,)
+        The share that each row of `cv_results_` has in predictions.
+    epochs_ : ndarray of shape (n_alphas,), int
+        After how many epochs members of the default kind predict: where the mean loss
+        of their alpha over the folds was least. 0 for a net of one's own, whose
+        callbacks say.
+    stacked_ : bool
+        Whether members were trained as one stack.
+    n_splits_ : int
+        Number of folds.
+    n_features_in_, feature_names_in_
+        As in `MixupRegressor`.
+
+    See Also
+    --------
+    MixupRegressor : One net, by one alpha.
+    sklearn.model_selection.GridSearchCV : Any parameters, one fit after the other.
+
+    Notes
+    -----
+    Members are one module with one more axis, trained by one optimizer; each is what it
+    would be if it were trained by itself, but for what dropout draws. Callbacks of
+    skorch that stop early, schedule the learning rate or clip gradients count for each
+    member by itself. What cannot be trained so is trained one by one, with one warning
+    that says why: nets with methods, iterators or other callbacks of their own,
+    optimizers that look at several numbers at once, modules that `torch.func.vmap` does
+    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
+    stack is no faster, members are trained one by one, too.
+
+    A net of the default kind is trained until its alpha has not been better on average
+    over the folds for as many epochs as its early stopping is patient.
+
+    References
+    ----------
+    .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
+       Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
+    .. [2] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
+       Learning 52, 2003, equation 9, with the quantile of Student's t
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skmix import MixupRegressorCV, default_net
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = default_net("regressor").set_params(max_epochs=5, module__d_block=16)
+    >>> reg = MixupRegressorCV(net, alphas=(0.5,), cv=3, random_state=0).fit(X, y)
+    >>> reg.cv_results_["param_alpha"].tolist(), len(reg.gains_["mean"])
+    ([0.0, 0.5], 2)
+    >>> reg.predict(X[:3]).shape
+    (3,)
+    """
 
     _task = "Regressor"
     _member_kind = MixupRegressor
@@ -566,6 +890,25 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         self.verbose = verbose
 
     def predict(self, X) -> np.ndarray:
+        """Predict the number of each row, by all members together.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,), float64
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`.
+        """
         return self._mean(X)
 
     def _targets(self, y):

@@ -28,7 +28,14 @@ MAY_IMPORT["training"] |= {"dealing", "loop", "passes"}
 MAY_IMPORT["base"] = GROUND | {"encoding", "mixing", "pairing", "plan"}
 MAY_IMPORT["base"] |= {"prediction", "targets", "training"}
 MAY_IMPORT["estimators"] = MAY_IMPORT["base"] | {"base"}
-MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators"}
+MAY_IMPORT["stack"] = {"layers", "mixing"}
+MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
+MAY_IMPORT["stacking"] = {"batches", "columns", "lanes", "loop", "losses", "nets"}
+MAY_IMPORT["stacking"] |= {"stack"}
+MAY_IMPORT["alone"] = {"training"}
+MAY_IMPORT["members"] = GROUND | {"alone", "base", "dealing", "lanes", "layers"}
+MAY_IMPORT["members"] |= {"stacking"}
+MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators", "members"}
 MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
 
 

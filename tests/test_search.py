@@ -1,0 +1,589 @@
+"""MixupClassifierCV and MixupRegressorCV: folds, choice, evidence, what is refused."""
+
+import pickle
+import warnings
+from functools import partial
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from nets import binary_net, logits_net, number_net
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.metrics import log_loss, make_scorer, root_mean_squared_error
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_val_score,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from torch import nn
+
+from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
+
+
+@pytest.fixture(scope="module")
+def wine():
+    X, y = load_wine(return_X_y=True)
+    return scale(X), y
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return scale(X), y
+
+
+def perceptron(d_in, d_out):
+    layers = [nn.Linear(d_in, 16), nn.ReLU(), nn.Linear(16, d_out)]
+    return nn.Sequential(*layers).double()
+
+
+short = partial(logits_net, module=perceptron, max_epochs=5)
+SEARCH = MixupClassifierCV(short(), alphas=(0, 0.5), cv=3, random_state=0)
+NUMBERS = MixupRegressorCV(
+    number_net(module=perceptron, max_epochs=5), alphas=(0, 0.5), cv=3, random_state=0
+)
+
+
+@pytest.fixture(scope="module")
+def fitted(wine):
+    return clone(SEARCH).set_params(alphas=(1, 0.2, 0.2)).fit(*wine)
+
+
+# What is reported.
+
+
+def test_results_have_the_columns_of_grid_search(wine, fitted):
+    grid = GridSearchCV(
+        MixupClassifier(short(), random_state=0),
+        {"alpha": [0, 0.2, 1]},
+        cv=3,
+        scoring="neg_log_loss",
+    ).fit(*wine)
+    assert list(fitted.cv_results_) == list(grid.cv_results_)
+    for name, values in grid.cv_results_.items():
+        ours = fitted.cv_results_[name]
+        if "time" in name:
+            assert (ours >= 0).all()
+            assert ours.shape == values.shape
+        elif name == "params":
+            assert ours == values
+        else:
+            assert_allclose(ours.astype(float), values.astype(float), rtol=1e-7)
+            assert type(ours) is type(values)
+    assert fitted.alpha_ == grid.best_params_["alpha"]
+    assert fitted.best_params_ == grid.best_params_
+    assert fitted.best_index_ == grid.best_index_
+    assert_allclose(fitted.best_score_, grid.best_score_)
+    assert pd.DataFrame(fitted.cv_results_).shape == (3, 3 + 4 + 2 + 3)
+
+
+def test_0_is_among_the_alphas_which_are_sorted_and_distinct(fitted):
+    assert fitted.cv_results_["param_alpha"].tolist() == [0.0, 0.2, 1.0]
+
+
+def test_curves_are_the_losses_on_rows_held_out(wine, fitted):
+    assert fitted.curves_.shape == (3, 3, 5)
+    last = fitted.curves_[:, :, -1]
+    scores = [fitted.cv_results_[f"split{f}_test_score"] for f in range(3)]
+    assert_allclose(last, -np.transpose(scores), rtol=1e-6)
+
+
+def test_out_of_fold_probabilities_are_those_of_members(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(ensemble=True).fit(X, y)
+    assert len(search.estimators_) == search.n_splits_ == 3
+    assert search.oof_proba_.shape == (len(y), 3)
+    folds = StratifiedKFold(3).split(X, y)
+    for member, (_, test) in zip(search.estimators_, folds, strict=True):
+        assert member.alpha == search.alpha_
+        assert_allclose(member.predict_proba(X[test]), search.oof_proba_[test])
+    loss = log_loss(y, search.oof_proba_)
+    assert_allclose(loss, -search.best_score_, rtol=0.02)  # folds differ in size
+
+
+def test_out_of_fold_predictions_of_a_regressor(diabetes):
+    X, y = diabetes
+    search = clone(NUMBERS).set_params(ensemble=True).fit(X, y)
+    for member, (_, test) in zip(search.estimators_, KFold(3).split(X), strict=True):
+        assert_allclose(member.predict(X[test]), search.oof_prediction_[test])
+    folds = [test for _, test in KFold(3).split(X)]
+    rmse = [root_mean_squared_error(y[t], search.oof_prediction_[t]) for t in folds]
+    assert_allclose(-search.best_score_, np.mean(rmse))
+
+
+def test_gains_are_paired_with_alpha_0(fitted):
+    gains = fitted.gains_
+    scores = np.array([fitted.cv_results_[f"split{f}_test_score"] for f in range(3)]).T
+    difference = scores - scores[0]
+    assert_allclose(gains["mean"], difference.mean(axis=1))
+    # Nadeau and Bengio's variance: of 3 folds, with 1 row held out for 2 trained on.
+    error = difference.std(axis=1, ddof=1) * np.sqrt(1 / 3 + 1 / 2)
+    half = (gains["high"] - gains["low"]) / 2
+    assert_allclose(half, 4.302653 * error, rtol=0.02)
+    assert gains["low"][0] == gains["high"][0] == 0
+
+
+# What predicts.
+
+
+def test_fold_members_are_averaged_and_tempered(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(ensemble=True).fit(X, y)
+    mean = np.mean([m.predict_proba(X) for m in search.estimators_], axis=0)
+    power = mean ** (1 / search.temperature_)
+    expected = power / power.sum(axis=1, keepdims=True)
+    assert_allclose(search.predict_proba(X), expected, atol=1e-12)
+    assert_array_equal(search.predict(X), search.classes_[expected.argmax(axis=1)])
+    assert_allclose(search.predict_log_proba(X), np.log(expected), rtol=1e-9)
+    assert search.score(X, y) > 0.8
+
+
+def test_a_blend_is_no_worse_on_rows_held_out(wine, fitted):
+    assert_allclose(fitted.alpha_weights_.sum(), 1)
+    n_used = (fitted.alpha_weights_ > 0).sum()
+    assert len(fitted.estimators_) == 3 * n_used
+    rng, target = np.random.default_rng(0), np.arange(60) % 3
+    noise = rng.dirichlet(np.ones(3), (3, 60))
+    good = 0.5 * noise[0] + 0.5 * np.eye(3)[target]
+    candidates = np.stack([good, noise[1], noise[2]])
+    for weight in (None, rng.uniform(0.5, 2, 60)):
+        shares = fitted._blend_weights(candidates, target, weight)
+        assert shares[0] > 0.9
+        losses = [
+            log_loss(target, np.tensordot(w, candidates, 1), sample_weight=weight)
+            for w in (shares, np.full(3, 1 / 3))
+        ]
+        assert losses[0] < losses[1]
+    alike = fitted._blend_weights(candidates[[0, 0, 0]], target, None)
+    assert_allclose(alike, 1 / 3)
+
+
+def test_a_blend_of_numbers(diabetes):
+    X, y = diabetes
+    search = clone(NUMBERS).set_params(alphas=(0, 0.2, 5)).fit(X, y)
+    assert_allclose(search.alpha_weights_.sum(), 1)
+    assert (search.alpha_weights_ >= 0).all()
+    n_used = (search.alpha_weights_ > 0).sum()
+    assert len(search.estimators_) == 3 * n_used
+    assert search.predict(X).shape == (len(y),)
+
+
+def test_without_an_ensemble_a_net_is_trained_on_all_rows(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(ensemble=False).fit(X, y)
+    (member,) = search.estimators_
+    alone = MixupClassifier(short(), alpha=search.alpha_, random_state=0).fit(X, y)
+    assert_allclose(member.predict_proba(X), alone.predict_proba(X))
+
+
+def test_the_default_net_is_trained_on_all_rows_for_as_long_as_was_best(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=8, module__d_block=16)
+    search = MixupClassifierCV(net, alphas=(0.2,), cv=3, ensemble=False, random_state=0)
+    search.fit(X, y)
+    assert search.estimators_[0].n_iter_ == search.epochs_[search.best_index_]
+    assert search.estimators_[0].estimator_.train_split is None
+
+
+def test_the_default_net_keeps_the_epoch_that_is_best_on_average(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=30, module__d_block=16)
+    search = MixupClassifierCV(net, alphas=(0.2,), cv=3, layers="input", random_state=0)
+    search.fit(X, y)
+    mean = search.curves_.mean(axis=1)
+    assert_array_equal(search.epochs_, np.nanargmin(mean, axis=1) + 1)
+    best = search.curves_[np.arange(2), :, search.epochs_ - 1]
+    scores = [search.cv_results_[f"split{f}_test_score"] for f in range(3)]
+    assert_allclose(best, -np.transpose(scores), rtol=1e-4)
+
+
+def test_the_default_classifier_mixes_before_and_behind_its_embedding(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
+    search = MixupClassifierCV(net, alphas=(0.2,), cv=2, random_state=0).fit(X, y)
+    places = search.cv_results_["param_layers"].tolist()
+    alphas = search.cv_results_["param_alpha"].tolist()
+    assert list(zip(alphas, places, strict=True)) == [
+        (0, "input"),
+        (0.2, "input"),
+        (0.2, "embedding"),
+    ]
+    search.set_params(layers="embedding").fit(X, y)
+    assert "param_layers" not in search.cv_results_
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "roc_auc_ovr"])
+def test_any_score_may_decide(wine, scoring):
+    X, y = wine
+    search = clone(SEARCH).set_params(scoring=scoring, ensemble=True).fit(X, y)
+    grid = GridSearchCV(
+        MixupClassifier(short(), random_state=0), {"alpha": [0, 0.5]}, cv=3
+    ).set_params(scoring=scoring)
+    grid.fit(X, y)
+    name = "mean_test_score"
+    assert_allclose(search.cv_results_[name], grid.cv_results_[name])
+
+
+def test_members_may_be_given_a_binary_net(cancer):
+    net = binary_net(max_epochs=3, module__d_in=30)
+    X, y = cancer
+    labels = np.array(["no", "yes"])[y]
+    search = MixupClassifierCV(net, alphas=(0.2,), cv=2, random_state=0)
+    search.fit(X, labels)
+    proba = search.predict_proba(X)
+    expected = np.where(proba[:, 1] > 0.5, "yes", "no")
+    assert_array_equal(search.predict(X), expected)
+
+
+# Law 7: what is held out stays so.
+
+
+def test_law_7_rows_held_out_change_nothing_of_the_member(wine):
+    X, y = wine
+    folds = list(StratifiedKFold(3).split(X, y))
+    one = clone(SEARCH).set_params(cv=folds, ensemble=True, alphas=(0.5,)).fit(X, y)
+    frame = pd.DataFrame(X).astype(object)
+    frame[0] = np.where(X[:, 0] > 0, "high", "low")
+    other_frame = frame.copy()
+    held_out = folds[0][1]
+    other_frame.iloc[held_out, 0] = "never seen"
+    other_frame.iloc[held_out, 1] = 1e3
+    members = []
+    for table in (frame, other_frame):
+        search = clone(one).set_params(alphas=(0,)).fit(table, y)
+        members.append(search.estimators_[0])
+    states = [member.estimator_.module_.state_dict() for member in members]
+    for name, value in states[0].items():
+        assert_allclose(value, states[1][name], rtol=0, atol=1e-12)
+
+
+def test_law_7_the_default_net_too(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=3, module__d_block=8)
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(X, y))
+    other = X.copy()
+    other[folds[0][1]] *= 100
+    options = {"alphas": (0,), "cv": folds, "layers": "input", "random_state": 0}
+    # All rows held out choose the epoch together, and which masks dropout draws
+    # depends on who else is in the stack; so both are left out.
+    net.set_params(callbacks=[], module__dropout=0)
+    states = []
+    for table in (X, other):
+        search = MixupClassifierCV(net, ensemble=True, **options).fit(table, y)
+        states.append(search.estimators_[0].estimator_.module_.state_dict())
+    for name, value in states[0].items():
+        assert_allclose(value, states[1][name], rtol=0, atol=1e-5, err_msg=name)
+
+
+# Folds.
+
+
+def test_rows_never_held_out_have_no_prediction(wine):
+    X, y = wine
+    rows = np.random.default_rng(0).permutation(len(y))
+    X, y = X[rows], y[rows]
+    splitter = TimeSeriesSplit(3)
+    search = clone(SEARCH).set_params(cv=splitter).fit(X, y)
+    tested = np.concatenate([test for _, test in splitter.split(X)])
+    missing = np.setdiff1d(np.arange(len(y)), tested)
+    assert np.isnan(search.oof_proba_[missing]).all()
+    assert_allclose(search.oof_proba_[tested].sum(axis=1), 1)
+    assert np.isfinite(search.temperature_)
+
+
+def test_rows_held_out_more_than_once_have_the_mean(wine):
+    X, y = wine
+    splitter = RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)
+    search = clone(SEARCH).set_params(cv=splitter, ensemble=True).fit(X, y)
+    folds = list(splitter.split(X, y))
+    row = folds[0][1][0]
+    own = [
+        member.predict_proba(X[[row]])[0]
+        for member, (_, test) in zip(search.estimators_, folds, strict=True)
+        if row in test
+    ]
+    assert len(own) == 2
+    assert_allclose(search.oof_proba_[row], np.mean(own, axis=0))
+
+
+def test_groups_go_to_the_splitter(wine):
+    X, y = wine
+    groups = np.arange(len(y)) % 7
+    search = clone(SEARCH).set_params(cv=GroupKFold(3)).fit(X, y, groups=groups)
+    folds = list(GroupKFold(3).split(X, y, groups))
+    again = clone(SEARCH).set_params(cv=folds).fit(X, y)
+    assert_array_equal(search.oof_proba_, again.oof_proba_)
+    with pytest.raises(ValueError, match="groups"):
+        clone(SEARCH).set_params(cv=GroupKFold(3)).fit(X, y)
+
+
+def test_masks_are_folds_too(wine):
+    X, y = wine
+    folds = list(StratifiedKFold(3).split(X, y))
+    masks = [tuple(np.isin(np.arange(len(y)), part) for part in fold) for fold in folds]
+    search = clone(SEARCH).set_params(cv=masks).fit(X, y)
+    assert_array_equal(search.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
+
+
+def test_a_class_that_a_fold_lacks_is_known_all_the_same(wine):
+    X, y = wine
+    rows = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:1]]
+    X, y = X[rows], y[rows]
+    search = clone(SEARCH).set_params(cv=KFold(3, shuffle=True, random_state=0))
+    for class_weight in (None, "balanced", {2: 3.0}):
+        search.set_params(class_weight=class_weight).fit(X, y)
+        assert search.predict_proba(X).shape == (len(y), 3)
+        assert np.isfinite(search.best_score_)
+
+
+def test_by_default_folds_are_of_shuffled_rows_with_classes_alike(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(cv=None, ensemble=True).fit(X, y)
+    assert search.n_splits_ == 5
+    again = clone(search).fit(X, y)
+    assert_array_equal(search.predict_proba(X), again.predict_proba(X))
+
+
+@pytest.mark.parametrize("n_rows", [4, 7])
+def test_a_handful_of_rows(n_rows):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n_rows, 2)), np.arange(n_rows) % 2
+    search = clone(SEARCH).set_params(cv=None).fit(X, y)
+    assert search.predict_proba(X).shape == (n_rows, 2)
+    reg = clone(NUMBERS).set_params(cv=None).fit(X, X[:, 0])
+    assert reg.predict(X).shape == (n_rows,)
+
+
+# Weights.
+
+
+def test_weights_count_in_scores(wine):
+    X, y = wine
+    weight = np.random.default_rng(0).uniform(0.1, 4, len(y))
+    search = clone(SEARCH).set_params(ensemble=True).fit(X, y, sample_weight=weight)
+    scores = []
+    for _, test in StratifiedKFold(3).split(X, y):
+        loss = log_loss(y[test], search.oof_proba_[test], sample_weight=weight[test])
+        scores.append(-loss)
+    assert_allclose(np.mean(scores), search.best_score_)
+    by_scorer = clone(search).set_params(scoring="neg_log_loss")
+    by_scorer.fit(X, y, sample_weight=weight)
+    assert_allclose(by_scorer.best_score_, search.best_score_)
+
+
+def test_rows_of_weight_0_leave_before_the_folds(wine):
+    X, y = wine
+    weight = np.ones(len(y))
+    weight[::4] = 0
+    search = clone(SEARCH).fit(X, y, sample_weight=weight)
+    without = clone(SEARCH).fit(X[weight > 0], y[weight > 0])
+    assert_array_equal(search.predict_proba(X), without.predict_proba(X))
+    assert np.isnan(search.oof_proba_[weight == 0]).all()
+    assert_array_equal(search.oof_proba_[weight > 0], without.oof_proba_)
+
+
+def test_equal_weights_are_no_weights(wine):
+    X, y = wine
+    weighted = clone(SEARCH).fit(X, y, sample_weight=np.full(len(y), 3.0))
+    assert_array_equal(weighted.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
+
+
+# Halving, processes, progress.
+
+
+def test_halving_gives_up_what_is_clearly_behind(wine):
+    X, y = wine
+    net = short(max_epochs=25, lr=0.02)
+    search = MixupClassifierCV(net, alphas=(0, 50), cv=5, halving=True, random_state=0)
+    search.fit(X, y)
+    behind = np.isnan(search.curves_[1]).any(axis=1)
+    assert behind.all()
+    assert not np.isnan(search.curves_[0]).any()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    all_the_way = clone(search).set_params(halving=False).fit(X, y)
+    assert not np.isnan(all_the_way.curves_).any()
+    assert all_the_way.alpha_ == search.alpha_ == 0
+    n_epochs = np.isfinite(search.curves_[1, 0]).sum()
+    assert_array_equal(search.curves_[0], all_the_way.curves_[0])
+    assert_array_equal(
+        search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs]
+    )
+
+
+def test_processes_change_nothing(wine):
+    X, y = wine
+    one = clone(SEARCH).set_params(alphas=(0, 0.2, 1)).fit(X, y)
+    two = clone(one).set_params(n_jobs=2).fit(X, y)
+    assert_allclose(one.oof_proba_, two.oof_proba_, atol=1e-12)
+    assert_allclose(one.curves_, two.curves_, atol=1e-12)
+    assert one.alpha_ == two.alpha_
+
+
+def test_verbose_shows_progress_and_0_nothing(wine, capsys):
+    X, y = wine
+    clone(SEARCH).fit(X, y)
+    assert capsys.readouterr() == ("", "")
+    clone(SEARCH).set_params(verbose=1).fit(X, y)
+    assert "5/5" in capsys.readouterr().err
+
+
+# Law 2, law 12 and the door.
+
+
+def global_states():
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().tolist(), keys.tolist(), rest
+
+
+def test_law_2_seeds(wine):
+    X, y = wine
+    before = global_states()
+    first = clone(SEARCH).fit(X, y)
+    first.predict(X)
+    assert global_states() == before
+    torch.manual_seed(5)
+    assert_array_equal(first.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
+    other = clone(SEARCH).set_params(random_state=1).fit(X, y)
+    assert not np.array_equal(first.oof_proba_, other.oof_proba_)
+
+
+def test_law_2_alphas_are_compared_under_common_random_numbers(wine):
+    X, y = wine
+    few = clone(SEARCH).set_params(alphas=(0, 1)).fit(X, y)
+    many = clone(SEARCH).set_params(alphas=(0, 0.1, 0.5, 1, 4)).fit(X, y)
+    assert_allclose(few.curves_[[0, 1]], many.curves_[[0, 3]], atol=1e-10)
+
+
+def test_law_2_pickles_predict_the_same(wine, fitted, tmp_path):
+    X, _ = wine
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    joblib.dump(fitted, tmp_path / "search.joblib")
+    loaded = joblib.load(tmp_path / "search.joblib")
+    assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_members_are_plain_estimators(wine, fitted):
+    X, y = wine
+    member = fitted.estimators_[0]
+    assert type(member) is MixupClassifier
+    train, test = next(StratifiedKFold(3).split(X, y))
+    again = clone(member).fit(X[train], y[train], X_val=X[test], y_val=y[test])
+    assert_allclose(again.predict_proba(X), member.predict_proba(X), atol=1e-10)
+    member.partial_fit(X, y)
+
+
+def test_law_12_inside_other_estimators(wine):
+    X, y = wine
+    pipeline = make_pipeline(StandardScaler(), clone(SEARCH))
+    assert cross_val_score(pipeline, X, y, cv=2).min() > 0.5
+    grid = {"mixupclassifiercv__estimator__lr": [1e-5, 0.02]}
+    search = GridSearchCV(pipeline, grid, cv=2, scoring="neg_log_loss").fit(X, y)
+    assert search.best_params_ == {"mixupclassifiercv__estimator__lr": 0.02}
+
+
+def test_frames_with_categories_and_missing_values():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=80), "b": rng.choice(list("xy"), 80)})
+    X.loc[::9, "a"] = None
+    y = np.where(X["b"] == "x", "yes", "no")
+    net = default_net("classifier").set_params(max_epochs=20, module__d_block=16)
+    search = MixupClassifierCV(net, alphas=(0.2,), cv=3, random_state=0).fit(X, y)
+    assert search.score(X, y) > 0.9
+    assert list(search.feature_names_in_) == ["a", "b"]
+    assert search.n_features_in_ == 2
+
+
+def test_a_failed_fit_leaves_the_fitted_estimator_as_it_was(wine):
+    X, y = wine
+    search = clone(SEARCH).fit(X, y)
+    before = search.predict_proba(X)
+    with pytest.raises(ValueError, match="n_splits=3"):
+        search.fit(X[:2], y[:2])
+    assert_array_equal(search.predict_proba(X), before)
+
+
+def test_training_that_diverges_for_an_alpha_is_reported(wine):
+    X, y = wine
+    wild = short(lr=1e250)
+    with pytest.raises(ValueError, match="diverged"):
+        clone(SEARCH).set_params(estimator=wild).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("alphas", "error", "match"),
+    [
+        ((), ValueError, "expected a sequence"),
+        ((0.2, -1), ValueError, "-1 among alphas"),
+        ((0.2, np.nan), ValueError, "nan among alphas"),
+        ((0.2, np.inf), ValueError, "inf among alphas"),
+        ((0.2, "1"), ValueError, "'1' among alphas"),
+        ((0.2, True), ValueError, "True among alphas"),
+        (0.2, TypeError, "alphas=0.2"),
+        ("0.2", TypeError, "alphas='0.2'"),
+        ({0.2: 1}, TypeError, "alphas="),
+    ],
+)
+def test_alphas_that_are_none_are_refused(wine, alphas, error, match):
+    with pytest.raises(error, match=match):
+        clone(SEARCH).set_params(alphas=alphas).fit(*wine)
+
+
+@pytest.mark.parametrize("alphas", [np.array([0.5, 0]), [0.5], iter([0.5]), {0.5}])
+def test_alphas_may_be_of_many_kinds(wine, alphas):
+    search = MixupClassifierCV(short(max_epochs=1), alphas=alphas, cv=2)
+    if not hasattr(alphas, "__next__"):
+        search.fit(*wine)
+        assert search.cv_results_["param_alpha"].tolist() == [0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"ensemble": "mean"}, "ensemble='mean'"),
+        ({"halving": "yes"}, "halving='yes'"),
+        ({"verbose": 3}, "verbose=3"),
+        ({"lam_per": "epoch"}, "lam_per='epoch'"),
+        ({"cv": 1}, "n_splits=1"),
+        ({"cv": [([0, 1, 2], [3])]}, "1 folds"),
+        ({"cv": [([0, 1, 2], [2, 3])] * 2}, "no row in common"),
+        ({"cv": [([0], [1])] * 2}, "at least 2 and 1"),
+        ({"layers": "nowhere"}, "nowhere"),
+    ],
+    ids=str,
+)
+def test_other_parameters_that_are_refused(wine, params, match):
+    with pytest.raises(ValueError, match=match):
+        clone(SEARCH).set_params(**params).fit(*wine)
+
+
+def test_fewer_rows_than_folds_are_refused(wine):
+    X, y = wine
+    rows = [0, 60, 140]
+    with pytest.raises(ValueError, match="n_splits=5"):
+        clone(SEARCH).set_params(cv=5).fit(X[rows], y[rows])
+
+
+def test_scorers_of_ones_own(wine):
+    X, y = wine
+    scorer = make_scorer(
+        log_loss, greater_is_better=False, response_method="predict_proba"
+    )
+    search = clone(SEARCH).set_params(scoring=scorer).fit(X, y)
+    assert_allclose(search.best_score_, clone(SEARCH).fit(X, y).best_score_)
+
+
+def test_warnings_are_errors_here(wine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clone(SEARCH).fit(*wine)
