@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse, stats
 from scipy.optimize import nnls
@@ -18,6 +19,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.utils import multi_indexing
@@ -78,7 +80,7 @@ class _MixupCV(MixupEstimator):
             draft._check_parameters()
             rows, n_samples, kept = draft._rows(X, y, sample_weight, groups)
             seed = draw_seed(draft.random_state)
-            folds = _folds(draft.cv, rows, draft._task == "Classifier", seed)
+            folds = _folds(draft.cv, rows, kept, draft._task == "Classifier", seed)
             splits = [draft._split(rows, seed, *fold) for fold in folds]
             candidates = draft._candidates(splits[0].net)
             trained = draft._train(candidates, splits)
@@ -98,6 +100,8 @@ class _MixupCV(MixupEstimator):
     def _rows(self, X, y, sample_weight, groups):
         """Return `Rows` of the user's table, its length, and which rows they are."""
         _, y = self._check_table(X, y, reset=True, min_rows=2)
+        if self._task == "Classifier":
+            check_classification_targets(y)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
         kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
@@ -385,9 +389,11 @@ def _indexable(X):
     if is_dict(X):
         return dict(X)
     X = as_frame(X)
-    if isinstance(X, list | tuple):
-        return check_array(X, dtype=None, ensure_all_finite=False)
-    return sparse.csr_matrix(X) if sparse.issparse(X) else X
+    if sparse.issparse(X):
+        return sparse.csr_matrix(X)
+    if isinstance(X, np.ndarray | pd.DataFrame):
+        return X
+    return check_array(X, dtype=None, ensure_all_finite=False)
 
 
 def _part(data, rows):
@@ -396,10 +402,16 @@ def _part(data, rows):
     return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
 
 
-def _folds(cv, rows, classify, seed):
-    """Return numbers of the rows to train on and of those held out, for each fold."""
+def _folds(cv, rows, kept, classify, seed):
+    """Return numbers of the rows to train on and of those held out, for each fold.
+
+    `kept` are the numbers of rows in the user's table, which are meant where folds are
+    given as such.
+    """
     if cv is None:
         return _shuffled_folds(rows.y, classify, seed)
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        cv = [tuple(_among(kept, part) for part in fold) for fold in cv]
     splitter = check_cv(cv, rows.y, classifier=classify)
     X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
     parts = splitter.split(X, rows.y, rows.groups)
@@ -423,6 +435,12 @@ def _folds(cv, rows, classify, seed):
 def _numbers(rows):
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
+def _among(kept, rows):
+    """Numbers of rows among those that are kept; others are left out."""
+    rows = _numbers(rows)
+    return np.searchsorted(kept, rows[np.isin(rows, kept)])
 
 
 def _shuffled_folds(y, classify, seed):

@@ -587,3 +587,18 @@ def test_warnings_are_errors_here(wine):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clone(SEARCH).fit(*wine)
+
+
+def test_folds_that_are_given_mean_rows_of_the_table(wine):
+    X, y = wine
+    weight = np.ones(len(y))
+    weight[::4] = 0
+    folds = list(StratifiedKFold(3).split(X, y))
+    search = clone(SEARCH).set_params(cv=folds).fit(X, y, sample_weight=weight)
+    held_out = folds[0][1][weight[folds[0][1]] > 0]
+    assert np.isfinite(search.oof_proba_[held_out]).all()
+    assert np.isnan(search.oof_proba_[weight == 0]).all()
+    kept = np.flatnonzero(weight)
+    inside = [tuple(np.flatnonzero(np.isin(kept, part)) for part in f) for f in folds]
+    without = clone(SEARCH).set_params(cv=inside).fit(X[kept], y[kept])
+    assert_array_equal(search.oof_proba_[kept], without.oof_proba_)

@@ -1,0 +1,173 @@
+"""How to choose among alphas by rows held out: rules compared on rows put aside.
+
+`MixupClassifierCV` is fitted to a fold of each table, once, as `quality.py` does; what
+each rule would predict is made of the members that it keeps. The losses are of rows
+that no member and no rule has seen.
+
+    python benchmarks/choice.py --data DIR       # measures, on the first fold
+    python benchmarks/choice.py --report         # writes results/choice.json
+    python benchmarks/choice.py --table          # prints the table of choice.json
+
+Each fit is a line of results/choice.jsonl, and what is there is not measured again;
+delete it to start afresh, as after a change of the library.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import pandas as pd
+from quality import (
+    IMPORTED_ROWS,
+    RESULTS,
+    TIE,
+    append,
+    fold_of,
+    quiet_worker,
+    records_in,
+    row_of,
+    sample_of,
+    spread,
+    tables_in,
+    versions_of,
+)
+from tqdm import tqdm
+
+from skmix import MixupClassifierCV
+from skmix.networks import temper
+
+SCRATCH, OUT = RESULTS / "choice.jsonl", RESULTS / "choice.json"
+DEFAULT = "blend, tempered"
+
+
+def measure(table, fold):
+    """Fit once; return the log loss of each rule, of rows put aside."""
+    X, y = sample_of(table, IMPORTED_ROWS)
+    train, test = fold_of(X, y, True, fold)
+    start = time.process_time()
+    search = MixupClassifierCV(random_state=0).fit(X.iloc[train], y[train])
+    seconds = time.process_time() - start
+    by_candidate = predictions(search, X.iloc[test], y.max() + 1)
+    loss = partial(log_loss, y[test])
+    losses = {
+        rule: loss(np.tensordot(shares, by_candidate, axes=1))
+        for rule, shares in rules(search).items()
+    }
+    blend = np.tensordot(search.alpha_weights_, by_candidate, axes=1)
+    losses |= {"blend": loss(blend)}
+    losses |= {DEFAULT: loss(temper(blend, search.temperature_))}
+    return {
+        **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
+        **{"alpha": search.alpha_, "temperature": search.temperature_},
+        "shares": search.alpha_weights_.tolist(),
+        "versions": versions_of("ours-cv"),
+    }
+
+
+def predictions(search, X, n_classes):
+    """What the members of each candidate predict together, (C, n, n_classes).
+
+    Zeros for candidates that are not kept.
+    """
+    kept = search.alpha_weights_ > 0
+    proba = np.zeros((len(kept), len(X), n_classes))
+    members = np.reshape(search.estimators_, (kept.sum(), search.n_splits_))
+    for c, of_candidate in zip(np.flatnonzero(kept), members, strict=True):
+        together = np.mean([m.predict_proba(X) for m in of_candidate], axis=0)
+        proba[c] = spread(together, search.classes_, n_classes)
+    return proba
+
+
+def rules(search):
+    """The share of each candidate by each rule, among candidates that are kept."""
+    kept = np.flatnonzero(search.alpha_weights_)
+    mean = search.cv_results_["mean_test_score"][kept]
+    error = search.cv_results_["std_test_score"][kept] / np.sqrt(search.n_splits_ - 1)
+    alphas, best = search.gains_["alpha"][kept], mean.argmax()
+    near = np.flatnonzero(mean >= mean[best] - error[best])
+    clear = search.gains_["low"][kept][best] > 0
+    chosen = {
+        "alpha 0": alphas.argmin(),
+        "best": best,
+        "least alpha within a standard error": near[alphas[near].argmin()],
+        "best if its interval is above 0, else 0": best if clear else alphas.argmin(),
+    }
+    one_hot = np.eye(len(search.alpha_weights_))
+    return {rule: one_hot[kept[c]] for rule, c in chosen.items()} | {
+        "mean of all": one_hot[kept].mean(axis=0)
+    }
+
+
+def log_loss(y, proba):
+    return -np.log(proba[np.arange(len(y)), y].clip(1e-15)).mean()
+
+
+def report(records):
+    losses = pd.DataFrame([record["losses"] for record in records])
+    logs = np.log(losses.div(losses[DEFAULT], axis=0))
+    rows = []
+    for rule in losses:
+        ratio, others = np.exp(logs[rule].mean()), np.expm1(logs[rule])
+        counts = (
+            (others < -TIE).sum(),
+            (others.abs() <= TIE).sum(),
+            (others > TIE).sum(),
+        )
+        rows.append({"rule": rule, "ratio": round(float(ratio), 4)})
+        rows[-1]["won, tied, lost"] = [int(count) for count in counts]
+        rows[-1]["error"] = round(float(logs[rule].sem()), 4)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": records[0]["versions"],
+        "fits": len(records),
+        "rules": rows,
+        "losses": [
+            {"set": r["set"], "fold": r["fold"], "alpha": r["alpha"]}
+            | {"temperature": round(r["temperature"], 3)}
+            | {rule: round(loss, 5) for rule, loss in r["losses"].items()}
+            for r in records
+        ],
+    }
+
+
+def markdown(result):
+    head = ["rule", "log loss, ratio", "standard error", "better / tied / worse"]
+    lines = [row_of(head), row_of(["---"] * len(head))]
+    for row in result["rules"]:
+        tally = " / ".join(map(str, row["won, tied, lost"]))
+        ratio, error = f"{row['ratio']:.4f}", f"{row['error']:.4f}"
+        lines.append(row_of([row["rule"], ratio, error, tally]))
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    data = os.environ.get("SKMIX_DATA")
+    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0])
+    parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--table", action="store_true", help="print its table")
+    arguments = parser.parse_args()
+    if arguments.report:
+        OUT.write_text(json.dumps(report(records_in(SCRATCH)), indent=1) + "\n")
+    if arguments.table:
+        print(markdown(json.loads(OUT.read_text())))
+    if arguments.report or arguments.table:
+        return
+    quiet_worker()
+    known = {(r["set"], r["fold"]) for r in records_in(SCRATCH)}
+    tables = [t for t in tables_in(arguments.data) if t.task == "classification"]
+    wanted = [(table, fold) for fold in arguments.folds for table in tables]
+    for table, fold in tqdm([w for w in wanted if (w[0].name, w[1]) not in known]):
+        append(SCRATCH, [measure(table, fold)])
+
+
+if __name__ == "__main__":
+    main()
