@@ -52,8 +52,8 @@ model = make_pipeline(StandardScaler(), search).fit(X_train, y_train)
 search = model[-1]
 
 # %%
-# The results have the columns of ``GridSearchCV``. What each alpha gains over none has an
-# interval, paired by folds: it answers this question, and not how hard the folds are.
+# The results have the columns of ``GridSearchCV``. What each alpha gains over none has
+# an interval, paired by folds: it answers this question, not how hard the folds are.
 
 columns = ["param_alpha", "mean_test_score", "std_test_score", "rank_test_score"]
 print(pd.DataFrame(search.cv_results_)[columns].round(4).to_string(index=False))
