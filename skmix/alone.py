@@ -4,8 +4,6 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from skmix.training import mixed_training
-
 
 class LoneFits:
     """Fits of several nets, an epoch of each at a time.
@@ -14,13 +12,12 @@ class LoneFits:
     ----------
     nets : list of skorch.NeuralNet
         M nets, not initialised, whose `fit` is skorch's own.
-    plans : list of skmix.plan.Plan
+    loans : list of context manager
+        In which each is trained, as of `skmix.training.mixed_training`.
     rows : list of skmix.base.Rows
         What each net is trained on.
     streams : list of skmix.seeding.Stream
         What each draws from.
-    options : list of dict
-        Of `skmix.training.mixed_training`, for each.
 
     Attributes
     ----------
@@ -32,23 +29,23 @@ class LoneFits:
     Each net draws what it would draw if it were fitted by itself.
     """
 
-    def __init__(self, nets, plans, rows, streams, options):
+    def __init__(self, nets, loans, rows, streams):
         self.nets, self.streams = nets, streams
         self.running = np.arange(len(nets))
         self.loans = [ExitStack() for _ in nets]
         self.data = []
         for k, net in enumerate(nets):
-            training = mixed_training(net, plan=plans[k], **options[k])
             with streams[k].resumed():
-                self.loans[k].enter_context(training)
+                self.loans[k].enter_context(loans[k])
                 net.initialize()
                 X, y = rows[k].X, rows[k].y
                 net.notify("on_train_begin", X=X, y=y)
                 net.check_data(X, y)  # tells a classifier its classes
                 train, valid = net.get_split_datasets(X, y)
-                iterators = net.get_iterator(train, training=True), None
-                if valid is not None:
-                    iterators = iterators[0], net.get_iterator(valid, training=False)
+                iterators = (
+                    net.get_iterator(train, training=True),
+                    net.get_iterator(valid, training=False),
+                )
             datasets = {"dataset_train": train, "dataset_valid": valid}
             self.data.append((iterators, datasets))
 
@@ -58,18 +55,12 @@ class LoneFits:
         for m in self.running:
             net, ((train, valid), datasets) = self.nets[m], self.data[m]
             with self.streams[m].resumed():
+                net.notify("on_epoch_begin", **datasets)
+                step = {"prefix": "train", "step_fn": net.train_step}
+                net.run_single_epoch(train, training=True, **step)
+                step = {"prefix": "valid", "step_fn": net.validation_step}
+                net.run_single_epoch(valid, training=False, **step)
                 try:
-                    net.notify("on_epoch_begin", **datasets)
-                    net.run_single_epoch(
-                        train, training=True, prefix="train", step_fn=net.train_step
-                    )
-                    if valid is not None:
-                        net.run_single_epoch(
-                            valid,
-                            training=False,
-                            prefix="valid",
-                            step_fn=net.validation_step,
-                        )
                     net.notify("on_epoch_end", **datasets)
                 except KeyboardInterrupt:  # as skorch's callbacks end a training
                     stopped.append(m)

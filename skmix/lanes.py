@@ -25,14 +25,14 @@ class Fold(NamedTuple):
     dealer : skmix.dealing.Dealer
         Its plan has a list of alphas, or is None.
     train : skmix.batches.Batches
-    valid : skmix.batches.Batches or None
+    valid : skmix.batches.Batches
     stream : skmix.seeding.Stream
         What a net that is fitted alone draws the order of its rows from.
     """
 
     dealer: Dealer
     train: Batches
-    valid: Batches | None
+    valid: Batches
     stream: Stream
 
     @property
@@ -124,8 +124,8 @@ def _of_one_size(dealt, size):
             yield [[part] for part in parts], parts[0].chunk.batch_size
 
 
-def valid_lanes(folds, fold_of):
-    """Deal all that members are validated on, at once.
+def valid_lanes(folds):
+    """Deal all that is validated on, at once, a lane for each fold.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def valid_lanes(folds, fold_of):
     ]
     size = max(_largest(fold.valid) for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
-    return _side_by_side(dealt, size, fold_of, n_steps)
+    return _side_by_side(dealt, size, np.arange(len(folds)), n_steps)
 
 
 def _largest(batches):

@@ -37,7 +37,7 @@ def losses_of_steps(
     share : {ndarray, torch.Tensor} of shape (S,) or (S * B,), or None
         The own label's share in the loss of each step or row; the partner's is
         ``1 - share``. None where nothing is mixed.
-    weight : ndarray of shape (S * B,) or None
+    weight : {ndarray, torch.Tensor} of shape (S * B,) or None
     n_steps : int
         S. Where it is 1 and rows have a share and a weight in common, targets may be of
         any kind that the net knows.

@@ -20,16 +20,17 @@ from skmix.dealing import Dealer
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
 from skmix.nets import is_skorchs_own
-from skmix.networks import default_net, stop_stopping, trains_twice
+from skmix.networks import stop_stopping, trains_twice
 from skmix.seeding import Stream, one_thread_each, seeded
-from skmix.stacking import (
-    StackedFit,
+from skmix.stackable import (
     is_direct,
     is_worth_it,
     members_at_once,
     rows_see_each_other,
     why_alone,
 )
+from skmix.stacking import StackedFit
+from skmix.training import mixed_training
 
 
 class Split(NamedTuple):
@@ -44,9 +45,11 @@ class Split(NamedTuple):
     rows : skmix.base.Rows
         To train on.
     validation : tuple (X, y, weight)
-        Rows held out.
+        Rows held out, but for those that count nothing.
     test : ndarray of shape (n_test,), int
-        Their numbers.
+        Numbers of the rows held out.
+    X_test : ndarray, CSR matrix or mapping
+        All of them, coded.
     """
 
     template: Any
@@ -54,17 +57,18 @@ class Split(NamedTuple):
     rows: Rows
     validation: tuple
     test: np.ndarray
+    X_test: Any
 
     @property
     def seed(self):
         return self.template.random_state
 
-    def net_of(self, candidate):
+    def new_net(self):
         """Return a net to be trained, not initialised."""
         net = clone(self.net)
         if trains_twice(net):
             stop_stopping(net)  # the epoch is chosen for all folds together
-        return net.set_params(train_split=None, **candidate.net_params)
+        return net.set_params(train_split=None)
 
     def plan_of(self, net, candidate, alphas):
         """Return the plan of fits that differ in alpha; None if none of them mixes."""
@@ -82,18 +86,27 @@ class Split(NamedTuple):
         """Return an estimator of this setting that has no net yet."""
         member = copy(self.template)
         member.alpha, member.layers = candidate.alpha, candidate.layers
-        if candidate.net_params:
-            net = member.estimator or default_net(member._task.lower())
-            member.estimator = clone(net).set_params(**candidate.net_params)
         return member
 
-    def about(self):
-        """What `mixed_training` is to know beside net and plan."""
-        return {
-            "weight": self.rows.weight,
-            "validation": self.validation,
-            "table": self.template._about(self.rows),
-        }
+    def dealer(self, net, plan):
+        """Return what deals the rows of the fold to a net."""
+        about = self.template._about(self.rows)
+        return Dealer(net, plan, self.rows.weight, self.validation, about)
+
+    def check_output(self, net, output):
+        """Refuse a first output of the module that cannot be right."""
+        self.template._codec.check_output(net, output)
+
+    def lend(self, net, plan):
+        """Return the block in which a net trains on the rows of the fold."""
+        return mixed_training(
+            net,
+            plan=plan,
+            weight=self.rows.weight,
+            validation=self.validation,
+            check_output=self.check_output,
+            table=self.template._about(self.rows),
+        )
 
 
 class Candidate(NamedTuple):
@@ -101,11 +114,11 @@ class Candidate(NamedTuple):
 
     alpha: float
     layers: Any
-    net_params: dict
 
-    def alike(self):
-        """What those have in common that fit into one stack: all but alpha."""
-        return repr((self.layers, sorted(self.net_params.items())))
+    @property
+    def place(self):
+        """What those that fit into one stack have in common: all but alpha."""
+        return self.layers if isinstance(self.layers, str) else tuple(self.layers)
 
 
 class Trained(NamedTuple):
@@ -121,16 +134,18 @@ class Trained(NamedTuple):
         After how many epochs all members of a candidate predict; 0 where each has a
         number of its own.
     seconds : float
-    alone : str or None
-        Why they were not trained as one: a reason, or "" where it would not be faster.
-        None if they were.
+    stacked : bool
+        Whether they were trained as one.
+    why_alone : str or None
+        Why they could not be.
     """
 
     members: list
     curves: np.ndarray
     epochs: np.ndarray
     seconds: float
-    alone: str | None
+    stacked: bool
+    why_alone: str | None
 
 
 def train_members(candidates, splits, *, halving, verbose):
@@ -152,24 +167,26 @@ def train_members(candidates, splits, *, halving, verbose):
     start = time.perf_counter()
     net, seed = splits[0].net, splits[0].seed
     with one_thread_each(), seeded(seed, net.device):
-        first = _Start(splits[0], candidates[0], [c.alpha for c in candidates])
-        alone = why_alone(first.net, first.fold.dealer.plan, first.fold)
-        if alone is None and not is_worth_it(first.net, first.fold):
-            alone = ""
-        if alone is not None and not _in_step(net):
+        firsts = {candidate.place: candidate for candidate in candidates}.values()
+        alphas = [candidate.alpha for candidate in candidates]
+        starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
+        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
+        why = next(filter(None, reasons), None)
+        stacked = why is None and is_worth_it(starts[0].net, starts[0].fold)
+        if not stacked and not _in_step(net):
             members, curves = _one_after_the_other(candidates, splits, verbose)
             epochs = np.zeros(len(candidates), dtype=int)
-            parts = [Trained(members, curves, epochs, 0, alone)]
+            parts = [Trained(members, curves, epochs, 0, stacked, why)]
         else:
-            at_once = max(1, members_at_once(first.net, first.fold) // len(splits))
             parts = []
+            at_once = members_at_once(starts[0].net, starts[0].fold) // len(splits)
+            at_once = max(1, at_once)
             for k in range(0, len(candidates), at_once):
                 some = candidates[k : k + at_once]
-                race = _Race(some, splits, stacked=alone is None, halving=halving)
+                race = _Race(some, splits, stacked=stacked, halving=halving)
                 race.run(verbose)
-                parts.append(
-                    Trained(race.members(), race.curves, race.epochs, 0, alone)
-                )
+                found = race.members(), race.curves, race.epochs
+                parts.append(Trained(*found, 0, stacked, why))
     return joined(parts)._replace(seconds=time.perf_counter() - start)
 
 
@@ -181,7 +198,8 @@ def joined(parts):
         np.concatenate([_lengthened(part.curves, n_epochs) for part in parts]),
         np.concatenate([part.epochs for part in parts]),
         sum(part.seconds for part in parts),
-        parts[0].alone,
+        all(part.stacked for part in parts),
+        next((part.why_alone for part in parts if part.why_alone), None),
     )
 
 
@@ -206,7 +224,7 @@ def _one_after_the_other(candidates, splits, verbose):
     for c, f in tqdm(cells, disable=not verbose, unit="fit"):
         candidate, split = candidates[c], splits[f]
         member = split.template_of(candidate)
-        net = clone(split.net).set_params(**candidate.net_params)
+        net = clone(split.net)
         member._train(net, net.fit, split.rows, split.validation, split.seed)
         grid[c][f] = member
     curves = [[_curve(member) for member in members] for members in grid]
@@ -226,21 +244,18 @@ class _Start:
     """What members of a fold that differ in alpha start from."""
 
     def __init__(self, split, candidate, alphas):
-        self.split, self.candidate = split, candidate
+        self.split = split
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        about = split.about()
-        plan = split.plan_of(self.net, candidate, alphas)
-        dealer = Dealer(
-            self.net, plan, about["weight"], about["validation"], about["table"]
-        )
+        self.plan = split.plan_of(self.net, candidate, alphas)
+        dealer = split.dealer(self.net, self.plan)
         train, valid = dealer.split(split.rows.X, split.rows.y)
         train = dealer.iterator(train, training=True)
         self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
 
     def _initialised(self):
-        net, rows = self.split.net_of(self.candidate), self.split.rows
+        net, rows = self.split.new_net(), self.split.rows
         net.initialize()
         net.notify("on_train_begin", X=rows.X, y=rows.y)
         net.check_data(rows.X, rows.y)  # tells a classifier its classes
@@ -286,6 +301,11 @@ class _Race:
         self.patience = _patience(net) if _in_step(net) else None
         make = _stacked_groups if stacked else _lone_groups
         self.groups = make(candidates, splits)
+        self.nets = {
+            cell: net
+            for group in self.groups
+            for cell, net in zip(group.cells, group.fits.nets, strict=True)
+        }
         shape = len(candidates), len(splits), self.max_epochs
         self.curves = np.full(shape, np.nan)
         self.best = np.full(len(candidates), np.inf)
@@ -309,7 +329,7 @@ class _Race:
         for group in self.groups:
             group.fits.finish()
         for (c, f), state in self.kept.items():
-            self._net(c, f).module_.load_state_dict(state)
+            self.nets[c, f].module_.load_state_dict(state)
 
     def members(self):
         """Return the estimators of each candidate."""
@@ -317,9 +337,9 @@ class _Race:
         for c, candidate in enumerate(self.candidates):
             grid.append([])
             for f, split in enumerate(self.splits):
-                member = split.member_of(candidate, self._net(c, f), first)
+                member = split.member_of(candidate, self.nets[c, f], first)
                 grid[-1].append(member)
-                first = first or member
+                first = member if first is None else first
         return grid
 
     def _run_epoch(self, group, epoch):
@@ -330,12 +350,6 @@ class _Race:
             history = group.fits.nets[m].history
             self.curves[(*group.cells[m], epoch)] = history[-1, "valid_loss"]
 
-    def _net(self, c, f):
-        for group in self.groups:
-            if (c, f) in group.cells:
-                return group.fits.nets[group.cells.index((c, f))]
-        raise KeyError((c, f))
-
     def _stop(self, c):
         for group in self.groups:
             numbers = [m for m, cell in enumerate(group.cells) if cell[0] == c]
@@ -344,14 +358,12 @@ class _Race:
     def _keep_best(self, epoch):
         """Keep members whose candidate was never better; stop those long past it."""
         for c, losses in enumerate(self.curves[:, :, epoch]):
-            if np.isnan(losses).any():  # stopped, or diverged
-                if epoch >= self.epochs[c] + self.patience:
-                    self._stop(c)
-                continue
-            if losses.mean() < self.best[c] or self.patience == np.inf:
+            if self.patience == np.inf:  # the last one counts
+                self.epochs[c] += not np.isnan(losses).any()
+            elif losses.mean() < self.best[c]:
                 self.best[c], self.epochs[c] = losses.mean(), epoch + 1
                 for f in range(len(self.splits)):
-                    state = self._net(c, f).module_.state_dict()
+                    state = self.nets[c, f].module_.state_dict()
                     self.kept[c, f] = {k: value.clone() for k, value in state.items()}
             elif epoch + 1 >= self.epochs[c] + self.patience:
                 self._stop(c)
@@ -359,9 +371,15 @@ class _Race:
     def _give_up(self):
         """Stop candidates that are behind the best one, in most folds and by far."""
         best = np.fmin.reduce(self.curves, axis=2)  # (C, F)
-        leader = best[best.mean(axis=1).argmin()]
+        mean = best.mean(axis=1)
+        if np.isnan(mean).all():
+            return
+        leader = best[np.nanargmin(mean)]
         for c, candidate in enumerate(self.candidates):
-            behind = best[c] - leader
+            behind = np.where(np.isnan(best[c]), np.inf, best[c]) - leader
+            if np.isinf(behind).any():  # diverged
+                self._stop(c)
+                continue
             error = behind.std(ddof=1) / np.sqrt(len(behind))
             clearly = max(2 * error, MARGIN * abs(leader.mean()))
             if candidate.alpha and behind.mean() > clearly:
@@ -384,7 +402,7 @@ def _patience(net):
 def _stacked_groups(candidates, splits):
     alike, groups = defaultdict(list), []
     for c, candidate in enumerate(candidates):
-        alike[candidate.alike()].append(c)
+        alike[candidate.place].append(c)
     for numbers in alike.values():
         alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
         for f, split in enumerate(splits):
@@ -405,22 +423,21 @@ def _stack(numbers, starts):
     folds = [start.fold for _, start in starts]
     fold_of = np.repeat(np.arange(len(starts)), len(numbers))
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
-    check = starts[0][1].split.template._codec.check_output
-    net, dealer = starts[0][1].net, folds[0].dealer
-    direct = is_direct(net, dealer.plan, folds[0])
+    first = starts[0][1]
+    direct = is_direct(first.net, first.plan, first.fold)
+    check = first.split.check_output
     fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct, check_output=check)
     return _Group(fits, cells)
 
 
 def _lone_groups(candidates, splits):
     cells = [(c, f) for c in range(len(candidates)) for f in range(len(splits))]
-    chosen = [(candidates[c], splits[f]) for c, f in cells]
-    nets = [split.net_of(candidate) for candidate, split in chosen]
-    plans = [
-        split.template_of(candidate)._plan(net, split.seed)
-        for net, (candidate, split) in zip(nets, chosen, strict=True)
-    ]
-    streams = [Stream(split.seed, split.net.device) for _, split in chosen]
-    rows = [split.rows for _, split in chosen]
-    options = [split.about() for _, split in chosen]
-    return [_Group(LoneFits(nets, plans, rows, streams, options), cells)]
+    nets, loans, rows, streams = [], [], [], []
+    for c, f in cells:
+        split, net = splits[f], splits[f].new_net()
+        plan = split.template_of(candidates[c])._plan(net, split.seed)
+        nets.append(net)
+        loans.append(split.lend(net, plan))
+        rows.append(split.rows)
+        streams.append(Stream(split.seed, split.net.device))
+    return [_Group(LoneFits(nets, loans, rows, streams), cells)]

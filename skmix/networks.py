@@ -325,6 +325,7 @@ def best_temperature(proba, y, weight=None):
     Parameters
     ----------
     proba : ndarray of shape (n, n_classes)
+        Probabilities of rows that were not trained on.
     y : ndarray of shape (n,), int64
     weight : ndarray of shape (n,), default=None
 

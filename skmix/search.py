@@ -1,7 +1,7 @@
 """All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`.
 
-From top to bottom: what both share, the folds, what rows held out tell, and the two
-estimators.
+From top to bottom: what both share, what rows held out tell, alphas and folds, and the
+two estimators.
 """
 
 import time
@@ -28,7 +28,7 @@ from skmix.base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
 from skmix.checks import check_groups, check_option, check_sample_weight
 from skmix.estimators import MixupClassifier, MixupRegressor
 from skmix.members import Candidate, Split, joined, train_members
-from skmix.mixing import is_interpolating
+from skmix.mixing import mixup, named
 from skmix.networks import (
     best_temperature,
     default_net,
@@ -84,7 +84,7 @@ class _MixupCV(MixupEstimator):
             splits = [draft._split(rows, seed, *fold) for fold in folds]
             candidates = draft._candidates(splits[0].net)
             trained = draft._train(candidates, splits)
-            _warn_of_lone(trained.alone)
+            _warn_of_lone(trained.why_alone)
             target = draft._targets(rows.y)
             evidence = draft._evidence(trained, splits, rows, target)
             draft._report(candidates, trained, evidence, splits)
@@ -117,7 +117,8 @@ class _MixupCV(MixupEstimator):
         net, coded, validation = template._prepare(
             X, y, weight, groups, held_out=held_out, classes=classes
         )
-        return Split(template, net, coded, validation, test)
+        X_test = template._encoded(template._check_rows(held_out[0], reset=False))
+        return Split(template, net, coded, validation, test, X_test)
 
     def _net(self):
         """Return the net of members; None for the default one."""
@@ -129,9 +130,9 @@ class _MixupCV(MixupEstimator):
         """Every alpha; of the default classifier before and behind its embedding."""
         alphas, places = _checked_alphas(self.alphas), [self.layers]
         default = self.layers == "auto" and wants_scaled(net)
-        if default and self._task == "Classifier" and is_interpolating(self.mixing):
+        if default and self._task == "Classifier" and named(self.mixing) is mixup:
             places = ["input", "embedding"]
-        every = [Candidate(alpha, place, {}) for place in places for alpha in alphas]
+        every = [Candidate(alpha, place) for place in places for alpha in alphas]
         # Where nothing is mixed, the place does not matter.
         return [c for c in every if c.alpha > 0 or c.layers is places[0]]
 
@@ -161,9 +162,7 @@ class _MixupCV(MixupEstimator):
     def _evidence(self, trained, splits, rows, target):
         """Predict rows held out by all members, and score the predictions."""
         start = time.perf_counter()
-        scorer = None
-        if self.scoring is not None:
-            scorer = check_scoring(trained.members[0][0], self.scoring)
+        scorer = self._scorer()
         predicted, scores = [], []
         for members in trained.members:
             total, times = 0.0, np.zeros(len(rows.y))
@@ -179,9 +178,8 @@ class _MixupCV(MixupEstimator):
                 elif scorer is None:
                     score = self._score_of(of_fold, target[split.test], weight)
                 else:
-                    options = {} if weight is None else {"sample_weight": weight}
                     held_out = (_part(data, split.test) for data in rows[:2])
-                    score = scorer(member, *held_out, **options)
+                    score = _scored(scorer, member, *held_out, weight)
                 scores[-1].append(score)
             with np.errstate(invalid="ignore"):
                 predicted.append(total / times.reshape(-1, *[1] * (total.ndim - 1)))
@@ -194,14 +192,15 @@ class _MixupCV(MixupEstimator):
         mean = scores.mean(axis=1)
         if np.isnan(mean).all():
             raise ValueError(
-                "Got outputs that are no finite numbers for every alpha: training has "
-                "diverged. Lower the net's `lr`, or scale the columns (and the targets "
-                "of a regression)."
+                "Got no finite score for any alpha. If training has diverged, lower "
+                "the net's `lr`, or scale the columns (and the targets of a "
+                "regression); or the score is undefined in a fold."
             )
         if np.isnan(mean).any():
             diverged = [candidates[c].alpha for c in np.flatnonzero(np.isnan(mean))]
             warnings.warn(
-                f"Training has diverged for alpha in {diverged}; their scores are NaN.",
+                f"Got no finite score for alpha in {diverged}, of which training has "
+                "diverged, or whose score is undefined in a fold; it is NaN.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -212,7 +211,7 @@ class _MixupCV(MixupEstimator):
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
         self.curves_ = trained.curves
-        self.stacked_ = trained.alone is None
+        self.stacked_ = trained.stacked
         self.n_splits_ = len(splits)
         self.epochs_ = trained.epochs
         seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
@@ -229,12 +228,10 @@ class _MixupCV(MixupEstimator):
             return shares
         usable = np.isfinite(evidence.scores).all(axis=1)
         predicted = evidence.predicted[usable]
-        known = np.isfinite(predicted).all(
-            axis=tuple({0, 2} & set(range(predicted.ndim)))
-        )
+        known = np.isfinite(predicted.sum(axis=0)).reshape(len(target), -1).all(axis=1)
         part = predicted[:, known], target[known], _part(weight, known)
         shares[usable] = self._blend_weights(*part)
-        shares[shares < SMALL_SHARE] = 0
+        shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
         return shares / shares.sum()
 
     def _keep(self, trained, weights, rows, seed):
@@ -264,16 +261,33 @@ class _MixupCV(MixupEstimator):
         member._train(net, net.fit, coded, None, seed)
         return member
 
+    def _of_one_fit(self):
+        """Return what was fitted, all by one fit, even if another thread fits anew."""
+        check_is_fitted(self)
+        fitted = object.__new__(type(self))
+        fitted.__dict__ = vars(self)
+        return fitted
+
     def _mean(self, X):
         """Predictions of all members, each by its share."""
-        check_is_fitted(self)
         X = X if is_dict(X) else as_frame(X)
-        # All of one fit, even if another thread's takes its place meanwhile.
-        members, shares = self.estimators_, self._shares
-        return sum(w * m._predicted(X) for m, w in zip(members, shares, strict=True))
+        pairs = zip(self.estimators_, self._shares, strict=True)
+        return sum(share * member._predicted(X) for member, share in pairs)
+
+    def _scorer(self):
+        """Return what scores members; None for the default."""
+        if self.scoring is None:
+            return None
+        if not isinstance(self.scoring, str) and not callable(self.scoring):
+            raise TypeError(
+                f"Got scoring={self.scoring!r}, but expected one score: a name such as "
+                "'accuracy', a function of (estimator, X, y), or None."
+            )
+        return check_scoring(self._member(), self.scoring)
 
     def _check_parameters(self):
         self._member()._check_parameters()
+        self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("halving", self.halving, (True, False))
@@ -298,15 +312,29 @@ class _Evidence(NamedTuple):
 
 
 D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
+
+
+def _scored(scorer, member, X, y, weight):
+    if weight is None:
+        return scorer(member, X, y)
+    try:
+        return scorer(member, X, y, sample_weight=weight)
+    except TypeError as error:
+        raise TypeError(
+            f"Got row weights and a scoring that takes no sample_weight ({error}). Let "
+            "it take some, or leave out the weights."
+        ) from error
+
+
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 
 
 def _held_out(member, split):
     """Predictions of a fold's rows held out, in the user's terms; NaN if diverged."""
-    outputs = member._outputs(member.estimator_, split.validation[0])
+    outputs = member._outputs(member.estimator_, split.X_test)
     if not np.isfinite(outputs).all():
-        shape = (len(outputs), *np.shape(outputs)[1:])
-        return np.full(shape if member._task == "Classifier" else shape[:1], np.nan)
+        classify = member._task == "Classifier"
+        return np.full(np.shape(outputs)[: 1 + classify], np.nan)
     return member._codec.decode(outputs)
 
 
@@ -409,16 +437,24 @@ def _folds(cv, rows, kept, classify, seed):
     given as such.
     """
     if cv is None:
-        return _shuffled_folds(rows.y, classify, seed)
-    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-        cv = [tuple(_among(kept, part) for part in fold) for fold in cv]
-    splitter = check_cv(cv, rows.y, classifier=classify)
-    X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
-    parts = splitter.split(X, rows.y, rows.groups)
-    folds = [tuple(map(_numbers, fold)) for fold in parts]
+        folds = _shuffled_folds(rows.y, classify, seed)
+    else:
+        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+            cv = [tuple(_among(kept, part) for part in fold) for fold in cv]
+        splitter = check_cv(cv, rows.y, classifier=classify)
+        X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
+        parts = splitter.split(X, rows.y, rows.groups)
+        folds = [tuple(map(_numbers, fold)) for fold in parts]
     if len(folds) < 2:
         raise ValueError(f"Got {len(folds)} folds from cv, but expected at least 2.")
     for train, test in folds:
+        largest = max(train.max(initial=0), test.max(initial=0))
+        if largest >= len(rows.y):
+            raise ValueError(
+                f"Got row {largest} in a fold from cv, but expected numbers of the "
+                f"{len(rows.y)} rows of a weight above 0. Pass folds as pairs of "
+                "arrays of row numbers, which count rows of weight 0, too."
+            )
         if len(train) < 2 or len(test) < 1:
             raise ValueError(
                 f"Got a fold from cv that trains on {len(train)} rows and holds out "
@@ -445,7 +481,7 @@ def _among(kept, rows):
 
 def _shuffled_folds(y, classify, seed):
     """Five folds at random, with classes spread evenly; fewer of a handful of rows."""
-    options = {"shuffle": True, "random_state": seed % 2**32}
+    options = {"shuffle": True, "random_state": seed}
     n_splits = min(5, len(y))
     if classify:
         n_splits = min(n_splits, np.unique(y, return_counts=True)[1].max())
@@ -486,11 +522,12 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         held out best (by log loss); shares of less than 0.05 are left out. False: one
         net, trained on all rows by the best alpha.
     halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, ... epochs,
-        by more than two standard errors (paired by folds) and 2 % of the loss. They are
-        scored as they were then.
+        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
+        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
+        They are scored as they were then, or at their best epoch (the default net).
     n_jobs : int or None, default=None
-        Processes, each of which trains the members of some alphas.
+        Processes, each of which trains the members of some alphas. What dropout draws,
+        and who is behind whom in `halving`, depends on who is trained together.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
@@ -515,25 +552,26 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
         the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``, one row an alpha. As members are trained
-        together, each has an equal share of the time.
+        The columns of ``GridSearchCV``, one row a candidate: an alpha, or an alpha at
+        a place. As members are trained together, each has an equal share of the time.
     gains_ : dict of ndarrays
         What each row of `cv_results_` gains over alpha 0, in the units of the score:
         ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
         folds [2]_. Below 0 mixing hurts.
-    curves_ : ndarray of shape (n_alphas, n_splits, n_epochs)
-        Loss on rows held out, unmixed, after each epoch; NaN for epochs not run.
+    curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
+        Loss of the net (of the default regressor, for standardised targets) on rows
+        held out, unmixed, after each epoch; NaN for epochs not run.
     oof_proba_ : ndarray of shape (n_samples, n_classes)
         Out-of-fold probabilities of each row, by members that have not seen it, before
         tempering. NaN for rows never held out or of weight 0.
     estimators_ : list of MixupClassifier
         What predicts: fitted on the rows of a fold, or on all.
-    alpha_weights_ : ndarray of shape (n_alphas,)
+    alpha_weights_ : ndarray of shape (n_candidates,)
         The share that each row of `cv_results_` has in predictions.
     temperature_ : float
         What the logarithms of probabilities are divided by: the best for `oof_proba_`,
         with a prior around 1 (see `skmix.networks.best_temperature`).
-    epochs_ : ndarray of shape (n_alphas,), int
+    epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
         callbacks say.
@@ -562,8 +600,9 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     not take, ``clean_weight``, several ``layers``. Where steps are so large that a
     stack is no faster, members are trained one by one, too.
 
-    A net of the default kind is trained until its alpha has not been better on average
-    over the folds for as many epochs as its early stopping is patient.
+    A net of the default kind is trained until its loss on rows held out has not been
+    better on average over the folds for half as many epochs as its early stopping is
+    patient, whatever that monitors.
 
     References
     ----------
@@ -658,9 +697,10 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         NotFittedError
             Before `fit`.
         ValueError
-            If the columns are not those of `fit`.
+            If the columns are not those of `fit`, or outputs are not finite.
         """
-        return temper(self._mean(X), self.temperature_)
+        fitted = self._of_one_fit()
+        return temper(fitted._mean(X), fitted.temperature_)
 
     def predict_log_proba(self, X) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
@@ -681,7 +721,7 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         NotFittedError
             Before `fit`.
         ValueError
-            If the columns are not those of `fit`.
+            If the columns are not those of `fit`, or outputs are not finite.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -706,13 +746,14 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         NotFittedError
             Before `fit`.
         ValueError
-            If the columns are not those of `fit`.
+            If the columns are not those of `fit`, or outputs are not finite.
         """
-        proba, member = self.predict_proba(X), self.estimators_[0]
+        fitted = self._of_one_fit()
+        proba, member = fitted.predict_proba(X), fitted.estimators_[0]
         if member._codec.binary:
             beyond = proba[:, 1] > member.estimator_.threshold
-            return self.classes_[beyond.astype(int)]
-        return self.classes_[proba.argmax(axis=1)]
+            return fitted.classes_[beyond.astype(int)]
+        return fitted.classes_[proba.argmax(axis=1)]
 
     def _targets(self, y):
         return np.searchsorted(np.unique(y), y)
@@ -778,11 +819,12 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         held out best (by squared error); shares of less than 0.05 are left out. False:
         one net, trained on all rows by the best alpha.
     halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, ... epochs,
-        by more than two standard errors (paired by folds) and 2 % of the loss. They are
-        scored as they were then.
+        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
+        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
+        They are scored as they were then, or at their best epoch (the default net).
     n_jobs : int or None, default=None
-        Processes, each of which trains the members of some alphas.
+        Processes, each of which trains the members of some alphas. What dropout draws,
+        and who is behind whom in `halving`, depends on who is trained together.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupRegressor`.
     layers : str or list of str, default="auto"
@@ -804,22 +846,23 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
         the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``, one row an alpha. As members are trained
-        together, each has an equal share of the time.
+        The columns of ``GridSearchCV``, one row a candidate: an alpha, or an alpha at
+        a place. As members are trained together, each has an equal share of the time.
     gains_ : dict of ndarrays
         What each row of `cv_results_` gains over alpha 0, in the units of the score:
         ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
         folds [2]_. Below 0 mixing hurts.
-    curves_ : ndarray of shape (n_alphas, n_splits, n_epochs)
-        Loss on rows held out, unmixed, after each epoch; NaN for epochs not run.
+    curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
+        Loss of the net (of the default regressor, for standardised targets) on rows
+        held out, unmixed, after each epoch; NaN for epochs not run.
     oof_prediction_ : ndarray of shape (n_samples,)
         Out-of-fold predictions of each row, by members that have not seen it. NaN for
         rows never held out or of weight 0.
     estimators_ : list of MixupRegressor
         What predicts: fitted on the rows of a fold, or on all.
-    alpha_weights_ : ndarray of shape (n_alphas,)
+    alpha_weights_ : ndarray of shape (n_candidates,)
         The share that each row of `cv_results_` has in predictions.
-    epochs_ : ndarray of shape (n_alphas,), int
+    epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
         callbacks say.
@@ -846,8 +889,9 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     not take, ``clean_weight``, several ``layers``. Where steps are so large that a
     stack is no faster, members are trained one by one, too.
 
-    A net of the default kind is trained until its alpha has not been better on average
-    over the folds for as many epochs as its early stopping is patient.
+    A net of the default kind is trained until its loss on rows held out has not been
+    better on average over the folds for half as many epochs as its early stopping is
+    patient, whatever that monitors.
 
     References
     ----------
@@ -925,9 +969,9 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         NotFittedError
             Before `fit`.
         ValueError
-            If the columns are not those of `fit`.
+            If the columns are not those of `fit`, or outputs are not finite.
         """
-        return self._mean(X)
+        return self._of_one_fit()._mean(X)
 
     def _targets(self, y):
         return np.asarray(y, dtype=np.float64)

@@ -25,10 +25,7 @@ def seeded(seed=None, device="cpu"):
         Where the block computes. CUDA's generators are included for a CUDA device,
         and for None (another library decides) where there is one.
     """
-    if device is None:
-        cuda = torch.cuda.is_available()
-    else:
-        cuda = torch.device(device).type == "cuda"
+    cuda = _is_cuda(device)
     devices = range(torch.cuda.device_count()) if cuda else ()
     with _global_generators, torch.random.fork_rng(devices=devices):
         numpy_state = np.random.get_state()
@@ -42,6 +39,12 @@ def seeded(seed=None, device="cpu"):
             yield
         finally:
             np.random.set_state(numpy_state)
+
+
+def _is_cuda(device):
+    if device is None:
+        return torch.cuda.is_available()
+    return torch.device(device).type == "cuda"
 
 
 class Stream:
@@ -62,7 +65,7 @@ class Stream:
     @contextmanager
     def resumed(self):
         """Draw from here on while the block runs, and leave the generators as found."""
-        cuda = torch.cuda.is_available() and torch.device(self.device).type == "cuda"
+        cuda = _is_cuda(self.device)
         with seeded(None if self.states else self.seed, self.device):
             if self.states:
                 torch.set_rng_state(self.states[0])

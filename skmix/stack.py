@@ -1,6 +1,5 @@
 """Modules of one architecture side by side, as one module with one more axis."""
 
-from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -61,30 +60,31 @@ class Stack(nn.Module):
         for name, tensor in states[0].items():
             together = torch.stack([state[name].detach() for state in states])
             _put(self.members, name, _like(tensor, together))
-        self._tensors = dict(_tensors(self.members))
+        self._stacked = dict(_tensors(self.members))
 
-    def forward(self, x):
+    def forward(self, *args, **kwargs):
         if self.direct:
-            outputs = self.members(x)
+            outputs = self.members(*args, **kwargs)
         elif self._inside is None:
-            outputs = vmap(self._member, randomness="different")(self._tensors, x)
+            member = vmap(self._member, randomness="different")
+            outputs = member(self._stacked, args, kwargs)
         else:
             layer, lam = self._inside
             mixing = partial(self._mixing_member, layer)
-            outputs = vmap(mixing, randomness="different")(self._tensors, x, lam)
+            member = vmap(mixing, randomness="different")
+            outputs = member(self._stacked, args, kwargs, lam)
         return outputs.flatten(0, 1)
 
-    def _member(self, tensors, x):
-        args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else ((x,), None)
+    def _member(self, tensors, args, kwargs):
         return functional_call(self.members, tensors, args, kwargs, tie_weights=False)
 
-    def _mixing_member(self, layer, tensors, x, lam):
+    def _mixing_member(self, layer, tensors, args, kwargs, lam):
         def mix(own, partner):
             return mixup(own, partner, lam)[0]
 
-        n_rows = len(next(iter(x.values())) if isinstance(x, Mapping) else x) // 2
+        n_rows = len((*args, *kwargs.values())[0]) // 2
         with mixed_inside(self.members, layer, mix, n_rows):
-            return self._member(tensors, x)
+            return self._member(tensors, args, kwargs)
 
     @contextmanager
     def mixing_behind(self, layer, lam):
@@ -100,14 +100,14 @@ class Stack(nn.Module):
 
     def keep(self, numbers):
         """Keep the members of these numbers alone, (m,) int64."""
-        for name, tensor in self._tensors.items():
+        for name, tensor in self._stacked.items():
             _put(self.members, name, _like(tensor, tensor.detach()[numbers]))
-        self._tensors = dict(_tensors(self.members))
+        self._stacked = dict(_tensors(self.members))
 
     def show(self, number, module, *, copy=False):
         """Let parameters and buffers of a module be views, or copies, of a member's."""
         for name, tensor in list(_tensors(module)):
-            own = self._tensors[name].detach()[number]
+            own = self._stacked[name].detach()[number]
             own = own.clone() if copy else own
             if isinstance(tensor, nn.Parameter):
                 tensor.data = own  # an optimizer knows the parameter itself

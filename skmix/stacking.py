@@ -1,12 +1,10 @@
 """Fits of nets that differ in their rows and in alpha alone, as one.
 
 A net around a `Stack` takes the steps of `skmix.loop`, on `Lanes` of all its members.
-From top to bottom: the fit, its optimizer and callbacks, and which nets can have it.
+From top to bottom: the fit, its optimizer and its callbacks.
 """
 
-from copy import deepcopy
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,23 +13,19 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
-    EpochScoring,
-    EpochTimer,
     GradientNormClipping,
     LRScheduler,
-    PassthroughScoring,
-    PrintLog,
 )
 from skorch.history import History
-from torch import nn, optim
+from torch import optim
 
-from skmix.batches import CHUNK_CELLS, Batches, n_cells
+from skmix.batches import CHUNK_CELLS, n_cells
 from skmix.columns import each
 from skmix.lanes import train_lanes, valid_lanes
 from skmix.loop import Step, run_epoch
 from skmix.losses import losses_of_steps
-from skmix.nets import METHODS, is_skorchs_own, set_mode, twin
-from skmix.stack import Stack, is_tied, may_be_direct
+from skmix.nets import set_mode, twin
+from skmix.stack import Stack
 
 
 class StackedFit:
@@ -40,7 +34,7 @@ class StackedFit:
     Parameters
     ----------
     nets : list of skorch.NeuralNet
-        M initialised nets for which `why_alone` gives no reason.
+        M initialised nets that can be stacked (see `skmix.stackable`).
     folds : list of skmix.lanes.Fold
     fold_of, alpha_of : array-like of shape (M,), int
         Which of the folds, and which alpha of its plan, each net has.
@@ -84,8 +78,7 @@ class StackedFit:
             net.history.record("epoch", len(net.history))
         orders = [_drawn(fold) for fold in self.folds]
         values = self._train(orders)
-        if self.folds[0].valid is not None:
-            values |= self._validate()
+        values |= self._validate()
         for k, m in enumerate(self.running):
             self._record(m, {name: float(value[k]) for name, value in values.items()})
         self.stop(self._told_to_stop())
@@ -143,12 +136,18 @@ class StackedFit:
     def _told_to_stop(self):
         """Tell callbacks of the end of an epoch; return the nets they stop."""
         stopped = []
-        for m in self.running:
+        for place, m in enumerate(self.running):
+            net = self.nets[m]
+            copied = any(getattr(cb, "load_best", False) for cb in _watching(net))
+            if copied:  # a copy of a view would be one of the whole stack
+                self.stack.show(place, net.module_, copy=True)
             try:
-                for callback in _watching(self.nets[m]):
-                    callback.on_epoch_end(self.nets[m])
+                for callback in _watching(net):
+                    callback.on_epoch_end(net)
             except KeyboardInterrupt:  # as skorch's callbacks end a training
                 stopped.append(m)
+            if copied:
+                self.stack.show(place, net.module_)
         return stopped
 
     # Training: losses and lam of each running net, (m,).
@@ -210,11 +209,13 @@ class StackedFit:
         if self._valid is None:
             self._valid = self._validation()
         set_mode(self.net, False)
-        m, classify = len(self.running), _scores_accuracy(self.nets[0])
+        m, classify = len(self.running), records_accuracy(self.nets[0])
         loss, right, n_rows = np.zeros(m), np.zeros(m), np.zeros(m)
         with torch.no_grad():
+            fold_of = self.fold_of[self.running]
             for part in self._valid:
-                output = self.net.infer(part.x)
+                x = each(lambda rows: rows[fold_of], part.x)
+                output = self.net.infer(x)
                 losses = part.loss(output).cpu().double().numpy().reshape(m, -1)
                 loss += (losses * part.sizes).sum(axis=1)
                 n_rows += part.sizes.sum(axis=1)
@@ -226,17 +227,23 @@ class StackedFit:
 
     def _validation(self):
         """What the running nets are validated on, in parts that fit into memory."""
-        lanes = valid_lanes(self.folds, self.fold_of[self.running])
-        n_steps, m, size = lanes.y.shape[:3]
-        at_once = max(1, 4 * CHUNK_CELLS // (m * size * n_cells(self.folds[0].train.X)))
+        lanes = valid_lanes(self.folds)
+        n_steps, _, size = lanes.y.shape[:3]
+        cells = len(self.running) * size * n_cells(self.folds[0].train.X)
+        at_once = max(1, 4 * CHUNK_CELLS // cells)
         starts = range(0, n_steps, at_once)
         return [self._validation_part(lanes, slice(k, k + at_once)) for k in starts]
 
     def _validation_part(self, lanes, steps):
-        def by_member(rows):  # (S, m, B, ...) -> (m, S, B, ...)
+        fold_of = self.fold_of[self.running]
+
+        def by_fold(rows):  # (S, F, B, ...) -> (F, S, B, ...)
             return rows[steps].transpose(0, 1)
 
-        y, sizes = by_member(lanes.y).flatten(0, 2), lanes.sizes[steps].T
+        def by_member(rows):
+            return by_fold(rows)[fold_of]
+
+        y, sizes = by_member(lanes.y).flatten(0, 2), lanes.sizes[steps].T[fold_of]
         weight = None
         if lanes.weight is not None:
             weight = by_member(lanes.weight).flatten()
@@ -248,16 +255,16 @@ class StackedFit:
             self.net, y, None, None, weight, 1, n_members=sizes.size, counts=counts
         )
         there = torch.from_numpy(there.ravel()).to(y.device)
-        x = each(lambda rows: by_member(rows).flatten(1, 2), lanes.x)
+        x = each(lambda rows: by_fold(rows).flatten(1, 2), lanes.x)
         return _Validation(x, y, loss, sizes, there)
 
 
 class _Validation(NamedTuple):
-    """Rows of m nets, one net's below another's, in S batches of B each.
+    """What m nets in F folds are validated on, in S batches of B rows each.
 
     Attributes
     ----------
-    x : structure of torch.Tensor of shape (m, S * B, ...)
+    x : structure of torch.Tensor of shape (F, S * B, ...)
     y : torch.Tensor of shape (m * S * B, ...)
     loss : callable
         Maps outputs to the losses of batches, (m * S,).
@@ -280,15 +287,13 @@ def _nothing():
 def _drawn(fold):
     """Draw the order of the rows of a fold, as a net that is fitted alone does."""
     with fold.stream.resumed():
-        order = fold.train.order()
-        if fold.valid is not None:
-            fold.valid.order()
-    return order
+        return fold.train.order()
 
 
-def _scores_accuracy(net):
+def records_accuracy(net):
     """Whether a net has skorch's score of accuracy on validation rows."""
-    return type(net) is NeuralNetClassifier and "valid_acc" in dict(net.callbacks_)
+    scoring = getattr(dict(net.callbacks_).get("valid_acc"), "scoring", None)
+    return isinstance(net, NeuralNetClassifier) and scoring == "accuracy"
 
 
 # One optimizer for all: those of torch that treat each number by itself, and whose step
@@ -306,7 +311,12 @@ ELEMENTWISE = (
     optim.Adadelta,
 )
 
-HOW = ("fused", "foreach", "capturable", "differentiable")
+HOW = (
+    ("fused", None),
+    ("foreach", None),
+    ("capturable", False),
+    ("differentiable", False),
+)
 FUSED = (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
 
 
@@ -319,7 +329,10 @@ def _optimizer(net, members):
 
     optimizer = made()
     # The same step, of all numbers at once, unless the user says how it is to be taken.
-    plain = all(not group.get(name) for group in optimizer.param_groups for name in HOW)
+    groups = optimizer.param_groups
+    plain = all(
+        group.get(name) in (None, default) for group in groups for name, default in HOW
+    )
     on_cpu = all(p.is_floating_point() and p.device.type == "cpu" for _, p in named)
     if plain and on_cpu and type(optimizer) in FUSED:
         return made(fused=True)
@@ -352,13 +365,13 @@ def _watching(net):
 
 def _callbacks_of(fit):
     """Callbacks of the net around a stack, for what those of its members' nets do."""
-    kinds = {type(cb): cb for _, cb in fit.nets[0].callbacks_}
-    callbacks = []
-    if GradientNormClipping in kinds:
-        clip = kinds[GradientNormClipping]
-        limits = clip.gradient_clip_value, clip.gradient_clip_norm_type
-        callbacks.append(("clip", _ClipEach(fit, *limits)))
-    if LRScheduler in kinds:
+    own = [callback for _, callback in fit.nets[0].callbacks_]
+    callbacks = [
+        ("clip", _ClipEach(cb.gradient_clip_value, cb.gradient_clip_norm_type))
+        for cb in own
+        if type(cb) is GradientNormClipping
+    ]
+    if any(type(callback) is LRScheduler for callback in own):
         callbacks.append(("rates", _Rates(fit)))
     return callbacks
 
@@ -366,15 +379,15 @@ def _callbacks_of(fit):
 class _ClipEach(Callback):
     """Clips the norm of the gradient of each member."""
 
-    def __init__(self, fit, max_norm, norm_type):
-        self.fit, self.max_norm, self.norm_type = fit, max_norm, norm_type
+    def __init__(self, max_norm, norm_type):
+        self.max_norm, self.norm_type = max_norm, norm_type
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         grads = [p.grad for _, p in named_parameters if p.grad is not None]
         if self.max_norm is None or not grads:
             return
         norms = [
-            torch.linalg.vector_norm(grad.flatten(1), self.norm_type, dim=1)
+            torch.linalg.vector_norm(grad.reshape(len(grad), -1), self.norm_type, dim=1)
             for grad in grads
         ]
         norm = torch.linalg.vector_norm(torch.stack(norms), self.norm_type, dim=0)
@@ -414,186 +427,3 @@ class _Rates(Callback):
                 if getattr(callback, "step_every", None) == "batch":
                     member.history.new_batch()
                     callback.on_batch_end(member, training=True)
-
-
-# Which nets can be trained in a stack, and should be.
-
-
-def why_alone(net, plan, fold):
-    """Why nets like this one cannot be trained in a stack.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Initialised.
-    plan : skmix.plan.Plan or None
-    fold : skmix.lanes.Fold
-
-    Returns
-    -------
-    reason : str or None
-        None if they can be.
-    """
-    reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_plan(plan)
-    dealt = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
-    if reason is None and not dealt:
-        reason = "it has a data iterator, a dataset or a collate function of its own"
-    return reason or _why_of_module(net, fold)
-
-
-def _why_of_net(net):
-    if not is_skorchs_own(net, *METHODS):
-        return f"{type(net).__name__} has methods of its own"
-    optimizer = getattr(net.optimizer, "func", net.optimizer)
-    if optimizer not in ELEMENTWISE:
-        name = getattr(optimizer, "__name__", repr(optimizer))
-        return f"its optimizer, {name}, may look at several numbers at once"
-    if list(net.criterion_.parameters()):
-        return "its criterion has parameters"
-    if getattr(net.criterion_, "reduction", None) not in ("mean", "sum"):
-        return "its criterion has no `reduction` to 'none'"
-    if net.compile:
-        return "its module is compiled"
-    if is_tied(net.module_):
-        return "its module has tied parameters"
-    return None
-
-
-def _why_of_callbacks(net):
-    known = {"epoch_timer": EpochTimer, "train_loss": PassthroughScoring}
-    known |= {"valid_loss": PassthroughScoring, "valid_acc": EpochScoring}
-    known |= {"print_log": PrintLog}
-    recorded = {"train_loss", "valid_loss", "valid_acc"}
-    for name, callback in net.callbacks_:
-        kind = type(callback)
-        if isinstance(callback, PrintLog) or kind is known.get(name):
-            continue
-        if kind is GradientNormClipping:
-            continue
-        if kind in (EarlyStopping, LRScheduler) and callback.monitor in recorded:
-            continue
-        return f"it has the callback {name} ({kind.__name__})"
-    return None
-
-
-def _why_of_plan(plan):
-    if plan is None:
-        return None
-    if plan.clean_weight:
-        return "clean_weight adds a loss of unmixed rows"
-    if len(plan.layers) > 1:
-        return "each step mixes at one of several layers"
-    if plan.layers[0] is not None and not plan.is_plain:
-        return "rows are mixed inside, and not by mixing='mixup'"
-    return None
-
-
-def _why_of_module(net, fold):
-    """Try two members in a stack and alone, on a few rows and without dropout."""
-    try:
-        return _why_of_trial(net, _few_rows(fold), direct=False)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        return f"torch.func.vmap does not take its module ({what})"
-
-
-def is_direct(net, plan, fold):
-    """Whether members of a stack may be passed through the code of one of them."""
-    inside = plan is not None and plan.layers[0] is not None
-    dropouts = {type(m) for m in net.module_.modules() if _is_dropout(m)}
-    if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
-        return False
-    try:
-        return _why_of_trial(net, _few_rows(fold), direct=True) is None
-    except Exception:  # its code does mind the further axis
-        return False
-
-
-def _few_rows(fold):
-    batches = fold.train
-    return batches.take(batches.indices[torch.arange(8) % len(batches.indices)])[0]
-
-
-def _why_of_trial(net, x, direct):
-    alone = [_without_dropout(net.module_) for _ in range(2)]
-    together = Stack([deepcopy(module) for module in alone], direct=direct)
-    rows = [each(itemgetter(slice(k, k + 4)), x) for k in (0, 4)]
-    both = each(lambda *parts: torch.stack(parts), *rows)
-    for training in (True, False):
-        for module in (*alone, together):
-            module.train(training)
-        expected = [_infer(net, *pair) for pair in zip(alone, rows, strict=True)]
-        if not isinstance(expected[0], torch.Tensor):
-            return "its module puts out more than one tensor"
-        again = _infer(net, deepcopy(alone[0]), rows[0])
-        got, drawn = _infer(net, together, both), not _alike(again, expected[0])
-        if not drawn and not _alike(got, torch.cat(expected)):
-            return "its module puts out something else in a stack"
-    for k, module in enumerate(alone):
-        for name, buffer in module.named_buffers():
-            if not _alike(together.members.get_buffer(name)[k], buffer):
-                return f"its module changes its buffer {name} otherwise in a stack"
-    return None
-
-
-def rows_see_each_other(net, fold):
-    """Whether outputs depend on the other rows of a batch, as with BatchNorm."""
-    x, module = _few_rows(fold), _without_dropout(net.module_).train()
-    some = each(itemgetter(slice(4)), x)
-    with torch.no_grad():
-        few, all_rows = _infer(net, deepcopy(module), some), _infer(net, module, x)
-    return not _alike(few, all_rows[:4])
-
-
-def is_worth_it(net, fold):
-    """Whether a stack is faster than its members alone: their steps are small."""
-    n_rows = min(fold.train.batch_size, len(fold.train.indices))
-    n_parameters = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
-    return n_rows * n_parameters <= LARGE_STEP
-
-
-def members_at_once(net, fold):
-    """How many members fit into the memory that a stack may take."""
-    n_rows = min(fold.train.batch_size, len(fold.train.indices))
-    module, n_outputs = _without_dropout(net.module_), 0
-
-    def count(part, args, output):
-        nonlocal n_outputs
-        if isinstance(output, torch.Tensor):
-            n_outputs += output.numel()
-
-    for part in module.modules():
-        part.register_forward_hook(count)
-    with torch.no_grad():
-        _infer(net, module, _few_rows(fold))
-    tensors = module.state_dict().values()
-    # Values, gradients, two moments and the best epoch's; outputs and their gradients.
-    numbers = 5 * sum(t.numel() for t in tensors) + 2 * n_outputs / 8 * n_rows
-    return max(1, int(MEMORY / 4 / numbers))
-
-
-LARGE_STEP = 2**26  # parameters times rows
-MEMORY = 2**30  # bytes
-
-
-def _infer(net, module, x):
-    return twin(net, module_=module).infer(x)
-
-
-def _without_dropout(module):
-    module = deepcopy(module)
-    for part in module.modules():
-        if _is_dropout(part):
-            part.p = 0.0
-    return module
-
-
-def _is_dropout(module):
-    return "Dropout" in type(module).__name__ and hasattr(module, "p")
-
-
-def _alike(a, b):
-    if a.shape != b.shape:
-        return False
-    a, b = a.detach().double(), b.detach().double()
-    return bool(torch.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True))

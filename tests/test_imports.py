@@ -32,9 +32,10 @@ MAY_IMPORT["stack"] = {"layers", "mixing"}
 MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
 MAY_IMPORT["stacking"] = {"batches", "columns", "lanes", "loop", "losses", "nets"}
 MAY_IMPORT["stacking"] |= {"stack"}
-MAY_IMPORT["alone"] = {"training"}
+MAY_IMPORT["stackable"] = {"batches", "columns", "losses", "nets", "stack", "stacking"}
+MAY_IMPORT["alone"] = set()
 MAY_IMPORT["members"] = GROUND | {"alone", "base", "dealing", "lanes", "layers"}
-MAY_IMPORT["members"] |= {"stacking"}
+MAY_IMPORT["members"] |= {"stackable", "stacking", "training"}
 MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators", "members"}
 MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
 

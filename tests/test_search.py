@@ -25,6 +25,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
@@ -251,7 +252,8 @@ def test_members_may_be_given_a_binary_net(cancer):
 def test_law_7_rows_held_out_change_nothing_of_the_member(wine):
     X, y = wine
     folds = list(StratifiedKFold(3).split(X, y))
-    one = clone(SEARCH).set_params(cv=folds, ensemble=True, alphas=(0.5,)).fit(X, y)
+    one = clone(SEARCH).set_params(cv=folds, ensemble="blend", alphas=(0.5,))
+    one.set_params(pairing="nearest")
     frame = pd.DataFrame(X).astype(object)
     frame[0] = np.where(X[:, 0] > 0, "high", "low")
     other_frame = frame.copy()
@@ -260,11 +262,11 @@ def test_law_7_rows_held_out_change_nothing_of_the_member(wine):
     other_frame.iloc[held_out, 1] = 1e3
     members = []
     for table in (frame, other_frame):
-        search = clone(one).set_params(alphas=(0,)).fit(table, y)
-        members.append(search.estimators_[0])
+        search = clone(one).fit(table, y)
+        members.append(next(m for m in search.estimators_ if m.alpha == 0.5))
     states = [member.estimator_.module_.state_dict() for member in members]
     for name, value in states[0].items():
-        assert_allclose(value, states[1][name], rtol=0, atol=1e-12)
+        assert_allclose(value, states[1][name], rtol=0, atol=1e-10)
 
 
 def test_law_7_the_default_net_too(wine):
@@ -350,6 +352,10 @@ def test_by_default_folds_are_of_shuffled_rows_with_classes_alike(wine):
     X, y = wine
     search = clone(SEARCH).set_params(cv=None, ensemble=True).fit(X, y)
     assert search.n_splits_ == 5
+    for member in search.estimators_:  # the labels of wine are sorted
+        assert np.ptp(member.classes_) == 2
+    worst = np.abs(search.oof_proba_ - np.eye(3)[y]).sum(axis=1).mean()
+    assert worst < 1
     again = clone(search).fit(X, y)
     assert_array_equal(search.predict_proba(X), again.predict_proba(X))
 
@@ -539,12 +545,57 @@ def test_alphas_that_are_none_are_refused(wine, alphas, error, match):
         clone(SEARCH).set_params(alphas=alphas).fit(*wine)
 
 
-@pytest.mark.parametrize("alphas", [np.array([0.5, 0]), [0.5], iter([0.5]), {0.5}])
+@pytest.mark.parametrize("alphas", [np.array([0.5, 0]), [0.5], {0.5}, range(1)])
 def test_alphas_may_be_of_many_kinds(wine, alphas):
-    search = MixupClassifierCV(short(max_epochs=1), alphas=alphas, cv=2)
-    if not hasattr(alphas, "__next__"):
-        search.fit(*wine)
-        assert search.cv_results_["param_alpha"].tolist() == [0, 0.5]
+    search = MixupClassifierCV(short(max_epochs=1), alphas=alphas, cv=2).fit(*wine)
+    assert search.cv_results_["param_alpha"].tolist() == sorted({0, *alphas})
+
+
+def test_many_alphas_that_are_alike(wine):
+    alphas = np.linspace(0, 0.2, 24)
+    search = MixupClassifierCV(short(max_epochs=1), alphas=alphas, cv=2).fit(*wine)
+    assert_allclose(search.alpha_weights_.sum(), 1)
+    assert np.isfinite(search.oof_proba_).all()
+
+
+def test_a_class_of_weight_0_is_held_out_all_the_same(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(class_weight={0: 0.0, 1: 1.0, 2: 1.0})
+    search.fit(X, y)
+    assert np.isfinite(search.oof_proba_).all()
+    assert search.oof_proba_[:, 0].max() < 0.6
+
+
+def test_early_stopping_by_the_accuracy_of_a_binary_net(cancer):
+    net = binary_net(max_epochs=3, module__d_in=30)
+    stop = EarlyStopping(monitor="valid_acc", lower_is_better=False)
+    net.set_params(callbacks=[("stop", stop)])
+    with pytest.warns(UserWarning, match="one by one"):
+        MixupClassifierCV(net, alphas=(0,), cv=2).fit(*cancer)
+
+
+@pytest.mark.parametrize("scoring", [["accuracy"], {"a": "accuracy"}, 3])
+def test_several_scores_are_refused(wine, scoring):
+    with pytest.raises(TypeError, match="expected one score"):
+        clone(SEARCH).set_params(scoring=scoring).fit(*wine)
+
+
+def test_a_score_that_is_none_is_refused_before_training(wine, monkeypatch):
+    monkeypatch.setattr("skmix.search.train_members", None)
+    with pytest.raises(ValueError, match="nonsense"):
+        clone(SEARCH).set_params(scoring="nonsense").fit(*wine)
+
+
+def test_a_score_that_takes_no_weights_is_told_so(wine):
+    X, y = wine
+
+    def score(estimator, X, y):
+        return estimator.score(X, y)
+
+    search = clone(SEARCH).set_params(scoring=score)
+    assert search.fit(X, y).best_score_ > 0.5
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        search.fit(X, y, sample_weight=1.0 + y)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import scale
@@ -155,6 +156,11 @@ def assert_same_member(member, alone, atol):
     state = member.estimator_.optimizer_.state_dict()["state"]
     expected = alone.estimator_.optimizer_.state_dict()["state"]
     assert state.keys() == expected.keys()
+    for number, values in expected.items():
+        for name, value in values.items():
+            if value is not None:
+                ours = torch.as_tensor(state[number][name], dtype=torch.float64)
+                assert_allclose(ours, value, rtol=1e-6, atol=10 * atol, err_msg=name)
 
 
 EQUAL = KFold(4)  # 178 rows: folds of unequal size, and so are their last batches
@@ -291,6 +297,84 @@ def test_law_8_callbacks(wine, trained, callbacks):
     cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
     assert_stack_is_its_members(trained, cv, *wine)
+    members = [member for of_alpha in trained[0].members for member in of_alpha]
+    if isinstance(callbacks[0], EarlyStopping):
+        assert len({member.n_iter_ for member in members}) > 1
+    if callbacks[0].__dict__.get("policy") is ReduceLROnPlateau:
+        rates = {m.estimator_.optimizer_.param_groups[0]["lr"] for m in members}
+        assert len(rates) > 1
+
+
+class Scaled(nn.Module):
+    """With a parameter of no dimension."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer = nn.Linear(d_in, d_out)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.double()
+
+    def forward(self, X):
+        return self.scale * self.layer(X)
+
+
+class NumCat(nn.Module):
+    """Takes numbers and categories apart."""
+
+    def __init__(self, n_num_features, cat_cardinalities, d_out):
+        super().__init__()
+        levels = [nn.Embedding(n, 3) for n in cat_cardinalities]
+        self.levels = nn.ModuleList(levels)
+        self.output = nn.Linear(n_num_features + 3 * len(levels), d_out)
+        self.double()
+
+    def forward(self, x_num, x_cat):
+        levels = [level(x_cat[:, k]) for k, level in enumerate(self.levels)]
+        return self.output(torch.cat([x_num, *levels], dim=1))
+
+
+def test_law_8_numbers_and_codes(trained):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=90), "b": rng.choice(list("xyz"), 90)})
+    y = rng.integers(2, size=90)
+    net = logits_net(module=NumCat, **SHORT)
+    cv = MixupClassifierCV(net, alphas=ALPHAS, cv=KFold(3), random_state=0)
+    assert_stack_is_its_members(trained, cv, X, y)
+
+
+@pytest.mark.parametrize("clip", [0.02, None])
+def test_law_8_a_parameter_of_no_dimension(wine, trained, clip):
+    callbacks = [("clip", GradientNormClipping(clip))]
+    net = logits_net(module=Scaled, callbacks=callbacks, **SHORT)
+    cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
+    cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
+    assert_stack_is_its_members(trained, cv, *wine)
+
+
+@pytest.mark.parametrize("cells", [1, 3000])
+def test_law_8_in_chunks_of_any_size(wine, trained, cells, monkeypatch):
+    monkeypatch.setattr("skmix.lanes.CHUNK_CELLS", cells)
+    monkeypatch.setattr("skmix.stacking.CHUNK_CELLS", cells)
+    cv = MixupClassifierCV(perceptrons(batch_size=20), alphas=ALPHAS, cv=EQUAL)
+    X, y = wine
+    rows = np.random.default_rng(0).permutation(len(y))
+    assert_stack_is_its_members(
+        trained, cv.set_params(random_state=1), X[rows], y[rows]
+    )
+
+
+def test_law_8_sparse_rows(wine, trained):
+    X, y = wine
+    X = sparse.csr_matrix(np.where(X > 0.5, X, 0))
+    cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, random_state=0)
+    cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
+    assert_stack_is_its_members(trained, cv, X, y)
+
+
+def test_fused_is_taken_as_it_is_given(wine):
+    net = perceptrons(optimizer__fused=False, max_epochs=1)
+    cv = MixupClassifierCV(net, alphas=(0,), cv=2, random_state=0).fit(*wine)
+    assert cv.stacked_
 
 
 def test_law_8_folds_of_very_different_sizes(wine, trained):
@@ -347,7 +431,7 @@ def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
     cv.fit(X[:150], y[:150])
     assert cv.stacked_
     stacked, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
-    monkeypatch.setattr("skmix.stacking.LARGE_STEP", 0)
+    monkeypatch.setattr("skmix.stackable.LARGE_STEP", 0)
     cv.fit(X[:150], y[:150])
     assert not cv.stacked_
     assert_allclose(curves, cv.curves_, atol=1e-4)
@@ -373,6 +457,23 @@ def test_dropout_is_each_members_own():
 class OwnStep(NeuralNetClassifier):
     def train_step_single(self, batch, **fit_params):
         return super().train_step_single(batch, **fit_params)
+
+
+class Focal(nn.CrossEntropyLoss):
+    def forward(self, input, target):
+        losses = F.cross_entropy(input, target, reduction="none")
+        return ((1 - torch.exp(-losses)) * losses).mean()
+
+
+class Centred(nn.Module):
+    """Whose rows see each other in evaluation."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer = nn.Linear(d_in, d_out, dtype=torch.float64)
+
+    def forward(self, X):
+        return self.layer(X - X.mean(dim=0))
 
 
 class Counts(Callback):
@@ -420,6 +521,9 @@ def tied(d_in, d_out):
         (logits_net(module=Moody, **SHORT), {}, "vmap does not take its module"),
         (logits_net(module=Rebinds, **SHORT), {}, "changes its buffer n"),
         (logits_net(module=tied, **SHORT), {}, "tied"),
+        (logits_net(module=Centred, **SHORT), {}, "in evaluation too"),
+        (perceptrons(criterion=Focal), {}, "cannot tell members apart"),
+        (perceptrons(callbacks__valid_acc__scoring="f1_macro"), {}, "score of its own"),
         (perceptrons(), {"clean_weight": 0.5}, "clean_weight"),
         (perceptrons(), {"layers": ["input", "0"]}, "several layers"),
         (perceptrons(), {"layers": "0", "mixing": "cutmix"}, "mixed inside"),
@@ -447,7 +551,7 @@ def test_large_steps_are_taken_one_by_one_without_a_warning(wine, monkeypatch):
     X, y = wine
     cv = MixupClassifierCV(perceptrons(), cv=KFold(2, shuffle=True, random_state=0))
     stacked = cv.set_params(random_state=0).fit(X, y).cv_results_["mean_test_score"]
-    monkeypatch.setattr("skmix.stacking.LARGE_STEP", 0)
+    monkeypatch.setattr("skmix.stackable.LARGE_STEP", 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cv.fit(X, y)
@@ -467,7 +571,7 @@ def test_members_are_trained_in_groups_that_fit_into_memory(wine, monkeypatch):
         return Stack(modules, **options)
 
     monkeypatch.setattr("skmix.stacking.Stack", stacks)
-    monkeypatch.setattr("skmix.stacking.MEMORY", 1)
+    monkeypatch.setattr("skmix.stackable.MEMORY", 1)
     one_by_one = cv.fit(X, y).cv_results_["mean_test_score"]
     assert max(sizes) == 2  # the folds of one alpha
     assert_allclose(one_by_one, at_once, atol=1e-12)
