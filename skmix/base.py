@@ -132,7 +132,9 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             draft._train_and_judge(net, rows, validation, seed)
         return self
 
-    def _prepare(self, X, y, sample_weight, groups, *, held_out, classes=None):
+    def _prepare(
+        self, X, y, sample_weight, groups, *, held_out, classes=None, missing=False
+    ):
         """Learn how rows are coded; return a net, and what it is to be given.
 
         Parameters
@@ -143,6 +145,8 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             Rows to validate on, and what they weigh; or Nones.
         classes : ndarray of shape (n_classes,), default=None
             All labels that there are, if `y` may lack some.
+        missing : bool, default=False
+            Whether numbers may be missing later, though none is here.
 
         Returns
         -------
@@ -156,7 +160,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         rows = self._check_training(X, y, sample_weight, groups, min_rows=2)
         net = self._new_net(len(rows.y))
         codec = self._code(net, rows.y, rows.weight, "y", classes=classes)
-        rows = self._learn_coding(net, rows, codec)
+        rows = self._learn_coding(net, rows, codec, missing=missing)
         return net, self._coded(rows), self._check_validation(*held_out)
 
     def _partial_fit(self, X, y, sample_weight, groups, classes=None):
@@ -196,7 +200,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """The rows as a net is given them, targets too."""
         return rows._replace(X=self._encoded(rows.X), y=self._codec.encode(rows.y))
 
-    def _learn_coding(self, net, rows, codec):
+    def _learn_coding(self, net, rows, codec, missing=False):
         """Learn from training rows how columns are coded for `net`; weigh classes."""
         self._codec = codec
         rows = rows.weighed(self._codec.class_factor(rows.y))
@@ -214,7 +218,8 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "Got a sparse table for a module that takes x_num and x_cat, but "
                 "expected a dense one. Make an array or a frame of it."
             )
-        if default or (not is_dict(X) and (as_dict or self._needs_encoding(X))):
+        needed = as_dict or missing or default or self._needs_encoding(X)
+        if needed and (default or not is_dict(X)):
             reader = self._reader or Reader.of_numbers(X.shape[1])
             self.encoder_ = learn_encoder(
                 X, reader, weight, scale=default, as_dict=as_dict
@@ -224,7 +229,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _needs_encoding(self, X):
         """Whether any net needs the columns of `X` encoded."""
-        if sparse.issparse(X):
+        if sparse.issparse(X) or is_dict(X):
             return False
         read = self._reader is not None and self._reader.categorical.any()
         return bool(read or np.isnan(X.min()))

@@ -70,6 +70,11 @@ class Split(NamedTuple):
             stop_stopping(net)  # the epoch is chosen for all folds together
         return net.set_params(train_split=None)
 
+    def mixes_inside(self, candidate):
+        """Whether rows are mixed behind a layer."""
+        plan = self.template_of(candidate)._plan(self.net, self.seed)
+        return any(layer is not None for layer in plan.layers)
+
     def plan_of(self, net, candidate, alphas):
         """Return the plan of fits that differ in alpha; None if none of them mixes."""
         plan = self.template_of(candidate)._plan(net, self.seed, alphas)
@@ -402,7 +407,9 @@ def _patience(net):
 def _stacked_groups(candidates, splits):
     alike, groups = defaultdict(list), []
     for c, candidate in enumerate(candidates):
-        alike[candidate.place].append(c)
+        # Behind a layer, a pass has partners in it, which a net at alpha 0 sees not.
+        apart = candidate.alpha == 0 and splits[0].mixes_inside(candidate)
+        alike[candidate.place, apart].append(c)
     for numbers in alike.values():
         alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
         for f, split in enumerate(splits):

@@ -6,7 +6,7 @@ two estimators.
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Literal, NamedTuple, Self
 
@@ -80,8 +80,10 @@ class _MixupCV(MixupEstimator):
             draft._check_parameters()
             rows, n_samples, kept = draft._rows(X, y, sample_weight, groups)
             seed = draw_seed(draft.random_state)
-            folds = _folds(draft.cv, rows, kept, draft._task == "Classifier", seed)
+            classify = draft._task == "Classifier"
+            folds = _folds(draft.cv, rows, kept, n_samples, classify, seed)
             splits = [draft._split(rows, seed, *fold) for fold in folds]
+            draft._check_net(splits[0].net)
             candidates = draft._candidates(splits[0].net)
             trained = draft._train(candidates, splits)
             _warn_of_lone(trained.why_alone)
@@ -99,7 +101,10 @@ class _MixupCV(MixupEstimator):
 
     def _rows(self, X, y, sample_weight, groups):
         """Return `Rows` of the user's table, its length, and which rows they are."""
-        _, y = self._check_table(X, y, reset=True, min_rows=2)
+        checked, y = self._check_table(X, y, reset=True, min_rows=2)
+        dense = not is_dict(X) and not sparse.issparse(checked)
+        # What one fold lacks, another may be asked to predict.
+        self._missing = dense and bool(np.isnan(checked).any())
         if self._task == "Classifier":
             check_classification_targets(y)
         weight = check_sample_weight(sample_weight, y)
@@ -115,7 +120,10 @@ class _MixupCV(MixupEstimator):
         held_out = [_part(data, test) for data in rows[:3]]
         classes = np.unique(rows.y) if self._task == "Classifier" else None
         net, coded, validation = template._prepare(
-            X, y, weight, groups, held_out=held_out, classes=classes
+            *(X, y, weight, groups),
+            held_out=held_out,
+            classes=classes,
+            missing=self._missing,
         )
         X_test = template._encoded(template._check_rows(held_out[0], reset=False))
         return Split(template, net, coded, validation, test, X_test)
@@ -125,6 +133,25 @@ class _MixupCV(MixupEstimator):
         if self.estimator is not None or self._task == "Regressor":
             return self.estimator
         return default_net("classifier").set_params(module__d_embedding=D_EMBEDDING)
+
+    def _check_net(self, net):
+        """Refuse what the net would refuse, or lose, after all the training."""
+        if net.get_params_for("iterator_valid").get("drop_last"):
+            raise ValueError(
+                "Got iterator_valid__drop_last=True, but rows held out are all wanted. "
+                "Leave it out."
+            )
+        watching = [
+            name
+            for name, callback in _named(net.callbacks)
+            if str(getattr(callback, "monitor", "")).startswith("valid")
+        ]
+        if watching and not self.ensemble and not net.train_split:
+            raise ValueError(
+                "Got ensemble=False and callbacks that watch scores on validation rows "
+                f"({', '.join(watching)}), but a net that is trained on all rows has "
+                "none. Set a train_split, or use ensemble=True."
+            )
 
     def _candidates(self, net):
         """Every alpha; of the default classifier before and behind its embedding."""
@@ -252,12 +279,10 @@ class _MixupCV(MixupEstimator):
         """Train on all rows by the best alpha, for as long as was best."""
         member = self._member(random_state=seed, **self.best_params_)
         member.estimator = self._net()
-        n_epochs = int(trained.epochs[self.best_index_])
-        if not n_epochs:
-            return member.fit(rows.X, rows.y, rows.weight, groups=rows.groups)
         net, coded, _ = member._prepare(*rows, held_out=(None, None))
-        stop_stopping(net)
-        net.set_params(max_epochs=n_epochs)
+        if n_epochs := int(trained.epochs[self.best_index_]):
+            stop_stopping(net)
+            net.set_params(max_epochs=n_epochs)
         member._train(net, net.fit, coded, None, seed)
         return member
 
@@ -381,6 +406,13 @@ def _gains(alphas, scores, test_per_train):
     return {"alpha": alphas, "mean": mean, "low": mean - half, "high": mean + half}
 
 
+def _named(callbacks):
+    """Callbacks of a net that is not initialised, with names."""
+    for callback in callbacks if isinstance(callbacks, list) else ():
+        pair = isinstance(callback, tuple)
+        yield callback if pair else (type(callback).__name__, callback)
+
+
 def _warn_of_lone(why):
     if why:
         warnings.warn(
@@ -397,7 +429,8 @@ def _warn_of_lone(why):
 def _checked_alphas(alphas):
     """Sort alphas, leave out repeated ones, and add 0."""
     expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
-    if isinstance(alphas, str | Mapping) or not isinstance(alphas, Iterable):
+    sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
+    if isinstance(alphas, str | Mapping) or not sequence:
         raise TypeError(f"Got alphas={alphas!r}, but expected {expected}.")
     numbers = list(alphas)
     if not numbers:
@@ -430,7 +463,7 @@ def _part(data, rows):
     return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
 
 
-def _folds(cv, rows, kept, classify, seed):
+def _folds(cv, rows, kept, n_samples, classify, seed):
     """Return numbers of the rows to train on and of those held out, for each fold.
 
     `kept` are the numbers of rows in the user's table, which are meant where folds are
@@ -440,7 +473,7 @@ def _folds(cv, rows, kept, classify, seed):
         folds = _shuffled_folds(rows.y, classify, seed)
     else:
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            cv = [tuple(_among(kept, part) for part in fold) for fold in cv]
+            cv = [tuple(_among(kept, part, n_samples) for part in f) for f in cv]
         splitter = check_cv(cv, rows.y, classifier=classify)
         X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
         parts = splitter.split(X, rows.y, rows.groups)
@@ -473,9 +506,14 @@ def _numbers(rows):
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
-def _among(kept, rows):
+def _among(kept, rows, n_samples):
     """Numbers of rows among those that are kept; others are left out."""
     rows = _numbers(rows)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
+        raise ValueError(
+            f"Got rows {rows.min()} to {rows.max()} in a fold from cv, but expected "
+            f"numbers from 0 to {n_samples - 1}."
+        )
     return np.searchsorted(kept, rows[np.isin(rows, kept)])
 
 

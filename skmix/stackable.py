@@ -101,10 +101,10 @@ def _why_of_plan(plan):
 
 def _why_of_module(net, fold):
     """Try two members in a stack and alone, on a few rows and without dropout."""
-    x, _ = _few_rows(fold)
+    trial = _Trial(net, fold)
     try:
-        reason = _why_of_trial(net, x, direct=False)
-        if reason is None and _see_each_other(net, x, training=False):
+        reason = trial.why_not(direct=False)
+        if reason is None and trial.rows_see_each_other(training=False):
             reason = "its outputs for a row depend on the other rows, in evaluation too"
         return reason
     except Exception as error:
@@ -113,12 +113,12 @@ def _why_of_module(net, fold):
 
 def _why_of_criterion(net, fold):
     """Try whether the losses of two members are those of each alone."""
-    x, y = _few_rows(fold)
+    trial = _Trial(net, fold)
     with torch.no_grad():
-        output = _infer(net, _without_dropout(net.module_).eval(), x)
-        alone = [_loss(net, output[k : k + 4], y[k : k + 4]) for k in (0, 4)]
+        output = trial.infer(trial.modules[0].eval(), trial.both)
+        alone = [_loss(net, output[part], trial.y[part]) for part in HALVES]
         try:
-            (loss,) = losses_of_steps(net, y, None, None, None, 1, n_members=2)
+            (loss,) = losses_of_steps(net, trial.y, None, None, None, 1, n_members=2)
             together = loss(output)
         except (ValueError, RuntimeError) as error:
             return f"its criterion cannot tell members apart ({_first_line(error)})"
@@ -142,50 +142,120 @@ def is_direct(net, plan, fold):
     if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
         return False
     try:
-        return _why_of_trial(net, _few_rows(fold)[0], direct=True) is None
+        return _Trial(net, fold).why_not(direct=True) is None
     except Exception:  # its code does mind the further axis
         return False
 
 
-def _few_rows(fold):
-    """Eight rows and their targets."""
-    batches = fold.train
-    return batches.take(batches.indices[torch.arange(8) % len(batches.indices)])
-
-
-def _why_of_trial(net, x, direct):
-    alone = [_without_dropout(net.module_) for _ in range(2)]
-    together = Stack([deepcopy(module) for module in alone], direct=direct)
-    rows = [each(itemgetter(slice(k, k + 4)), x) for k in (0, 4)]
-    both = each(lambda *parts: torch.stack(parts), *rows)
-    for training in (True, False):
-        for module in (*alone, together):
-            module.train(training)
-        expected = [_infer(net, *pair) for pair in zip(alone, rows, strict=True)]
-        if not isinstance(expected[0], torch.Tensor):
-            return "its module puts out more than one tensor"
-        again = _infer(net, deepcopy(alone[0]), rows[0])
-        got, drawn = _infer(net, together, both), not _alike(again, expected[0])
-        if not drawn and not _alike(got, torch.cat(expected)):
-            return "its module puts out something else in a stack"
-    for k, module in enumerate(alone):
-        for name, buffer in module.named_buffers():
-            if not _alike(together.members.get_buffer(name)[k], buffer):
-                return f"its module changes its buffer {name} otherwise in a stack"
-    return None
-
-
 def rows_see_each_other(net, fold):
     """Whether outputs in training depend on the rows of a batch, as with BatchNorm."""
-    return _see_each_other(net, _few_rows(fold)[0], training=True)
+    return _Trial(net, fold).rows_see_each_other(training=True)
 
 
-def _see_each_other(net, x, training):
-    module = _without_dropout(net.module_).train(training)
-    some = each(itemgetter(slice(4)), x)
-    with torch.no_grad():
-        few, all_rows = _infer(net, deepcopy(module), some), _infer(net, module, x)
-    return not _alike(few, all_rows[:4])
+HALVES = slice(0, 4), slice(4, 8)
+
+
+class _Trial:
+    """Two copies of a module, and four rows for each.
+
+    Parameters are moved and rows shaken at random (by a generator of its own), so that
+    no part of the module is hidden by weights that are zero, or rows that are alike.
+    """
+
+    def __init__(self, net, fold):
+        self.net, self.generator = net, torch.Generator().manual_seed(0)
+        self.modules = [self._moved(_without_dropout(net.module_)) for _ in HALVES]
+        batches = fold.train
+        rows = torch.linspace(0, len(batches.indices) - 1, 8).long()
+        x, self.y = batches.take(batches.indices[rows])
+        self.both = each(self._shaken, x)
+
+    def infer(self, module, x):
+        return twin(self.net, module_=module).infer(x)
+
+    def why_not(self, direct):
+        """Compare outputs, gradients and what a pass changes."""
+        together = Stack([deepcopy(module) for module in self.modules], direct=direct)
+        rows = [each(itemgetter(part), self.both) for part in HALVES]
+        stacked = each(lambda *parts: torch.stack(parts), *rows)
+        for training in (True, False):
+            for module in (*self.modules, together):
+                module.train(training)
+            pairs = list(zip(self.modules, rows, strict=True))
+            if self._draws(*pairs[0]):
+                continue
+            before = [_python_state(module) for module in self.modules]
+            expected = [self.infer(*pair) for pair in pairs]
+            if not isinstance(expected[0], torch.Tensor):
+                return "its module puts out more than one tensor"
+            if before != [_python_state(module) for module in self.modules]:
+                return "its module keeps numbers of its own that are no buffers"
+            got, expected = self.infer(together, stacked), torch.cat(expected)
+            if not _alike(got, expected):
+                return "its module puts out something else in a stack"
+            if training and not self._gradients_alike(together, got, expected):
+                return "its module has other gradients in a stack"
+        for k, module in enumerate(self.modules):
+            for name, buffer in module.named_buffers():
+                if not _alike(together.members.get_buffer(name)[k], buffer):
+                    return f"its module changes its buffer {name} otherwise in a stack"
+        return None
+
+    def rows_see_each_other(self, training):
+        module = deepcopy(self.modules[0]).train(training)
+        some = each(itemgetter(HALVES[0]), self.both)
+        with torch.no_grad():
+            few = self.infer(deepcopy(module), some)
+            return not _alike(few, self.infer(module, self.both)[HALVES[0]])
+
+    def _moved(self, module):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                if parameter.is_floating_point():
+                    parameter.add_(self._noise(parameter), alpha=0.3)
+        return module
+
+    def _shaken(self, rows):
+        return rows + 0.3 * self._noise(rows) if rows.is_floating_point() else rows
+
+    def _noise(self, like):
+        return torch.randn(like.shape, generator=self.generator).to(like)
+
+    def _draws(self, module, rows):
+        """Whether a pass is different each time."""
+        with torch.no_grad():
+            once, again = (self.infer(deepcopy(module), rows) for _ in range(2))
+        return isinstance(once, torch.Tensor) and not _alike(once, again)
+
+    def _gradients_alike(self, together, got, expected):
+        weight = self._noise(expected)
+        ours = dict(together.members.named_parameters())
+        ours = {name: p for name, p in ours.items() if p.requires_grad}
+        grads = _gradients((got * weight).sum(), ours)
+        for k, module in enumerate(self.modules):
+            own = {n: p for n, p in module.named_parameters() if p.requires_grad}
+            for name, grad in _gradients((expected * weight).sum(), own).items():
+                if not _alike(grads[name][k], grad):
+                    return False
+        return True
+
+
+def _gradients(total, parameters):
+    """Gradients by name, zeros where there is none."""
+    options = {"allow_unused": True, "retain_graph": True}
+    grads = torch.autograd.grad(total, list(parameters.values()), **options)
+    return {
+        name: torch.zeros_like(parameter) if grad is None else grad
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True)
+    }
+
+
+def _python_state(module):
+    """Plain values that modules keep, which are not those of members in a stack."""
+    return [
+        {k: v for k, v in vars(part).items() if isinstance(v, int | float | str)}
+        for part in module.modules()
+    ]
 
 
 def is_worth_it(net, fold):
@@ -208,7 +278,8 @@ def members_at_once(net, fold):
     for part in module.modules():
         part.register_forward_hook(count)
     with torch.no_grad():
-        _infer(net, module, _few_rows(fold)[0])
+        trial = _Trial(net, fold)
+        trial.infer(module, trial.both)
     tensors = module.state_dict().values()
     # Values, gradients, two moments and the best epoch's; outputs and their gradients.
     numbers = 5 * sum(t.numel() for t in tensors) + 2 * n_outputs / 8 * n_rows
@@ -217,10 +288,6 @@ def members_at_once(net, fold):
 
 LARGE_STEP = 2**26  # parameters times rows
 MEMORY = 2**30  # bytes
-
-
-def _infer(net, module, x):
-    return twin(net, module_=module).infer(x)
 
 
 def _without_dropout(module):
@@ -236,7 +303,10 @@ def _is_dropout(module):
 
 
 def _alike(a, b):
+    """Whether numbers are equal but for rounding."""
     if a.shape != b.shape:
         return False
+    small = 1e-8 if a.dtype is torch.float64 else 1e-4
     a, b = a.detach().double(), b.detach().double()
-    return bool(torch.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True))
+    scale = float(b.abs().max()) if b.numel() else 0.0
+    return bool(torch.allclose(a, b, rtol=0, atol=small * (1 + scale), equal_nan=True))

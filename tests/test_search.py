@@ -26,6 +26,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
 from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
@@ -549,6 +550,51 @@ def test_alphas_that_are_none_are_refused(wine, alphas, error, match):
 def test_alphas_may_be_of_many_kinds(wine, alphas):
     search = MixupClassifierCV(short(max_epochs=1), alphas=alphas, cv=2).fit(*wine)
     assert search.cv_results_["param_alpha"].tolist() == sorted({0, *alphas})
+
+
+def test_alphas_that_are_used_up_are_refused(wine):
+    with pytest.raises(TypeError, match="expected a sequence"):
+        clone(SEARCH).set_params(alphas=iter([0.5])).fit(*wine)
+
+
+def test_rows_that_are_not_there_are_refused(wine):
+    X, y = wine
+    for last in (len(y), -1):
+        folds = [(np.arange(60), np.array([70, last])), (np.arange(60, 90), [0])]
+        with pytest.raises(ValueError, match="numbers from 0 to 177"):
+            clone(SEARCH).set_params(cv=folds).fit(X, y)
+
+
+@pytest.mark.parametrize("n_missing", [1, 60])
+def test_numbers_that_are_missing_in_one_fold(wine, n_missing):
+    X, y = wine[0].copy(), wine[1]
+    X[:n_missing, 0] = np.nan
+    rows = np.random.default_rng(0).permutation(len(y))
+    search = clone(SEARCH).fit(X[rows], y[rows])
+    assert np.isfinite(search.oof_proba_).all()
+    assert search.predict_proba(X).shape == (len(y), 3)
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_what_a_net_on_all_rows_would_refuse_is_refused_before(wine, ensemble):
+    net = short(callbacks=[EarlyStopping(patience=2)])
+    search = MixupClassifierCV(net, alphas=(0,), cv=2, ensemble=ensemble)
+    if ensemble:
+        assert search.fit(*wine).stacked_
+        return
+    with pytest.raises(ValueError, match="ensemble=False and callbacks"):
+        search.fit(*wine)
+    net = short(iterator_valid__drop_last=True)
+    with pytest.raises(ValueError, match="drop_last"):
+        search.set_params(estimator=net).fit(*wine)
+
+
+def test_a_net_of_the_default_kind_is_tempered_once(wine):
+    net = default_net("classifier").set_params(
+        max_epochs=3, module__d_block=8, train_split=ValidSplit(5), callbacks=None
+    )
+    search = MixupClassifierCV(net, alphas=(0,), cv=2, ensemble=False).fit(*wine)
+    assert search.estimators_[0].estimator_.module_.temperature == 1
 
 
 def test_many_alphas_that_are_alike(wine):

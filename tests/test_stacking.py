@@ -371,6 +371,13 @@ def test_law_8_sparse_rows(wine, trained):
     assert_stack_is_its_members(trained, cv, X, y)
 
 
+def test_law_8_alpha_0_sees_no_partners_in_a_layer(wine, trained):
+    net = logits_net(module=WithBatchNorm, optimizer=optim.SGD, lr=0.5, **SHORT)
+    cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="hidden.2", random_state=0)
+    cv.set_params(pairing="same_class", cv=KFold(3, shuffle=True, random_state=0))
+    assert_stack_is_its_members(trained, cv, *wine)
+
+
 def test_fused_is_taken_as_it_is_given(wine):
     net = perceptrons(optimizer__fused=False, max_epochs=1)
     cv = MixupClassifierCV(net, alphas=(0,), cv=2, random_state=0).fit(*wine)
@@ -476,6 +483,41 @@ class Centred(nn.Module):
         return self.layer(X - X.mean(dim=0))
 
 
+class Mute(Centred):
+    """Whose last layer is zero at first, so that outputs tell nothing of the rest."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__(d_in, d_out)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+
+class Remembers(nn.Module):
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer, self.n = nn.Linear(d_in, d_out, dtype=torch.float64), 0
+
+    def forward(self, X):
+        self.n += self.training
+        return self.layer(X) * min(1.0, 0.1 + self.n / 20)
+
+
+class SparseLevels(nn.Module):
+    """Whose gradients vmap does not take."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer = nn.Embedding(2, d_out, sparse=True, dtype=torch.float64)
+
+    def forward(self, X):
+        return self.layer((X[:, 0] > 0).long())
+
+
+class Penalised(nn.CrossEntropyLoss):
+    def forward(self, input, target):
+        return super().forward(input, target) + 0.1 * input.pow(2).mean()
+
+
 class Counts(Callback):
     def on_epoch_end(self, net, **kwargs):
         net.history.record("n", len(net.history))
@@ -522,6 +564,10 @@ def tied(d_in, d_out):
         (logits_net(module=Rebinds, **SHORT), {}, "changes its buffer n"),
         (logits_net(module=tied, **SHORT), {}, "tied"),
         (logits_net(module=Centred, **SHORT), {}, "in evaluation too"),
+        (logits_net(module=Mute, **SHORT), {}, "in evaluation too"),
+        (logits_net(module=Remembers, **SHORT), {}, "numbers of its own"),
+        (logits_net(module=SparseLevels, optimizer=optim.SGD), {}, "vmap"),
+        (perceptrons(criterion=Penalised), {}, "is not the mean"),
         (perceptrons(criterion=Focal), {}, "cannot tell members apart"),
         (perceptrons(callbacks__valid_acc__scoring="f1_macro"), {}, "score of its own"),
         (perceptrons(), {"clean_weight": 0.5}, "clean_weight"),
