@@ -152,6 +152,9 @@ def main():
     data = os.environ.get("SKMIX_DATA")
     parser.add_argument("--data", type=Path, default=data, help="folder of tables")
     parser.add_argument("--folds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--sets", nargs="+", metavar="NAME", help="of tables, if not all"
+    )
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--table", action="store_true", help="print its table")
     arguments = parser.parse_args()
@@ -164,6 +167,7 @@ def main():
     quiet_worker()
     known = {(r["set"], r["fold"]) for r in records_in(SCRATCH)}
     tables = [t for t in tables_in(arguments.data) if t.task == "classification"]
+    tables = [t for t in tables if arguments.sets is None or t.name in arguments.sets]
     wanted = [(table, fold) for fold in arguments.folds for table in tables]
     for table, fold in tqdm([w for w in wanted if (w[0].name, w[1]) not in known]):
         append(SCRATCH, [measure(table, fold)])

@@ -531,11 +531,14 @@ def readme(result):
     lines = []
     for task in TASKS:
         scores = frame_of(result["scores"], task)
-        rivals = [m for m in MODELS if m in set(scores["model"]) and m not in OURS]
-        head, *rows = pairwise_table(scores, OURS[0], rivals, task)
-        wanted = [i for i, name in enumerate(head) if name in README_COLUMNS]
-        title = f"{task.title()}: {OURS[0]} against"
-        lines += titled(title, [[row[i] for i in wanted] for row in (head, *rows)])
+        present = set(scores["model"])
+        rivals = [m for m in MODELS if m in present and m not in OURS]
+        for variant in ("ours", "ours-cv"):
+            if variant in present:
+                head, *rows = pairwise_table(scores, variant, rivals, task)
+                wanted = [i for i, name in enumerate(head) if name in README_COLUMNS]
+                cells = [[row[i] for i in wanted] for row in (head, *rows)]
+                lines += titled(f"{task.title()}: {variant} against", cells)
     return "\n".join(lines)
 
 

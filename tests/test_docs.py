@@ -198,6 +198,8 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
         ("ablation.py", "--markdown", "docs/quality.md"),
         ("learning_curves.py", "--table", "docs/quality.md"),
         ("methods.py", "--markdown", "docs/methods.md"),
+        ("search.py", "--table", "docs/search.md"),
+        ("choice.py", "--table", "docs/search.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(script, option, page):
