@@ -206,3 +206,20 @@ def test_figures_of_pages_are_those_of_the_benchmark(script, option, page):
     benchmark = [sys.executable, ROOT / "benchmarks" / script, *option.split()]
     table = subprocess.run(benchmark, capture_output=True, text=True, check=True)
     assert table.stdout.strip() in (ROOT / page).read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_example_of_a_search_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "plot_alpha_search.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert "Best alpha: " in done.stdout
+    picture = (tmp_path / "plot_alpha_search.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
