@@ -1,6 +1,6 @@
 """How to choose among alphas by rows held out: rules compared on rows put aside.
 
-`MixupClassifierCV` is fitted to a fold of each table, once, as `quality.py` does; what
+`MixupClassifierCV` is fitted to a fold of each table as `quality.py` does; what
 each rule would predict is made of the members that it keeps. The losses are of rows
 that no member and no rule has seen.
 
@@ -60,13 +60,18 @@ def measure(table, fold):
         rule: loss(np.tensordot(shares, by_candidate, axes=1))
         for rule, shares in rules(search).items()
     }
-    blend = np.tensordot(search.alpha_weights_, by_candidate, axes=1)
+    shares, temperature = search.alpha_weights_, search.temperature_
+    blend = np.tensordot(shares, by_candidate, axes=1)
     losses |= {"blend": loss(blend)}
-    losses |= {DEFAULT: loss(temper(blend, search.temperature_))}
+    losses |= {DEFAULT: loss(temper(blend, temperature))}
+    # The same members again, since the temperature is that of what predicts.
+    search.set_params(ensemble=True).fit(X.iloc[train], y[train])
+    proba = search.predict_proba(X.iloc[test])
+    losses["best, tempered"] = loss(spread(proba, search.classes_, y.max() + 1))
     return {
         **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
-        **{"alpha": search.alpha_, "temperature": search.temperature_},
-        "shares": search.alpha_weights_.tolist(),
+        **{"alpha": search.alpha_, "temperature": temperature},
+        "shares": shares.tolist(),
         "versions": versions_of("ours-cv"),
     }
 

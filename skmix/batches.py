@@ -235,7 +235,7 @@ def _draw_int64():
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
-def in_memory_batches(net, dataset, training):
+def in_memory_batches(net, dataset, training, *, draws=True):
     """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
 
     None where anything is the user's own: an overridden `get_iterator`, another
@@ -256,7 +256,8 @@ def in_memory_batches(net, dataset, training):
         kwargs["batch_size"] = len(dataset)
     if training and not kwargs.get("drop_last"):
         kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
-    return Batches(table.X, table.y, indices=indices, device=net.device, **kwargs)
+    where = {"indices": indices, "device": net.device, "draws": draws}
+    return Batches(table.X, table.y, **where, **kwargs)
 
 
 def table_and_rows(dataset):

@@ -154,11 +154,11 @@ class Dealer:
     def iterator(self, dataset, training):
         """Return `Batches` of a dataset, or the net's own iterator."""
         net = self.net
-        batches = in_memory_batches(net, dataset, training)
+        # To validate on rows that are given does not change the training.
+        draws = training or self.validation is None
+        batches = in_memory_batches(net, dataset, training, draws=draws)
         if batches is None:
             batches = type(net).get_iterator(net, dataset, training=training)
-        elif not training and self.validation is not None:
-            batches.draws = False  # so that to validate does not change the training
         if training and _n_batches(batches) == 0:
             raise ValueError(
                 f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
