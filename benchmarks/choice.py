@@ -64,10 +64,6 @@ def measure(table, fold):
     blend = np.tensordot(shares, by_candidate, axes=1)
     losses |= {"blend": loss(blend)}
     losses |= {DEFAULT: loss(temper(blend, temperature))}
-    # The same members again, since the temperature is that of what predicts.
-    search.set_params(ensemble=True).fit(X.iloc[train], y[train])
-    proba = search.predict_proba(X.iloc[test])
-    losses["best, tempered"] = loss(spread(proba, search.classes_, y.max() + 1))
     return {
         **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
         **{"alpha": search.alpha_, "temperature": temperature},
