@@ -19,7 +19,7 @@ from skmix.base import Rows
 from skmix.dealing import Dealer
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
-from skmix.nets import is_skorchs_own
+from skmix.nets import is_skorchs_own, named_callbacks
 from skmix.networks import stop_stopping, trains_twice
 from skmix.seeding import Stream, one_thread_each, seeded
 from skmix.stackable import (
@@ -397,8 +397,7 @@ MARGIN = 0.02
 
 def _patience(net):
     """Half of that of early stopping: a mean over folds is smoother than one."""
-    for callback in net.callbacks or ():
-        callback = callback[1] if isinstance(callback, tuple) else callback
+    for _, callback in named_callbacks(net):
         if isinstance(callback, EarlyStopping):
             return -(-callback.patience // 2)
     return np.inf

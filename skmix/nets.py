@@ -49,6 +49,14 @@ def steps_are_skorchs_own(net):
 BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 
+def named_callbacks(net):
+    """Callbacks that a net was given, as pairs of name and callback."""
+    given = net.callbacks if isinstance(net.callbacks, list) else ()
+    for callback in given:
+        named = isinstance(callback, tuple)
+        yield callback if named else (type(callback).__name__, callback)
+
+
 def twin(net, **attributes):
     """Return a net that shares all that `net` has, but for these attributes."""
     other = object.__new__(type(net))

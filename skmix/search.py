@@ -29,6 +29,7 @@ from skmix.checks import check_groups, check_option, check_sample_weight
 from skmix.estimators import MixupClassifier, MixupRegressor
 from skmix.members import Candidate, Split, joined, train_members
 from skmix.mixing import mixup, named
+from skmix.nets import named_callbacks
 from skmix.networks import (
     best_temperature,
     default_net,
@@ -143,7 +144,7 @@ class _MixupCV(MixupEstimator):
             )
         watching = [
             name
-            for name, callback in _named(net.callbacks)
+            for name, callback in named_callbacks(net)
             if str(getattr(callback, "monitor", "")).startswith("valid")
         ]
         if watching and not self.ensemble and not net.train_split:
@@ -404,13 +405,6 @@ def _gains(alphas, scores, test_per_train):
     half = stats.t.ppf(0.975, n_folds - 1) * error
     mean = gain.mean(axis=1)
     return {"alpha": alphas, "mean": mean, "low": mean - half, "high": mean + half}
-
-
-def _named(callbacks):
-    """Callbacks of a net that is not initialised, with names."""
-    for callback in callbacks if isinstance(callbacks, list) else ():
-        pair = isinstance(callback, tuple)
-        yield callback if pair else (type(callback).__name__, callback)
 
 
 def _warn_of_lone(why):

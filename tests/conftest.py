@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import settings
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import scale
 
 torch.set_num_threads(1)
@@ -36,6 +36,12 @@ def table():
 @pytest.fixture(scope="module")
 def cancer():
     X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y
+
+
+@pytest.fixture(scope="module")
+def wine():
+    X, y = load_wine(return_X_y=True)
     return scale(X), y
 
 

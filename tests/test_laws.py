@@ -24,7 +24,7 @@ from nets import (
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
@@ -45,12 +45,6 @@ from skmix.pairing import bound
 from skmix.plan import Draw, Plan, Table
 from skmix.reading import Reader
 from skmix.training import mixed_training
-
-
-@pytest.fixture(scope="module")
-def wine():
-    X, y = load_wine(return_X_y=True)
-    return scale(X), y
 
 
 @pytest.fixture(scope="module")

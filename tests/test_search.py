@@ -1,7 +1,6 @@
 """MixupClassifierCV and MixupRegressorCV: folds, choice, evidence, what is refused."""
 
 import pickle
-import warnings
 from functools import partial
 
 import joblib
@@ -12,7 +11,7 @@ import torch
 from nets import binary_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes
 from sklearn.metrics import log_loss, make_scorer, root_mean_squared_error
 from sklearn.model_selection import (
     GridSearchCV,
@@ -30,12 +29,6 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
-
-
-@pytest.fixture(scope="module")
-def wine():
-    X, y = load_wine(return_X_y=True)
-    return scale(X), y
 
 
 @pytest.fixture(scope="module")
@@ -678,12 +671,6 @@ def test_scorers_of_ones_own(wine):
     )
     search = clone(SEARCH).set_params(scoring=scorer).fit(X, y)
     assert_allclose(search.best_score_, clone(SEARCH).fit(X, y).best_score_)
-
-
-def test_warnings_are_errors_here(wine):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        clone(SEARCH).fit(*wine)
 
 
 def test_folds_that_are_given_mean_rows_of_the_table(wine):

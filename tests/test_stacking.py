@@ -10,7 +10,7 @@ import torch
 from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import scale
 from skorch import NeuralNetClassifier
@@ -38,12 +38,6 @@ from skmix.mixing import CutMix
 from skmix.stack import Stack
 
 ALPHAS = (0, 0.3, 1.0)
-
-
-@pytest.fixture(scope="module")
-def wine():
-    X, y = load_wine(return_X_y=True)
-    return scale(X), y
 
 
 @pytest.fixture(scope="module")
