@@ -414,10 +414,10 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
     assert not np.isnan(all_the_way.curves_).any()
     assert all_the_way.alpha_ == search.alpha_ == 0
     n_epochs = np.isfinite(search.curves_[1, 0]).sum()
-    assert_array_equal(search.curves_[0], all_the_way.curves_[0])
-    assert_array_equal(
-        search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs]
-    )
+    # Once members are given up the stack is smaller, and rounds otherwise: law 8.
+    close = partial(assert_allclose, rtol=0, atol=1e-10)
+    close(search.curves_[0], all_the_way.curves_[0])
+    close(search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs])
 
 
 def test_processes_change_nothing(wine):
