@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,10 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     fitted net is asked (`_forward`).
     """
 
+    # Groups are for the pairing, and most pairings look at none: a splitter may have
+    # them alone. Who pairs by groups calls `set_fit_request(groups=True)`.
+    __metadata_request__fit: ClassVar = {"groups": False}
+
     def fit(
         self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
     ) -> Self:
@@ -123,28 +127,24 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         the best epoch.
         """
         with adopted_if_done(self) as draft:
-            held_out = X_val, y_val
-            net, rows, validation = draft._prepare(
-                X, y, sample_weight, groups, held_out=held_out
-            )
+            draft._check_parameters()
+            rows = draft._check_training(X, y, sample_weight, groups, min_rows=2)
+            net, rows = draft._prepare(rows)
+            validation = draft._check_validation(X_val, y_val)
             _warn_of_small_split(net, len(rows.y), validation)
             seed = draw_seed(draft.random_state)
             draft._train_and_judge(net, rows, validation, seed)
         return self
 
-    def _prepare(
-        self, X, y, sample_weight, groups, *, held_out, classes=None, missing=False
-    ):
-        """Learn how rows are coded; return a net, and what it is to be given.
+    def _prepare(self, rows, *, classes=None, missing=False):
+        """Learn how rows are coded; return a net, and the rows as it is given them.
 
         Parameters
         ----------
-        X, y, sample_weight, groups
-            As in `fit`.
-        held_out : tuple (X, y) or (X, y, sample_weight)
-            Rows to validate on, and what they weigh; or Nones.
+        rows : Rows
+            As `_check_training` returns them.
         classes : ndarray of shape (n_classes,), default=None
-            All labels that there are, if `y` may lack some.
+            All labels that there are, if `rows` may lack some.
         missing : bool, default=False
             Whether numbers may be missing later, though none is here.
 
@@ -154,14 +154,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             Not initialised.
         rows : Rows
             Those of a weight, coded.
-        validation : tuple (X, y, weight) of coded rows, or None
         """
-        self._check_parameters()
-        rows = self._check_training(X, y, sample_weight, groups, min_rows=2)
         net = self._new_net(len(rows.y))
         codec = self._code(net, rows.y, rows.weight, "y", classes=classes)
         rows = self._learn_coding(net, rows, codec, missing=missing)
-        return net, self._coded(rows), self._check_validation(*held_out)
+        return net, self._coded(rows)
 
     def _partial_fit(self, X, y, sample_weight, groups, classes=None):
         with adopted_if_done(self) as draft:
@@ -341,9 +338,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         fitted.__dict__ = vars(self)
         if not fitted._is_plainly_fine(X):
             X = fitted._check_rows(X, reset=False)
-        X = fitted._encoded(X)
+        return fitted._predicted_for(X)
+
+    def _predicted_for(self, X):
+        """Predictions of the fitted net for a checked table, in the user's terms."""
+        X = self._encoded(X)
         with one_thread_each():
-            return fitted._codec.decode(fitted._outputs(fitted.estimator_, X))
+            return self._codec.decode(self._outputs(self.estimator_, X))
 
     def _outputs(self, net, X):
         """What a fitted net predicts for an encoded table."""
@@ -470,7 +471,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if reader is None and isinstance(X, pd.DataFrame):
             reader = Reader.of_numbers(X.shape[1])
         options = {"accept_sparse": "csr", "ensure_min_samples": min_rows}
-        if reset or hasattr(self, "encoder_"):
+        if reset or self._takes_missing():
             options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
         if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
             options["y_numeric"] = self._task == "Regressor"
@@ -488,6 +489,16 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             explain_not_finite(table, names, error, type(self).__name__)
             raise
 
+    def _takes_missing(self):
+        """Whether the fitted net is given something in the place of missing numbers."""
+        return hasattr(self, "encoder_")
+
+    def _read_like(self, other):
+        """Read tables as another estimator has learnt to."""
+        for name in ("_reader", "n_features_in_", "feature_names_in_"):
+            if hasattr(other, name):
+                setattr(self, name, getattr(other, name))
+
     def _learn_reader(self, X):
         """Find out what columns hold; None for arrays of nothing but numbers."""
         given = self.categorical_features
@@ -501,7 +512,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             return Reader.learn(X, given)
         return None
 
-    def _check_validation(self, X_val, y_val, sample_weight=None):
+    def _check_validation(self, X_val, y_val):
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
         if X_val is None and y_val is None:
             return None
@@ -511,9 +522,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         X_val = self._check_rows(X_val, reset=False)
         y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
         check_consistent_length(np.empty(get_len(X_val)), y_val)
-        target = self._codec.encode(y_val, name="y_val")
-        rows = Rows(X_val, target, sample_weight)
-        rows = rows.weighed(self._codec.class_factor(y_val))
+        return self._coded_validation(Rows(X_val, y_val))
+
+    def _coded_validation(self, rows):
+        """Return ``(X, y, weight)`` of checked rows as a net is validated on them."""
+        target = self._codec.encode(rows.y, name="y_val")
+        factor = self._codec.class_factor(rows.y)
+        rows = rows._replace(y=target).weighed(factor)
         return self._encoded(rows.X), rows.y, rows.weight
 
 

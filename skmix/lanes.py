@@ -203,7 +203,9 @@ def _laid(dealt, get, *, size, fold_of, n_steps=None):
 
 
 def _as_steps(rows, n_steps, size):
-    return _padded(rows.reshape(n_steps, -1, *rows.shape[1:]), size, dim=1)
+    # (The number of rows is said, since a table may have no columns of a kind.)
+    steps = rows.reshape(n_steps, len(rows) // n_steps, *rows.shape[1:])
+    return _padded(steps, size, dim=1)
 
 
 def _padded(tensor, length, dim):

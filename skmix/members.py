@@ -1,24 +1,31 @@
 """The training of all members of a search: each candidate in each fold.
 
 Members of one architecture are trained as one stack where that can be and is faster,
-and else one by one, with the same results.
+and else one by one, with the same results. Which members are trained together depends
+on candidates and folds, and never on the number of processes.
 """
 
+import sys
 import time
 from collections import defaultdict
 from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
 from tqdm.auto import tqdm
 
 from skmix.alone import LoneFits
 from skmix.base import Rows
+from skmix.batches import Batches
+from skmix.carrying import NetState
 from skmix.dealing import Dealer
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
+from skmix.losses import first_output
 from skmix.nets import is_skorchs_own, named_callbacks
 from skmix.networks import stop_stopping, trains_twice
 from skmix.seeding import Stream, one_thread_each, seeded
@@ -153,7 +160,26 @@ class Trained(NamedTuple):
     why_alone: str | None
 
 
-def train_members(candidates, splits, *, halving, verbose):
+def untrained(split, candidate):
+    """Return a member whose net is initialised, after a look at its first outputs.
+
+    Raises
+    ------
+    ValueError
+        If the outputs cannot be right.
+    """
+    with one_thread_each(), seeded(split.seed, split.net.device):
+        start = _Start(split, candidate, [candidate.alpha])
+        net, batches = start.net, start.fold.train
+        if isinstance(batches, Batches):
+            rows, _ = batches.take(batches.indices[: batches.batch_size])
+            with torch.no_grad():
+                output = net.infer(rows)
+            split.check_output(net, first_output(output))
+        return split.member_of(candidate, net)
+
+
+def train_members(candidates, splits, *, halving, verbose, n_jobs=None):
     """Train a member for each candidate and fold.
 
     Parameters
@@ -161,57 +187,167 @@ def train_members(candidates, splits, *, halving, verbose):
     candidates : list of Candidate
     splits : list of Split
     halving : bool
-        Whether candidates that are clearly behind are given up.
+        Whether candidates that are clearly behind are given up. All are trained in
+        this process then, since they are compared with each other.
     verbose : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, on the standard output.
+    n_jobs : int, default=None
+        Processes, as in joblib.
 
     Returns
     -------
     trained : Trained
     """
-    start = time.perf_counter()
-    net, seed = splits[0].net, splits[0].seed
-    with one_thread_each(), seeded(seed, net.device):
-        firsts = {candidate.place: candidate for candidate in candidates}.values()
-        alphas = [candidate.alpha for candidate in candidates]
-        starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
-        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
-        why = next(filter(None, reasons), None)
-        stacked = why is None and is_worth_it(starts[0].net, starts[0].fold)
-        if not stacked and not _in_step(net):
-            members, curves = _one_after_the_other(candidates, splits, verbose)
-            epochs = np.zeros(len(candidates), dtype=int)
-            parts = [Trained(members, curves, epochs, 0, stacked, why)]
-        else:
-            parts = []
-            at_once = members_at_once(starts[0].net, starts[0].fold) // len(splits)
-            at_once = max(1, at_once)
-            for k in range(0, len(candidates), at_once):
-                some = candidates[k : k + at_once]
-                race = _Race(some, splits, stacked=stacked, halving=halving)
-                race.run(verbose)
-                found = race.members(), race.curves, race.epochs
-                parts.append(Trained(*found, 0, stacked, why))
-    return joined(parts)._replace(seconds=time.perf_counter() - start)
+    begin = time.perf_counter()
+    why, parts = _parts(candidates, splits, halving)
+    n_jobs = min(effective_n_jobs(n_jobs), len(parts))
+    total, unit = sum(part.n_steps for part in parts), parts[0].unit
+    bar = tqdm(total=total, disable=not verbose, unit=unit, file=sys.stdout)
+    with bar:
+        found = _trained_here if n_jobs == 1 else _trained_elsewhere
+        results = list(found(parts, splits, bar, n_jobs))
+    order = np.argsort([number for part in parts for number in part.numbers])
+    trained = _joined(results, order)
+    return trained._replace(seconds=time.perf_counter() - begin, why_alone=why)
 
 
-def joined(parts):
-    """Put together what `train_members` has made of some candidates each."""
-    n_epochs = max(part.curves.shape[2] for part in parts)
-    return Trained(
-        [members for part in parts for members in part.members],
-        np.concatenate([_lengthened(part.curves, n_epochs) for part in parts]),
-        np.concatenate([part.epochs for part in parts]),
-        sum(part.seconds for part in parts),
-        all(part.stacked for part in parts),
-        next((part.why_alone for part in parts if part.why_alone), None),
-    )
+def _trained_here(parts, splits, bar, n_jobs):
+    for part in parts:
+        before = bar.n
+        yield part.train(splits, bar.update)
+        bar.update(before + part.n_steps - bar.n)
+
+
+def _trained_elsewhere(parts, splits, bar, n_jobs):
+    """Train in processes, of which states come back: classes may be known here only."""
+    work = (delayed(_carried)(part, splits) for part in parts)
+    carried = Parallel(n_jobs=n_jobs, return_as="generator")(work)
+    for part, trained in zip(parts, carried, strict=True):
+        bar.update(part.n_steps)
+        yield trained._replace(members=part.members_of(trained.members, splits))
+
+
+def _carried(part, splits):
+    trained = part.train(splits)
+    states = [[NetState.of(m.estimator_) for m in of_c] for of_c in trained.members]
+    return trained._replace(members=states)
+
+
+def _joined(trained, order):
+    """Put together what parts have become, candidates in their own order again."""
+    n_epochs = max(part.curves.shape[2] for part in trained)
+    members = [of_candidate for part in trained for of_candidate in part.members]
+    curves = np.concatenate([_lengthened(part.curves, n_epochs) for part in trained])
+    epochs = np.concatenate([part.epochs for part in trained])
+    stacked = all(part.stacked for part in trained)
+    members = [members[k] for k in order]
+    return Trained(members, curves[order], epochs[order], 0.0, stacked, None)
 
 
 def _lengthened(curves, n_epochs):
     missing = n_epochs - curves.shape[-1]
     width = [(0, 0)] * (curves.ndim - 1) + [(0, missing)]
     return np.pad(curves, width, constant_values=np.nan)
+
+
+# Which candidates are trained together.
+
+
+class _Part(NamedTuple):
+    """Candidates whose members are trained together, in all folds.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+    numbers : list of int
+        Which of all candidates they are.
+    way : {"stacked", "in step", "alone"}
+        As one stack, an epoch of each at a time, or one after the other.
+    halving : bool
+    n_steps : int
+        Of the progress bar.
+    """
+
+    candidates: list
+    numbers: list
+    way: str
+    halving: bool
+    n_steps: int
+
+    @property
+    def unit(self):
+        return "fit" if self.way == "alone" else "epoch"
+
+    def train(self, splits, advance=None):
+        """Train the members; `advance` is told of each step."""
+        net, seed = splits[0].net, splits[0].seed
+        with one_thread_each(), seeded(seed, net.device):
+            if self.way == "alone":
+                members, curves = _one_after_the_other(self.candidates, splits, advance)
+                epochs = np.zeros(len(self.candidates), dtype=int)
+            else:
+                stacked, halving = self.way == "stacked", self.halving
+                race = _Race(self.candidates, splits, stacked=stacked, halving=halving)
+                race.run(advance)
+                members, curves, epochs = race.members(), race.curves, race.epochs
+        return Trained(members, curves, epochs, 0.0, self.way == "stacked", None)
+
+    def members_of(self, states, splits):
+        """Return members that were trained elsewhere, by the states of their nets."""
+        grid, first = [], None
+        for candidate, of_candidate in zip(self.candidates, states, strict=True):
+            grid.append([])
+            for split, state in zip(splits, of_candidate, strict=True):
+                net = clone(split.net) if self.way == "alone" else split.new_net()
+                with Stream(split.seed, split.net.device).resumed():
+                    net.initialize()
+                state.load(net)
+                member = split.member_of(candidate, net, first)
+                grid[-1].append(member)
+                first = member if first is None else first
+        return grid
+
+
+def _parts(candidates, splits, halving):
+    """Return why members cannot be stacked, or None, and the parts they make."""
+    net, seed = splits[0].net, splits[0].seed
+    alphas = [candidate.alpha for candidate in candidates]
+    firsts = {candidate.place: candidate for candidate in candidates}.values()
+    with one_thread_each(), seeded(seed, net.device):
+        starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
+        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
+        why, start = next(filter(None, reasons), None), starts[0]
+        way = "in step" if _in_step(net) else "alone"
+        at_once = 1
+        if why is None and is_worth_it(start.net, start.fold):
+            way = "stacked"
+            at_once = max(1, members_at_once(start.net, start.fold) // len(splits))
+    numbers = range(len(candidates))
+    if halving and way != "alone":
+        groups = [list(numbers)]
+        at_once = at_once if way == "stacked" else len(numbers)
+    elif way == "stacked":
+        groups = list(_alike(candidates, splits).values())
+    else:
+        groups = [list(numbers)]
+    n_steps = len(splits) if way == "alone" else splits[0].net.max_epochs
+    parts = []
+    for group in groups:
+        for k in range(0, len(group), at_once):
+            some = group[k : k + at_once]
+            chosen = [candidates[c] for c in some]
+            parts.append(_Part(chosen, some, way, halving, n_steps))
+    return why, parts
+
+
+def _alike(candidates, splits):
+    """Numbers of candidates that fit into one stack, by what they have in common."""
+    alike = defaultdict(list)
+    for c, candidate in enumerate(candidates):
+        # Behind a layer, a pass has partners in it, which a net at alpha 0 sees not.
+        apart = candidate.alpha == 0 and splits[0].mixes_inside(candidate)
+        alike[candidate.place, apart].append(c)
+    return alike
 
 
 def _in_step(net):
@@ -222,20 +358,26 @@ def _in_step(net):
 _FIT = ("fit", "fit_loop", "initialize", "partial_fit", "run_single_epoch")
 
 
-def _one_after_the_other(candidates, splits, verbose):
+def _one_after_the_other(candidates, splits, advance):
     """Fit each member by the `fit` of its net."""
-    cells = [(c, f) for c in range(len(candidates)) for f in range(len(splits))]
-    grid = [[None] * len(splits) for _ in candidates]
-    for c, f in tqdm(cells, disable=not verbose, unit="fit"):
-        candidate, split = candidates[c], splits[f]
-        member = split.template_of(candidate)
-        net = clone(split.net)
-        member._train(net, net.fit, split.rows, split.validation, split.seed)
-        grid[c][f] = member
+    grid = []
+    for candidate in candidates:
+        grid.append([])
+        for split in splits:
+            member = split.template_of(candidate)
+            net = clone(split.net)
+            member._train(net, net.fit, split.rows, split.validation, split.seed)
+            grid[-1].append(member)
+            _tell(advance)
     curves = [[_curve(member) for member in members] for members in grid]
     n_epochs = max(len(curve) for row in curves for curve in row)
     curves = [[_lengthened(curve, n_epochs) for curve in row] for row in curves]
     return grid, np.array(curves)
+
+
+def _tell(advance):
+    if advance is not None:
+        advance(1)
 
 
 def _curve(member):
@@ -317,24 +459,26 @@ class _Race:
         self.epochs = np.zeros(len(candidates), dtype=int)
         self.kept = {}  # states of members at the best epoch of their candidate
 
-    def run(self, verbose):
+    def run(self, advance):
         """Train until nobody is left."""
-        with tqdm(total=self.max_epochs, disable=not verbose, unit="epoch") as bar:
-            for epoch in range(self.max_epochs):
-                for group in self.groups:
-                    self._run_epoch(group, epoch)
-                if self.patience is not None:
-                    self._keep_best(epoch)
-                if self.halving and epoch + 1 in RUNGS:
-                    self._give_up()
-                bar.update()
-                if not any(len(group.fits.running) for group in self.groups):
-                    self.curves = self.curves[:, :, : epoch + 1]
-                    break
+        n_epochs = 0
+        while n_epochs < self.max_epochs and self._is_running():
+            for group in self.groups:
+                self._run_epoch(group, n_epochs)
+            if self.patience is not None:
+                self._keep_best(n_epochs)
+            n_epochs += 1
+            if self.halving and n_epochs in RUNGS:
+                self._give_up()
+            _tell(advance)
+        self.curves = self.curves[:, :, :n_epochs]
         for group in self.groups:
             group.fits.finish()
         for (c, f), state in self.kept.items():
             self.nets[c, f].module_.load_state_dict(state)
+
+    def _is_running(self):
+        return any(len(group.fits.running) for group in self.groups)
 
     def members(self):
         """Return the estimators of each candidate."""
@@ -404,12 +548,8 @@ def _patience(net):
 
 
 def _stacked_groups(candidates, splits):
-    alike, groups = defaultdict(list), []
-    for c, candidate in enumerate(candidates):
-        # Behind a layer, a pass has partners in it, which a net at alpha 0 sees not.
-        apart = candidate.alpha == 0 and splits[0].mixes_inside(candidate)
-        alike[candidate.place, apart].append(c)
-    for numbers in alike.values():
+    groups = []
+    for numbers in _alike(candidates, splits).values():
         alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
         for f, split in enumerate(splits):
             start = _Start(split, candidates[numbers[0]], alphas)
@@ -431,8 +571,7 @@ def _stack(numbers, starts):
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
     first = starts[0][1]
     direct = is_direct(first.net, first.plan, first.fold)
-    check = first.split.check_output
-    fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct, check_output=check)
+    fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct)
     return _Group(fits, cells)
 
 

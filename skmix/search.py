@@ -1,24 +1,26 @@
 """All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`.
 
-From top to bottom: what both share, what rows held out tell, alphas and folds, and the
-two estimators.
+From top to bottom: what both share, and the two estimators.
 """
 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse, stats
-from scipy.optimize import nnls
+from sklearn import get_config
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import check_array
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
@@ -27,7 +29,16 @@ from skorch.utils import multi_indexing
 from skmix.base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
 from skmix.checks import check_groups, check_option, check_sample_weight
 from skmix.estimators import MixupClassifier, MixupRegressor
-from skmix.members import Candidate, Split, joined, train_members
+from skmix.evidence import (
+    Evidence,
+    Scoring,
+    gains,
+    shares_of_least_squares,
+    shares_of_likelihood,
+    warn_of_undefined,
+)
+from skmix.folds import folds_of, looks_at_groups
+from skmix.members import Candidate, Split, train_members, untrained
 from skmix.mixing import mixup, named
 from skmix.nets import named_callbacks
 from skmix.networks import (
@@ -47,7 +58,7 @@ class _MixupCV(MixupEstimator):
     worth (`_score_of`) and how those of several members are blended (`_blend_weights`).
     """
 
-    def fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
+    def fit(self, X, y, sample_weight=None, *, groups=None, **params) -> Self:
         """Train a member for each alpha and fold, and choose among alphas.
 
         Parameters
@@ -62,6 +73,9 @@ class _MixupCV(MixupEstimator):
             Rows of weight 0 are left out.
         groups : array-like of shape (n_samples,), default=None
             A group for each row, for splitters and pairings that look at them.
+        **params : dict
+            What the splitter and the scorer request beside, where metadata routing is
+            enabled, as in ``LogisticRegressionCV``.
 
         Returns
         -------
@@ -71,7 +85,7 @@ class _MixupCV(MixupEstimator):
         ------
         ValueError, TypeError
             If a parameter, the table or the net is not as expected, if folds cannot be
-            made, or if training has diverged for each alpha.
+            made, if no fold can be scored, or if training has diverged for each alpha.
 
         Notes
         -----
@@ -79,17 +93,32 @@ class _MixupCV(MixupEstimator):
         """
         with adopted_if_done(self) as draft:
             draft._check_parameters()
-            rows, n_samples, kept = draft._rows(X, y, sample_weight, groups)
+            rows, kept, n_samples = draft._rows(X, y, sample_weight, groups)
+            table = _part(_indexable(X), kept)
+            to_splitter, to_scorer = draft._routed(
+                rows, kept, sample_weight, groups, params
+            )
             seed = draw_seed(draft.random_state)
-            classify = draft._task == "Classifier"
-            folds = _folds(draft.cv, rows, kept, n_samples, classify, seed)
+            folds = folds_of(
+                draft.cv,
+                np.zeros(len(rows.y)) if is_dict(X) else table,
+                rows.y,
+                kept=kept,
+                n_samples=n_samples,
+                classify=draft._task == "Classifier",
+                seed=seed,
+                metadata=to_splitter,
+            )
             splits = [draft._split(rows, seed, *fold) for fold in folds]
             draft._check_net(splits[0].net)
             candidates = draft._candidates(splits[0].net)
-            trained = draft._train(candidates, splits)
+            scoring = draft._scoring(table, rows.y, to_scorer)
+            _try_out(scoring, untrained(splits[0], candidates[0]), splits)
+            options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
+            trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
             _warn_of_lone(trained.why_alone)
             target = draft._targets(rows.y)
-            evidence = draft._evidence(trained, splits, rows, target)
+            evidence = draft._evidence(trained, splits, rows, target, scoring)
             draft._report(candidates, trained, evidence, splits)
             weights = draft._weights(evidence, target, rows.weight)
             draft._keep(trained, weights, rows, seed)
@@ -101,33 +130,67 @@ class _MixupCV(MixupEstimator):
         return self
 
     def _rows(self, X, y, sample_weight, groups):
-        """Return `Rows` of the user's table, its length, and which rows they are."""
-        checked, y = self._check_table(X, y, reset=True, min_rows=2)
-        dense = not is_dict(X) and not sparse.issparse(checked)
+        """Read the user's table: return `Rows`, which they are, and of how many."""
+        X, y = self._check_table(X, y, reset=True, min_rows=2)
         # What one fold lacks, another may be asked to predict.
-        self._missing = dense and bool(np.isnan(checked).any())
+        dense = isinstance(X, np.ndarray)
+        self._missing = dense and bool(np.isnan(X).any())
         if self._task == "Classifier":
             check_classification_targets(y)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
         kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
-        return Rows(_indexable(X), y, weight, groups).weighed(), len(y), kept
+        return Rows(X, y, weight, groups).weighed(), kept, len(y)
+
+    def _routed(self, rows, kept, sample_weight, groups, params):
+        """Return what the splitter and the scorer are shown beside X and y."""
+        if get_config()["enable_metadata_routing"]:
+            given = {"sample_weight": sample_weight} | params
+            if self.get_metadata_routing().consumes("fit", ["groups"]):
+                given["groups"] = groups  # else they are for the pairing alone
+            given = {name: value for name, value in given.items() if value is not None}
+            routed = process_routing(self, "fit", **given)
+            parts = routed.splitter.split, routed.scorer.score
+            n_samples = len(rows.y) if sample_weight is None else len(sample_weight)
+            return tuple(
+                {k: _kept(v, kept, n_samples) for k, v in part.items()}
+                for part in parts
+            )
+        if params:
+            raise TypeError(
+                f"Got {', '.join(sorted(params))} in fit, which takes them for its "
+                "splitter and its scorer where metadata routing is enabled: "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        to_scorer = {} if rows.weight is None else {"sample_weight": rows.weight}
+        return {"groups": rows.groups} if looks_at_groups(self.cv) else {}, to_scorer
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say what fit takes, and what of it the splitter and the scorer are shown.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRouter
+        """
+        to_splitter = MethodMapping().add(caller="fit", callee="split")
+        to_scorer = MethodMapping().add(caller="fit", callee="score")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(splitter=self.cv, method_mapping=to_splitter)
+        return router.add(scorer=self._scorer(), method_mapping=to_scorer)
 
     def _split(self, rows, seed, train, test):
         """Learn how the rows of a fold are coded, from those to train on."""
         template = self._member(alpha=0.0, random_state=seed)
         template.estimator = self._net()
-        X, y, weight, groups = (_part(data, train) for data in rows)
-        held_out = [_part(data, test) for data in rows[:3]]
+        template._read_like(self)
         classes = np.unique(rows.y) if self._task == "Classifier" else None
-        net, coded, validation = template._prepare(
-            *(X, y, weight, groups),
-            held_out=held_out,
-            classes=classes,
-            missing=self._missing,
+        to_train = Rows(*(_part(data, train) for data in rows)).weighed()
+        net, coded = template._prepare(to_train, classes=classes, missing=self._missing)
+        held_out = Rows(*(_part(data, test) for data in rows))
+        validation = template._coded_validation(held_out)
+        return Split(
+            template, net, coded, validation, test, template._encoded(held_out.X)
         )
-        X_test = template._encoded(template._check_rows(held_out[0], reset=False))
-        return Split(template, net, coded, validation, test, X_test)
 
     def _net(self):
         """Return the net of members; None for the default one."""
@@ -171,53 +234,51 @@ class _MixupCV(MixupEstimator):
         shared = {name: own[name] for name in names}
         return kind(**(shared | {"verbose": 0} | params))
 
-    def _train(self, candidates, splits):
-        """Train all members, alphas side by side in `n_jobs` processes."""
-        n_jobs = min(effective_n_jobs(self.n_jobs), len(candidates))
-        options = {"halving": self.halving, "verbose": bool(self.verbose)}
-        if n_jobs == 1:
-            return train_members(candidates, splits, **options)
-        parts = np.array_split(np.arange(len(candidates)), n_jobs)
-        return joined(
-            Parallel(n_jobs=n_jobs)(
-                delayed(train_members)([candidates[c] for c in part], splits, **options)
-                for part in parts
-            )
-        )
+    def _scoring(self, X, y, metadata):
+        """Return how rows held out are scored; None for the default."""
+        scorer = self._scorer()
+        if scorer is None:
+            return None
+        return Scoring(repr(self.scoring), scorer, X, y, metadata)
 
     # What rows held out tell.
 
-    def _evidence(self, trained, splits, rows, target):
+    def _evidence(self, trained, splits, rows, target, scoring):
         """Predict rows held out by all members, and score the predictions."""
         start = time.perf_counter()
-        scorer = self._scorer()
-        predicted, scores = [], []
+        predicted, scores, diverged, failures = [], [], [], {}
         for members in trained.members:
             total, times = 0.0, np.zeros(len(rows.y))
             scores.append([])
-            for member, split in zip(members, splits, strict=True):
+            diverged.append([])
+            for f, (member, split) in enumerate(zip(members, splits, strict=True)):
                 of_fold = _held_out(member, split)
                 where = np.zeros((len(rows.y), *of_fold.shape[1:]))
                 where[split.test] = of_fold
                 total, times[split.test] = total + where, times[split.test] + 1
-                weight = _part(rows.weight, split.test)
-                if not np.isfinite(of_fold).all():
-                    score = np.nan
-                elif scorer is None:
+                diverged[-1].append(not np.isfinite(of_fold).all())
+                score = np.nan
+                if diverged[-1][-1]:
+                    pass
+                elif scoring is None:
+                    weight = _part(rows.weight, split.test)
                     score = self._score_of(of_fold, target[split.test], weight)
                 else:
-                    held_out = (_part(data, split.test) for data in rows[:2])
-                    score = _scored(scorer, member, *held_out, weight)
+                    try:
+                        score = scoring.of_rows(member, split.test, _part)
+                    except Exception as error:  # undefined there, as in GridSearchCV
+                        failures[f] = error
                 scores[-1].append(score)
             with np.errstate(invalid="ignore"):
                 predicted.append(total / times.reshape(-1, *[1] * (total.ndim - 1)))
         seconds = time.perf_counter() - start
-        return _Evidence(np.array(predicted), np.array(scores), seconds)
+        warn_of_undefined(failures, repr(self.scoring))
+        parts = map(np.array, (predicted, scores, diverged))
+        return Evidence(*parts, seconds)
 
     def _report(self, candidates, trained, evidence, splits):
         """Set `cv_results_` and what is read off it."""
-        scores = evidence.scores
-        mean = scores.mean(axis=1)
+        scores, mean = evidence.scores, evidence.mean_scores
         if np.isnan(mean).all():
             raise ValueError(
                 "Got no finite score for any alpha. If training has diverged, lower "
@@ -243,10 +304,18 @@ class _MixupCV(MixupEstimator):
         self.n_splits_ = len(splits)
         self.epochs_ = trained.epochs
         seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
-        self.cv_results_ = _results(params, scores, *seconds)
+        self.cv_results_ = _results(params, scores, mean, *seconds)
         sizes = [(len(split.test), len(split.rows.y)) for split in splits]
         n_test, n_train = np.mean(sizes, axis=0)
-        self.gains_ = _gains(alphas, scores, n_test / n_train)
+        places = [candidate.layers for candidate in candidates]
+        self.gains_ = gains(alphas, places, scores, evidence.defined, n_test / n_train)
+        if len(splits) == 1:
+            warnings.warn(
+                "One fold cannot tell how much a gain varies: `low` and `high` of "
+                "gains_ are NaN. With cv=5, say, they are a 95 % interval.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _weights(self, evidence, target, weight):
         """Return the share of each candidate in a prediction, of shape (C,)."""
@@ -254,7 +323,7 @@ class _MixupCV(MixupEstimator):
         shares[self.best_index_] = 1
         if self.ensemble != "blend":
             return shares
-        usable = np.isfinite(evidence.scores).all(axis=1)
+        usable = np.isfinite(evidence.mean_scores)
         predicted = evidence.predicted[usable]
         known = np.isfinite(predicted.sum(axis=0)).reshape(len(target), -1).all(axis=1)
         part = predicted[:, known], target[known], _part(weight, known)
@@ -280,7 +349,8 @@ class _MixupCV(MixupEstimator):
         """Train on all rows by the best alpha, for as long as was best."""
         member = self._member(random_state=seed, **self.best_params_)
         member.estimator = self._net()
-        net, coded, _ = member._prepare(*rows, held_out=(None, None))
+        member._read_like(self)
+        net, coded = member._prepare(rows)
         if n_epochs := int(trained.epochs[self.best_index_]):
             stop_stopping(net)
             net.set_params(max_epochs=n_epochs)
@@ -296,9 +366,13 @@ class _MixupCV(MixupEstimator):
 
     def _mean(self, X):
         """Predictions of all members, each by its share."""
-        X = X if is_dict(X) else as_frame(X)
+        if not self._is_plainly_fine(X):
+            X = self._check_rows(X, reset=False)
         pairs = zip(self.estimators_, self._shares, strict=True)
-        return sum(share * member._predicted(X) for member, share in pairs)
+        return sum(share * member._predicted_for(X) for member, share in pairs)
+
+    def _takes_missing(self):
+        return self.estimators_[0]._takes_missing()
 
     def _scorer(self):
         """Return what scores members; None for the default."""
@@ -320,36 +394,7 @@ class _MixupCV(MixupEstimator):
         check_option("verbose", self.verbose, (0, 1))
 
 
-class _Evidence(NamedTuple):
-    """What C candidates predict of rows held out.
-
-    Attributes
-    ----------
-    predicted : ndarray of shape (C, n) or (C, n, n_classes)
-        Means over the folds that hold a row out; NaN for rows never held out.
-    scores : ndarray of shape (C, F)
-        NaN where training diverged.
-    seconds : float
-    """
-
-    predicted: np.ndarray
-    scores: np.ndarray
-    seconds: float
-
-
 D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
-
-
-def _scored(scorer, member, X, y, weight):
-    if weight is None:
-        return scorer(member, X, y)
-    try:
-        return scorer(member, X, y, sample_weight=weight)
-    except TypeError as error:
-        raise TypeError(
-            f"Got row weights and a scoring that takes no sample_weight ({error}). Let "
-            "it take some, or leave out the weights."
-        ) from error
 
 
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
@@ -364,6 +409,14 @@ def _held_out(member, split):
     return member._codec.decode(outputs)
 
 
+def _try_out(scoring, member, splits):
+    """Find out before training whether predictions can be scored."""
+    if scoring is None:
+        return
+    if all(np.isfinite(_held_out(member, split)).all() for split in splits):
+        scoring.check(member, [split.test for split in splits], _part)
+
+
 def _params(candidates):
     """Parameters in which candidates differ, of each."""
     params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
@@ -372,9 +425,9 @@ def _params(candidates):
     return params
 
 
-def _results(params, scores, fit_seconds, score_seconds):
+def _results(params, scores, mean, fit_seconds, score_seconds):
     """What `GridSearchCV` has in `cv_results_`."""
-    mean, zeros = scores.mean(axis=1), np.zeros(len(params))
+    zeros = np.zeros(len(params))
     results = {
         "mean_fit_time": zeros + fit_seconds,
         "std_fit_time": zeros,
@@ -388,23 +441,9 @@ def _results(params, scores, fit_seconds, score_seconds):
     results |= {f"split{f}_test_score": of_fold for f, of_fold in enumerate(scores.T)}
     worst = np.where(np.isnan(mean), -np.inf, mean)
     results["mean_test_score"] = mean
-    results["std_test_score"] = scores.std(axis=1)
+    results["std_test_score"] = np.nanstd(scores, axis=1)
     results["rank_test_score"] = stats.rankdata(-worst, "min").astype(np.int32)
     return results
-
-
-def _gains(alphas, scores, test_per_train):
-    """What each alpha gains over alpha 0, and a 95 % interval, paired by folds.
-
-    The variance of differences over F folds, which share most of their training rows,
-    is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003).
-    """
-    gain = scores - scores[alphas == 0]
-    n_folds = scores.shape[1]
-    error = np.sqrt(gain.var(axis=1, ddof=1) * (1 / n_folds + test_per_train))
-    half = stats.t.ppf(0.975, n_folds - 1) * error
-    mean = gain.mean(axis=1)
-    return {"alpha": alphas, "mean": mean, "low": mean - half, "high": mean + half}
 
 
 def _warn_of_lone(why):
@@ -417,7 +456,7 @@ def _warn_of_lone(why):
         )
 
 
-# Alphas, rows and folds.
+# Alphas and rows.
 
 
 def _checked_alphas(alphas):
@@ -451,78 +490,16 @@ def _indexable(X):
     return check_array(X, dtype=None, ensure_all_finite=False)
 
 
+def _kept(values, kept, n_samples):
+    """What is left of metadata where rows of weight 0 are not."""
+    by_row = hasattr(values, "__len__") and len(values) == n_samples
+    return _part(np.asarray(values), kept) if by_row else values
+
+
 def _part(data, rows):
     if data is None:
         return None
     return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
-
-
-def _folds(cv, rows, kept, n_samples, classify, seed):
-    """Return numbers of the rows to train on and of those held out, for each fold.
-
-    `kept` are the numbers of rows in the user's table, which are meant where folds are
-    given as such.
-    """
-    if cv is None:
-        folds = _shuffled_folds(rows.y, classify, seed)
-    else:
-        if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            cv = [tuple(_among(kept, part, n_samples) for part in f) for f in cv]
-        splitter = check_cv(cv, rows.y, classifier=classify)
-        X = np.zeros(len(rows.y)) if is_dict(rows.X) else rows.X
-        parts = splitter.split(X, rows.y, rows.groups)
-        folds = [tuple(map(_numbers, fold)) for fold in parts]
-    if len(folds) < 2:
-        raise ValueError(f"Got {len(folds)} folds from cv, but expected at least 2.")
-    for train, test in folds:
-        largest = max(train.max(initial=0), test.max(initial=0))
-        if largest >= len(rows.y):
-            raise ValueError(
-                f"Got row {largest} in a fold from cv, but expected numbers of the "
-                f"{len(rows.y)} rows of a weight above 0. Pass folds as pairs of "
-                "arrays of row numbers, which count rows of weight 0, too."
-            )
-        if len(train) < 2 or len(test) < 1:
-            raise ValueError(
-                f"Got a fold from cv that trains on {len(train)} rows and holds out "
-                f"{len(test)}, but expected at least 2 and 1."
-            )
-        if np.isin(train, test).any():
-            raise ValueError(
-                "Got a fold from cv that trains on rows which it holds out, but "
-                "expected the two to have no row in common."
-            )
-    return folds
-
-
-def _numbers(rows):
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
-
-
-def _among(kept, rows, n_samples):
-    """Numbers of rows among those that are kept; others are left out."""
-    rows = _numbers(rows)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
-        raise ValueError(
-            f"Got rows {rows.min()} to {rows.max()} in a fold from cv, but expected "
-            f"numbers from 0 to {n_samples - 1}."
-        )
-    return np.searchsorted(kept, rows[np.isin(rows, kept)])
-
-
-def _shuffled_folds(y, classify, seed):
-    """Five folds at random, with classes spread evenly; fewer of a handful of rows."""
-    options = {"shuffle": True, "random_state": seed}
-    n_splits = min(5, len(y))
-    if classify:
-        n_splits = min(n_splits, np.unique(y, return_counts=True)[1].max())
-    if not classify or n_splits < 2:
-        return list(KFold(min(5, len(y)), **options).split(y))
-    with warnings.catch_warnings():  # of classes of fewer rows than folds
-        warnings.simplefilter("ignore", UserWarning)
-        splitter = StratifiedKFold(n_splits, **options)
-        return list(splitter.split(np.zeros(len(y)), y))
 
 
 class MixupClassifierCV(ClassifierMixin, _MixupCV):
@@ -544,10 +521,11 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         As in scikit-learn; None is five folds of shuffled rows, with classes spread
         evenly. Rows that no fold holds out are trained on and have no prediction of
         their own; those that several hold out have the mean. Folds replace the net's
-        ``train_split``.
+        ``train_split``. One fold will do (a split by time, say), but tells no interval.
     scoring : str, callable or None, default=None
         By what the best alpha is chosen, as in scikit-learn; None is the log loss.
-        Row weights are passed on to it.
+        Row weights are passed on to it. Where it is undefined in a fold, its score
+        there is NaN, and candidates are compared by the other folds.
     ensemble : "blend", True or False, default="blend"
         What predicts. True: the mean of the members of the best alpha, one a fold.
         "blend": the members of all alphas, each alpha by the share that predicts rows
@@ -556,10 +534,12 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     halving : bool, default=False
         Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
         epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net).
+        They are scored as they were then, or at their best epoch (the default net). All
+        candidates are then trained in one process.
     n_jobs : int or None, default=None
-        Processes, each of which trains the members of some alphas. What dropout draws,
-        and who is behind whom in `halving`, depends on who is trained together.
+        Processes, each of which trains some of the stacks, or some of the alphas where
+        members are not stacked. Results do not depend on it: which members are trained
+        together depends on candidates and folds alone.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
@@ -588,8 +568,11 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         a place. As members are trained together, each has an equal share of the time.
     gains_ : dict of ndarrays
         What each row of `cv_results_` gains over alpha 0, in the units of the score:
-        ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
-        folds [2]_. Below 0 mixing hurts.
+        ``alpha``, ``layers``, ``mean``, and from ``low`` to ``high`` a 95 % interval,
+        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is too
+        good, since it was chosen by it: judge it on rows put aside. ``low`` and
+        ``high`` are NaN where folds cannot tell how much a gain varies: where there is
+        one fold, or where all of them agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
         Loss of the net (of the default regressor, for standardised targets) on rows
         held out, unmixed, after each epoch; NaN for epochs not run.
@@ -599,7 +582,7 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     estimators_ : list of MixupClassifier
         What predicts: fitted on the rows of a fold, or on all.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        The share that each row of `cv_results_` has in predictions.
+        The share that each row of `cv_results_`, and of `gains_`, has in predictions.
     temperature_ : float
         What the logarithms of probabilities are divided by: the best for `oof_proba_`,
         with a prior around 1 (see `skmix.networks.best_temperature`).
@@ -795,17 +778,8 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         return np.average(np.log(of_label.clip(EPS)), weights=weight)
 
     def _blend_weights(self, predicted, target, weight):
-        """Shares of least log loss, by a few rounds of expectation maximisation.
-
-        These start from equal shares and end before they fit every row.
-        """
-        weight = np.ones(len(target)) if weight is None else weight
-        of_label = predicted[:, np.arange(len(target)), target].clip(EPS)  # (C, n)
-        shares = np.full(len(predicted), 1 / len(predicted))
-        for _ in range(BLEND_ROUNDS):
-            gain = np.average(of_label / (shares @ of_label), axis=1, weights=weight)
-            shares = shares * gain
-        return shares / shares.sum()
+        of_label = predicted[:, np.arange(len(target)), target]
+        return shares_of_likelihood(of_label, weight)
 
     def _judge(self, out_of_fold, target, rows, kept):
         self.oof_proba_ = out_of_fold
@@ -821,7 +795,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
 
 
 EPS = np.finfo(np.float32).tiny
-BLEND_ROUNDS = 30
 
 
 class MixupRegressorCV(RegressorMixin, _MixupCV):
@@ -841,7 +814,8 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None is five folds of shuffled rows. Rows that no fold holds
         out are trained on and have no prediction of their own; those that several hold
-        out have the mean. Folds replace the net's ``train_split``.
+        out have the mean. Folds replace the net's ``train_split``. One fold will do (a
+        split by time, say), but tells no interval.
     scoring : str, callable or None, default=None
         By what the best alpha is chosen, as in scikit-learn; None is the root of the
         mean squared error. Row weights are passed on to it.
@@ -853,10 +827,12 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     halving : bool, default=False
         Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
         epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net).
+        They are scored as they were then, or at their best epoch (the default net). All
+        candidates are then trained in one process.
     n_jobs : int or None, default=None
-        Processes, each of which trains the members of some alphas. What dropout draws,
-        and who is behind whom in `halving`, depends on who is trained together.
+        Processes, each of which trains some of the stacks, or some of the alphas where
+        members are not stacked. Results do not depend on it: which members are trained
+        together depends on candidates and folds alone.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupRegressor`.
     layers : str or list of str, default="auto"
@@ -882,8 +858,11 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         a place. As members are trained together, each has an equal share of the time.
     gains_ : dict of ndarrays
         What each row of `cv_results_` gains over alpha 0, in the units of the score:
-        ``alpha``, ``mean``, and from ``low`` to ``high`` a 95 % interval, paired by
-        folds [2]_. Below 0 mixing hurts.
+        ``alpha``, ``layers``, ``mean``, and from ``low`` to ``high`` a 95 % interval,
+        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is too
+        good, since it was chosen by it: judge it on rows put aside. ``low`` and
+        ``high`` are NaN where folds cannot tell how much a gain varies: where there is
+        one fold, or where all of them agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
         Loss of the net (of the default regressor, for standardised targets) on rows
         held out, unmixed, after each epoch; NaN for epochs not run.
@@ -893,7 +872,7 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     estimators_ : list of MixupRegressor
         What predicts: fitted on the rows of a fold, or on all.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        The share that each row of `cv_results_` has in predictions.
+        The share that each row of `cv_results_`, and of `gains_`, has in predictions.
     epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
@@ -1012,15 +991,7 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         return -np.sqrt(np.average((predicted - target) ** 2, weights=weight))
 
     def _blend_weights(self, predicted, target, weight):
-        """Shares of least squared error, drawn a little towards equal ones."""
-        n_candidates, scale = len(predicted), (target.std() or 1) * len(target) ** 0.5
-        root = np.sqrt(np.ones(len(target)) if weight is None else weight) / scale
-        # The last rows: shares are equal (0.03), and sum to 1 (100).
-        rows = [predicted.T * root[:, None], 0.03 * np.eye(n_candidates)]
-        rows = np.vstack([*rows, np.full((1, n_candidates), 100.0)])
-        right = np.full(n_candidates, 0.03 / n_candidates)
-        shares, _ = nnls(rows, np.r_[target * root, right, 100.0])
-        return shares / shares.sum()
+        return shares_of_least_squares(predicted, target, weight)
 
     def _judge(self, out_of_fold, target, rows, kept):
         self.oof_prediction_ = out_of_fold

@@ -40,8 +40,6 @@ class StackedFit:
         Which of the folds, and which alpha of its plan, each net has.
     direct : bool, default=False
         As in `skmix.stack.Stack`.
-    check_output : callable, default=None
-        As in `skmix.training.mixed_training`.
 
     Attributes
     ----------
@@ -55,11 +53,8 @@ class StackedFit:
     one stops it, and at the end, they are handed over to it.
     """
 
-    def __init__(
-        self, nets, folds, fold_of, alpha_of, *, direct=False, check_output=None
-    ):
+    def __init__(self, nets, folds, fold_of, alpha_of, *, direct=False):
         self.nets, self.folds = nets, folds
-        self._check_output = check_output
         self.fold_of, self.alpha_of = np.asarray(fold_of), np.asarray(alpha_of)
         self.running = np.arange(len(nets))
         self.stack = Stack([net.module_ for net in nets], direct=direct)
@@ -173,9 +168,6 @@ class StackedFit:
         permuted = plan is None or not plan.from_table
 
         def total(loss, output):
-            if self._check_output is not None:
-                check, self._check_output = self._check_output, None
-                check(self.net, output)
             of_members = loss(output)
             losses.append(of_members.detach())
             return of_members.sum()

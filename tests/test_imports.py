@@ -9,6 +9,7 @@ import skmix
 
 PACKAGE = Path(skmix.__file__).parent
 GROUND = {"checks", "columns", "inspection", "nets", "networks", "reading", "seeding"}
+GROUND |= {"alone", "carrying", "evidence", "folds"}
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
 MAY_IMPORT["encoding"] = {"reading"}
@@ -33,10 +34,11 @@ MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
 MAY_IMPORT["stacking"] = {"batches", "columns", "lanes", "loop", "losses", "nets"}
 MAY_IMPORT["stacking"] |= {"stack"}
 MAY_IMPORT["stackable"] = {"batches", "columns", "losses", "nets", "stack", "stacking"}
-MAY_IMPORT["alone"] = set()
-MAY_IMPORT["members"] = GROUND | {"alone", "base", "dealing", "lanes", "layers"}
-MAY_IMPORT["members"] |= {"stackable", "stacking", "training"}
+MAY_IMPORT["members"] = GROUND | {"alone", "base", "batches", "carrying", "dealing"}
+MAY_IMPORT["members"] |= {"lanes", "layers", "losses", "stackable", "stacking"}
+MAY_IMPORT["members"] |= {"training"}
 MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators", "members"}
+MAY_IMPORT["search"] |= {"evidence", "folds"}
 MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
 
 

@@ -1,6 +1,9 @@
 """MixupClassifierCV and MixupRegressorCV: folds, choice, evidence, what is refused."""
 
 import pickle
+import subprocess
+import sys
+import warnings
 from functools import partial
 
 import joblib
@@ -10,17 +13,26 @@ import pytest
 import torch
 from nets import binary_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
-from sklearn.metrics import log_loss, make_scorer, root_mean_squared_error
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    make_scorer,
+    root_mean_squared_error,
+)
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
+    PredefinedSplit,
     RepeatedStratifiedKFold,
     StratifiedKFold,
     TimeSeriesSplit,
     cross_val_score,
+    cross_validate,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -420,13 +432,88 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
     close(search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs])
 
 
-def test_processes_change_nothing(wine):
+@pytest.mark.parametrize(
+    ("net", "params"),
+    [
+        (short(), {"alphas": (0, 0.2, 1)}),
+        (logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
+        (short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
+        (short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {"halving": True}),
+        (default_net("classifier").set_params(max_epochs=4), {}),
+    ],
+    ids=["stacked", "dropout", "alone", "halving", "default"],
+)
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_processes_change_nothing(wine, net, params):
     X, y = wine
-    one = clone(SEARCH).set_params(alphas=(0, 0.2, 1)).fit(X, y)
+    one = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
+    one.set_params(**params).fit(X, y)
     two = clone(one).set_params(n_jobs=2).fit(X, y)
-    assert_allclose(one.oof_proba_, two.oof_proba_, atol=1e-12)
-    assert_allclose(one.curves_, two.curves_, atol=1e-12)
+    # (Exact where torch has one thread here, too, as in other processes.)
+    close = partial(assert_allclose, rtol=0, atol=1e-6)
+    close(one.oof_proba_, two.oof_proba_)
+    close(one.curves_, two.curves_)
+    close(one.predict_proba(X), two.predict_proba(X))
     assert one.alpha_ == two.alpha_
+    for here, there in zip(one.estimators_, two.estimators_, strict=True):
+        assert here.n_iter_ == there.n_iter_
+        assert_array_equal(here.history_[:, "epoch"], there.history_[:, "epoch"])
+        states = (m.estimator_.optimizer_.state_dict() for m in (here, there))
+        assert len({str(state["param_groups"]) for state in states}) == 1
+
+
+SCRIPT = """
+import warnings
+import numpy as np, torch
+from sklearn.datasets import load_wine
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from torch import nn
+from skmix import MixupClassifierCV
+
+class Mlp(nn.Module):
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(d_in, 8), nn.Linear(8, d_out))
+        self.passes = 0
+
+    def forward(self, X):
+        self.passes += self.training
+        return self.layers(X)
+
+class Count(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.n_seen_ = getattr(net, "n_seen_", 0) + 1
+
+class Net(NeuralNetClassifier):
+    pass
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    X, y = load_wine(return_X_y=True)
+    for callbacks in (None, [Count()]):
+        net = Net(Mlp, criterion=nn.CrossEntropyLoss, max_epochs=2, callbacks=callbacks)
+        fits = [
+            MixupClassifierCV(net, cv=2, n_jobs=n_jobs, random_state=0).fit(X, y)
+            for n_jobs in (1, 2)
+        ]
+        nets = [fit.estimators_[0].estimator_ for fit in fits]
+        assert all(type(net.module_) is Mlp and type(net) is Net for net in nets)
+        assert len({net.module_.passes for net in nets}) == 1 and nets[1].module_.passes
+        assert len({vars(net).get("n_seen_") for net in nets}) == 1
+        assert np.array_equal(*[fit.predict_proba(X) for fit in fits])
+        fits[1].estimators_[0].partial_fit(X, y)
+    print("alike")
+"""
+
+
+def test_processes_bring_back_nets_whose_classes_a_script_defines(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "alike", done.stderr
 
 
 def test_verbose_shows_progress_and_0_nothing(wine, capsys):
@@ -434,7 +521,9 @@ def test_verbose_shows_progress_and_0_nothing(wine, capsys):
     clone(SEARCH).fit(X, y)
     assert capsys.readouterr() == ("", "")
     clone(SEARCH).set_params(verbose=1).fit(X, y)
-    assert "5/5" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "5/5" in shown.out  # where the single estimators print, too
+    assert shown.err == ""
 
 
 # Law 2, law 12 and the door.
@@ -645,7 +734,7 @@ def test_a_score_that_takes_no_weights_is_told_so(wine):
         ({"verbose": 3}, "verbose=3"),
         ({"lam_per": "epoch"}, "lam_per='epoch'"),
         ({"cv": 1}, "n_splits=1"),
-        ({"cv": [([0, 1, 2], [3])]}, "1 folds"),
+        ({"cv": []}, "no folds"),
         ({"cv": [([0, 1, 2], [2, 3])] * 2}, "no row in common"),
         ({"cv": [([0], [1])] * 2}, "at least 2 and 1"),
         ({"layers": "nowhere"}, "nowhere"),
@@ -686,3 +775,227 @@ def test_folds_that_are_given_mean_rows_of_the_table(wine):
     inside = [tuple(np.flatnonzero(np.isin(kept, part)) for part in f) for f in folds]
     without = clone(SEARCH).set_params(cv=inside).fit(X[kept], y[kept])
     assert_array_equal(search.oof_proba_[kept], without.oof_proba_)
+
+
+# What is said, and when.
+
+
+def test_predictions_far_beyond_the_targets_are_blended_all_the_same():
+    rng = np.random.default_rng(0)
+    days = 1.7e9 + 86400.0 * np.arange(60)
+    X = pd.DataFrame({"t": days, "x": rng.normal(size=60)})
+    y = X["x"] + 0.1 * rng.normal(size=60)
+    net = number_net(module=perceptron, max_epochs=3)
+    search = MixupRegressorCV(net, alphas=(0, 0.2, 1), cv=5, random_state=0).fit(X, y)
+    assert_allclose(search.alpha_weights_.sum(), 1)
+    assert search.estimators_
+    predicted = search.predict(X)
+    assert predicted.dtype == np.float64
+    assert predicted.shape == (60,)
+    assert np.isfinite(search.gains_["low"]).all()
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+def test_raw_outputs_with_the_criterion_of_probabilities_are_explained(wine, kind):
+    net = short(criterion=nn.NLLLoss)
+    with pytest.raises(ValueError, match="no probabilities"):
+        kind(net).fit(*wine)
+
+
+def test_outputs_of_a_wrong_width_are_explained_before_training(wine, diabetes):
+    net = short(module__d_out=2)
+    with pytest.raises(ValueError, match=r"\(\d+, 3\): one column for each class"):
+        clone(SEARCH).set_params(estimator=net).fit(*wine)
+    net = number_net(module=perceptron, module__d_out=2)
+    with pytest.raises(ValueError, match="one number a row"):
+        clone(NUMBERS).set_params(estimator=net).fit(*diabetes)
+
+
+class PartlyUndefined(nn.Module):
+    """A second output that is no number in every other column of a trial."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer = nn.Linear(d_in, d_out).double()
+
+    def forward(self, X):
+        return torch.where(self.layer(X) > 1, self.layer(X).log(), self.layer(X))
+
+
+def test_outputs_that_are_no_number_in_the_trial_are_no_error_of_it(wine):
+    net = short(module=PartlyUndefined, max_epochs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert clone(SEARCH).set_params(estimator=net).fit(*wine).n_splits_ == 3
+
+
+class NumbersAndCodes(nn.Module):
+    def __init__(self, n_num_features, cat_cardinalities, d_out):
+        super().__init__()
+        self.embeddings = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
+        self.last = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
+
+    def forward(self, x_num, x_cat):
+        codes = [layer(x_cat[:, j]) for j, layer in enumerate(self.embeddings)]
+        return self.last(torch.cat([x_num.to(self.last.weight), *codes], dim=1))
+
+
+@pytest.mark.parametrize("columns", [["x", "z"], ["g"], ["x", "z", "g"]], ids=str)
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_numbers_and_codes_of_which_the_table_has_one_kind(columns, mixing):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["x", "z"])
+    X["g"] = pd.Categorical(rng.choice(list("abc"), 60))
+    net = logits_net(module=NumbersAndCodes, max_epochs=2)
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, mixing=mixing)
+    search.fit(X[columns], X["x"] > 0)
+    assert search.stacked_
+    assert search.predict_proba(X[columns]).shape == (60, 2)
+
+
+def no_number(estimator, X, y):
+    return estimator.predict_proba(X)[:, 0]
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", no_number, "neg_log_loss_of_nothing"])
+def test_a_scoring_that_cannot_work_is_told_before_training(wine, monkeypatch, scoring):
+    monkeypatch.setattr("skmix.search.train_members", None)
+    with pytest.raises(ValueError, match="scoring"):
+        clone(SEARCH).set_params(scoring=scoring).fit(*wine)
+
+
+def test_a_fold_without_a_class_has_no_score_and_is_named(wine):
+    X, y = wine
+    rows = np.flatnonzero(y < 2)
+    lacking, rest = rows[:20], np.setdiff1d(np.arange(len(y)), rows[:20])
+    folds = [(rest, lacking), (np.r_[lacking, rest[::2]], rest[1::2])]
+    folds += [(np.r_[lacking, rest[1::2]], rest[::2])]
+    search = clone(SEARCH).set_params(cv=folds, scoring="roc_auc_ovr")
+    with pytest.warns(UserWarning, match="'roc_auc_ovr' failed in fold 0"):
+        search.fit(X, y)
+    results = search.cv_results_
+    assert np.isnan(results["split0_test_score"]).all()
+    others = [results["split1_test_score"], results["split2_test_score"]]
+    assert_allclose(results["mean_test_score"], np.mean(others, axis=0))
+    assert np.isfinite(search.best_score_)
+    assert np.isfinite(search.gains_["mean"]).all()
+
+
+def test_one_fold_is_taken_and_has_no_interval(wine):
+    X, y = wine
+    order = np.random.default_rng(0).permutation(len(y))
+    search = clone(SEARCH).set_params(cv=[(order[:120], order[120:])])
+    with pytest.warns(UserWarning, match="One fold cannot tell"):
+        search.fit(X, y)
+    assert search.n_splits_ == 1
+    assert_array_equal(np.isnan(search.gains_["low"]), [False, True])
+    assert np.isfinite(search.gains_["mean"]).all()
+    assert np.isfinite(search.oof_proba_[order[120:]]).all()
+    assert np.isnan(search.oof_proba_[order[:120]]).all()
+    split = PredefinedSplit(np.where(np.arange(len(y)) % 3, -1, 0))
+    with pytest.warns(UserWarning, match="One fold cannot tell"):
+        search.set_params(cv=split, ensemble=False).fit(X, y)
+    assert search.predict(X).shape == y.shape
+
+
+def test_accuracies_that_agree_in_all_folds_give_no_interval(wine):
+    X, y = wine
+    net = short(max_epochs=0)
+    search = clone(SEARCH).set_params(estimator=net, scoring="accuracy").fit(X, y)
+    assert_array_equal(search.gains_["mean"], [0, 0])
+    assert_array_equal(search.gains_["low"], [0, np.nan])
+
+
+def test_gains_tell_places_apart(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=1)
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=2).fit(X, y)
+    rows = pd.DataFrame(search.gains_).assign(weight=search.alpha_weights_)
+    assert rows["layers"].tolist() == ["input", "input", "embedding"]
+    assert not rows.duplicated(["alpha", "layers"]).any()
+
+
+def test_errors_of_predictions_name_the_search(wine, fitted):
+    X, _ = wine
+    with pytest.raises(ValueError, match="MixupClassifierCV is expecting 13"):
+        fitted.predict(X[:, :3])
+
+
+@pytest.mark.filterwarnings("error")
+def test_groups_of_a_pairing_are_no_matter_to_a_splitter_that_looks_at_none(wine):
+    X, y = wine
+    groups = np.arange(len(y)) % 4
+    clone(SEARCH).set_params(pairing="lisa", cv=2).fit(X, y, groups=groups)
+
+
+class TestRouting:
+    """As `LogisticRegression` and `LogisticRegressionCV` are routed."""
+
+    @pytest.fixture(autouse=True)
+    def enabled(self):
+        with config_context(enable_metadata_routing=True):
+            yield
+
+    @pytest.fixture
+    def table(self, wine):
+        return *wine, np.arange(len(wine[1])) % 4
+
+    @pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+    def test_groups_may_be_for_the_splitter_alone(self, table, kind):
+        X, y, groups = table
+        clf, cv, params = kind(short(max_epochs=1)), GroupKFold(2), {"groups": groups}
+        cross_validate(clf, X, y, params=params, cv=cv, error_score="raise")
+        GridSearchCV(clf, {"lam_per": ["row"]}, cv=cv).fit(X, y, groups=groups)
+
+    def test_a_search_hands_groups_to_its_splitter(self, table):
+        X, y, groups = table
+        search = clone(SEARCH).set_params(cv=GroupKFold(2))
+        make_pipeline(StandardScaler(), search).fit(X, y, groups=groups)
+        with pytest.raises(ValueError, match="groups"):
+            search.fit(X, y)
+
+    @pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+    def test_a_pairing_gets_groups_where_they_are_requested(self, table, kind):
+        X, y, groups = table
+        clf = kind(short(max_epochs=1), pairing="lisa")
+        options = {"params": {"groups": groups}, "cv": GroupKFold(2)}
+        with pytest.raises(ValueError, match=r"set_fit_request\(groups=True\)"):
+            cross_validate(clf, X, y, **options, error_score="raise")
+        clf.set_fit_request(groups=True)
+        cross_validate(clf, X, y, **options, error_score="raise")
+        clf.fit(X, y, groups=groups)
+
+    def test_a_scorer_gets_what_it_requests_and_no_rows_of_weight_0(self, table):
+        X, y, groups = table
+
+        def mean_price(y_true, y_pred, *, price):
+            assert len(price) == len(y_true)
+            return -float(np.mean(price))
+
+        scorer = make_scorer(mean_price).set_score_request(price=True)
+        search = clone(SEARCH).set_params(scoring=scorer, cv=KFold(2))
+        weight = np.where(groups == 0, 0.0, 1.0)
+        search.fit(X, y, sample_weight=weight, price=groups)
+        expected = [-groups[groups > 0][part].mean() for part in _halves(groups)]
+        got = [search.cv_results_[f"split{f}_test_score"][0] for f in range(2)]
+        assert_allclose(got, expected)
+        with pytest.raises(TypeError, match="unexpected argument"):
+            search.fit(X, y, nothing=groups)
+
+    def test_weights_are_no_matter_to_a_scorer_that_says_so(self, table):
+        X, y, _ = table
+        search = clone(SEARCH).set_params(scoring="accuracy")
+        with pytest.raises(UnsetMetadataPassedError):
+            search.fit(X, y, sample_weight=1.0 + y)
+        scorer = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+        search.set_params(scoring=scorer).fit(X, y, sample_weight=1.0 + y)
+
+
+def _halves(groups):
+    n = (groups > 0).sum()
+    return np.arange(n) < -(-n // 2), np.arange(n) >= -(-n // 2)
+
+
+def test_without_routing_other_metadata_is_refused(wine):
+    with pytest.raises(TypeError, match="enable_metadata_routing"):
+        clone(SEARCH).fit(*wine, price=3)

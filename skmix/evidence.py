@@ -1,0 +1,274 @@
+"""What rows held out tell: scores, what each candidate gains, and who is to predict."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import nnls
+
+
+class Evidence(NamedTuple):
+    """What C candidates predict of rows held out in F folds.
+
+    Attributes
+    ----------
+    predicted : ndarray of shape (C, n) or (C, n, n_classes)
+        Means over the folds that hold a row out; NaN for rows never held out.
+    scores : ndarray of shape (C, F)
+        NaN where training diverged, or where the score is undefined.
+    diverged : ndarray of shape (C, F), bool
+    seconds : float
+    """
+
+    predicted: np.ndarray
+    scores: np.ndarray
+    diverged: np.ndarray
+    seconds: float
+
+    @property
+    def defined(self):
+        """Folds in which there is a score for anyone who did not diverge, (F,) bool."""
+        nobody = (np.isnan(self.scores) | self.diverged).all(axis=0)
+        return ~nobody | self.diverged.all(axis=0)
+
+    @property
+    def mean_scores(self):
+        """Mean score of each candidate over the folds where it is defined, (C,)."""
+        if not self.defined.any():
+            return np.full(len(self.scores), np.nan)
+        return self.scores[:, self.defined].mean(axis=1)
+
+
+# Scores.
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A score of rows held out that scikit-learn makes.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in messages.
+    scorer : callable
+        ``scorer(estimator, X, y, **metadata)``.
+    X, y : table and ndarray of n rows
+        As the user has them.
+    metadata : dict
+        What else the scorer is shown; arrays of n rows are cut to those scored.
+    """
+
+    name: str
+    scorer: Any
+    X: Any
+    y: np.ndarray
+    metadata: dict
+
+    def of_rows(self, member, rows, part):
+        """Score what a member predicts of these rows, which `part` takes of data."""
+        metadata = {
+            name: part(values, rows) if _is_by_row(values, len(self.y)) else values
+            for name, values in self.metadata.items()
+        }
+        try:
+            X, y = part(self.X, rows), part(self.y, rows)
+            score = self.scorer(member, X, y, **metadata)
+        except TypeError as error:
+            if "sample_weight" not in metadata:
+                raise
+            raise TypeError(
+                f"Got row weights and a scoring that takes no sample_weight ({error}). "
+                "Let it take some, or leave out the weights."
+            ) from error
+        if np.ndim(score) != 0 or not isinstance(score, float | int | np.number):
+            raise ValueError(
+                f"Got {score!r} from scoring={self.name}, but expected a number."
+            )
+        return float(score)
+
+    def check(self, member, folds, part):
+        """Raise if what a member predicts can be scored in no fold.
+
+        Parameters
+        ----------
+        member : MixupClassifier or MixupRegressor
+            Its net need not be trained.
+        folds : list of ndarray of int
+            The rows that each fold holds out.
+        part : callable
+            ``part(data, rows)`` takes rows of a table or an array.
+        """
+        first = None
+        for rows in folds:
+            try:
+                self.of_rows(member, rows, part)
+                return
+            except Exception as error:
+                first = error if first is None else first
+        if isinstance(first, TypeError) and "takes no sample_weight" in str(first):
+            raise first
+        raise ValueError(
+            f"Got scoring={self.name}, which fails on predictions for rows held out, "
+            f"in each fold ({type(first).__name__}: {first}). Choose a scoring that "
+            "fits the task; nothing was trained."
+        ) from first
+
+
+def _is_by_row(values, n_rows):
+    return hasattr(values, "__len__") and len(values) == n_rows
+
+
+def warn_of_undefined(failures, name):
+    """Warn of folds in which a score is undefined.
+
+    Parameters
+    ----------
+    failures : dict
+        Errors by the number of the fold.
+    name : str
+        Of the scoring.
+    """
+    if failures:
+        folds = ", ".join(map(str, sorted(failures)))
+        error = failures[min(failures)]
+        warnings.warn(
+            f"scoring={name} failed in fold {folds} ({type(error).__name__}: {error}). "
+            "The score is NaN there, and candidates are compared by the other folds.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+# What each candidate gains.
+
+
+def gains(alphas, places, scores, defined, test_per_train):
+    """What each candidate gains over alpha 0, and a 95 % interval, paired by folds.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (C,)
+    places : list of (str or list of str) of length C
+        Where each mixes.
+    scores : ndarray of shape (C, F)
+    defined : ndarray of shape (F,), bool
+        Folds in which there are scores.
+    test_per_train : float
+        Rows held out for one that is trained on, in a fold.
+
+    Returns
+    -------
+    gains : dict of ndarrays of shape (C,)
+        ``alpha``, ``layers``, ``mean``, ``low``, ``high``. The last two are NaN where
+        folds cannot tell how much a gain varies: where there is one fold only, or where
+        all of them agree to the last digit.
+
+    Notes
+    -----
+    The variance of differences over F folds, which share most of their training rows,
+    is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003, equation 9).
+    """
+    layers = np.empty(len(places), dtype=object)
+    layers[:] = places
+    of_fold = scores[:, defined] - scores[alphas == 0][:, defined]
+    n_folds, mean = of_fold.shape[1], np.full(len(alphas), np.nan)
+    half = mean.copy()
+    if n_folds:
+        mean = of_fold.mean(axis=1)
+    if n_folds > 1:
+        spread = of_fold.std(axis=1, ddof=1)
+        noise = 1e-12 * np.abs(scores[:, defined]).max(axis=1)  # of rounding
+        spread[spread <= noise] = np.nan
+        error = spread * np.sqrt(1 / n_folds + test_per_train)
+        half = stats.t.ppf(0.975, n_folds - 1) * error
+    half[alphas == 0] = 0.0  # nothing over itself
+    low, high = mean - half, mean + half
+    return {"alpha": alphas, "layers": layers, "mean": mean, "low": low, "high": high}
+
+
+# Who is to predict.
+
+
+def shares_of_likelihood(of_label, weight=None):
+    """Shares by which probabilities are blended to the least log loss.
+
+    Parameters
+    ----------
+    of_label : ndarray of shape (C, n)
+        What each candidate gives the label of a row held out.
+    weight : ndarray of shape (n,), default=None
+
+    Returns
+    -------
+    shares : ndarray of shape (C,)
+        Of at least 0, with sum 1.
+
+    Notes
+    -----
+    A few rounds of expectation maximisation, which start from equal shares and end
+    before they fit every row.
+    """
+    of_label = of_label.clip(np.finfo(np.float32).tiny)
+    shares = np.full(len(of_label), 1 / len(of_label))
+    for _ in range(BLEND_ROUNDS):
+        gain = np.average(of_label / (shares @ of_label), axis=1, weights=weight)
+        shares = shares * gain
+    return shares / shares.sum()
+
+
+def shares_of_least_squares(predicted, target, weight=None):
+    """Shares by which numbers are blended to the least squared error.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (C, n)
+        What each candidate predicts of rows held out.
+    target : ndarray of shape (n,)
+    weight : ndarray of shape (n,), default=None
+        Of mean 1.
+
+    Returns
+    -------
+    shares : ndarray of shape (C,)
+        Of at least 0, with sum 1.
+
+    Notes
+    -----
+    As shares sum to 1, the error of a blend is the blend of the errors, ``R @ s``. The
+    least ``|R z|^2 + (sum(z) - 1)^2`` over all ``z >= 0`` is at a multiple of the
+    shares with the least ``|R s|^2``: in ``z = t s`` the best `t` is
+    ``1 / (1 + |R s|^2)``, which leaves ``1 - t``. So it takes no row of some large
+    weight to make them sum to 1, and `z` is never zero, whatever the predictions.
+
+    A small multiple of ``|s|^2`` draws shares towards equal ones.
+    """
+    root = np.ones(len(target)) if weight is None else np.sqrt(weight)
+    with np.errstate(over="ignore"):
+        errors = (predicted - target) * root
+    size = np.abs(errors).max(axis=1)
+    least = size.min()
+    if not 0 < least < np.inf:
+        return (size == least) / (size == least).sum()
+    shares = np.zeros(len(predicted))
+    near = size <= HOPELESS * least
+    n_near = near.sum()
+    with np.errstate(over="ignore"):
+        spread = np.std((target - target.mean()) / least) * len(target) ** 0.5
+    even = min(EVEN * spread, HOPELESS)
+    rows = np.vstack([errors[near].T / least, even * np.eye(n_near)])
+    rows = rows / np.linalg.norm(rows, axis=0).min()
+    try:
+        found, _ = nnls(
+            np.vstack([rows, np.ones(n_near)]), np.r_[np.zeros(len(rows)), 1]
+        )
+    except RuntimeError:  # it has not converged
+        found = np.linalg.norm(rows, axis=0) == 1.0
+    shares[near] = found / found.sum()
+    return shares
+
+
+BLEND_ROUNDS = 30
+EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
+HOPELESS = 1e6  # times the error of the best: no share for it
