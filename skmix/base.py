@@ -9,7 +9,7 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -30,11 +30,12 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet
-from skorch.dataset import ValidSplit, get_len
+from skorch.dataset import get_len
 from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
+from skmix.changes import Recipe, alike, changed_params, set_changed, unsettable
 from skmix.checks import (
     check_alpha,
     check_at_least_0,
@@ -44,12 +45,24 @@ from skmix.checks import (
     check_net,
     check_option,
     check_sample_weight,
+    check_training_parameters,
     check_untrained,
     explain_not_finite,
 )
+from skmix.convergence import check_finite, warn_if_above_start
 from skmix.encoding import TableEncoder, learn_encoder
 from skmix.mixing import check_mixing, is_interpolating
-from skmix.nets import as_module_dtype, narrowed, takes_num_and_cat
+from skmix.nets import (
+    as_module_dtype,
+    has_default_split,
+    inferring,
+    may_watch_validation,
+    named_callbacks,
+    narrowed,
+    takes_num_and_cat,
+    twin,
+    watches_validation,
+)
 from skmix.networks import (
     calibrate,
     default_net,
@@ -62,6 +75,7 @@ from skmix.networks import (
 from skmix.pairing import check_pairing
 from skmix.plan import Plan
 from skmix.prediction import draws, in_chunks
+from skmix.printing import Printer, picklable
 from skmix.reading import Reader, as_frame
 from skmix.seeding import one_thread_each, seeded
 from skmix.training import mixed_training
@@ -131,7 +145,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             rows = draft._check_training(X, y, sample_weight, groups, min_rows=2)
             net, rows = draft._prepare(rows)
             validation = draft._check_validation(X_val, y_val)
-            _warn_of_small_split(net, len(rows.y), validation)
+            _warn_of_small_split(draft.estimator, len(rows.y), validation)
             seed = draw_seed(draft.random_state)
             draft._train_and_judge(net, rows, validation, seed)
         return self
@@ -175,12 +189,14 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 rows = draft._learn_coding(net, rows, codec)
             else:
                 net = _copied(draft.estimator_)
+                draft._set_changed(net, len(rows.y))
+                draft._codec = draft._recoded()
                 rows = rows.weighed(draft._codec.class_factor(rows.y))
                 # Not the draws of the calls before.
                 sequence = np.random.SeedSequence([seed, len(net.history)])
                 seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
-            _warn_of_small_split(net, len(rows.y), None)
+            _warn_of_small_split(draft.estimator, len(rows.y), None)
             with _one_epoch(net):
                 draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
         return self
@@ -233,20 +249,55 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _new_net(self, n_samples):
         """Return the net to fit: a clone of the user's, or the default one."""
-        if self.estimator is None:
-            net = default_net(self._task.lower())
-        else:
-            net = clone(self.estimator)
+        given = self._given_net()
+        self._fitted_with = Recipe.of(given), copy(self.categorical_features)
+        net = given if self.estimator is None else clone(given)
         set_batch_size(net, n_samples)
+        check_training_parameters(net)
         if net.iterator_train is DataLoader and not _orders_rows(net):
             net.set_params(iterator_train__shuffle=True)
         net.set_params(verbose=self.verbose)
         sink = getattr(net, "callbacks__print_log__sink", None)
         if sink == "auto" and not self.verbose:
-            # AccelerateMixin's own, which prints at any `verbose`; `print` does not.
+            # AccelerateMixin's own, which prints at any `verbose`.
             # (set_params would initialise the callbacks, and so resolve "auto".)
-            net.callbacks__print_log__sink = print
+            net.callbacks__print_log__sink = Printer(net)
         return net
+
+    def _given_net(self):
+        """Return the net that the user means: the one given, or the default one."""
+        if self.estimator is None:
+            return default_net(self._task.lower())
+        return self.estimator
+
+    def _set_changed(self, net, n_samples):
+        """Bring a fitted net up to what has changed in the parameters since its fit."""
+        net.set_params(verbose=self.verbose)
+        if not hasattr(self, "_fitted_with"):
+            return
+        before, categorical = self._fitted_with
+        now = Recipe.of(self._given_net())
+        names = changed_params(before, now)
+        refused = [f"estimator__{name}" for name in unsettable(net, names)]
+        if before.kind is not now.kind:
+            refused = ["estimator"]
+        if not alike(categorical, self.categorical_features):
+            refused.append("categorical_features")
+        if refused:
+            raise ValueError(
+                f"Got another {' and another '.join(refused)} than this "
+                f"{type(self).__name__} was fitted with, which partial_fit cannot set "
+                "on a trained net. Call fit to train anew, or set it back."
+            )
+        if names:
+            wanted = self._new_net(n_samples)
+            stop_stopping(wanted)
+            set_changed(net, names, wanted)
+        check_training_parameters(net)
+
+    def _recoded(self):
+        """The codec of a fitted estimator, with the class weights of now."""
+        return self._codec
 
     def _train_and_judge(self, net, rows, validation, seed):
         """Train `net`, by the default recipe on all rows once the epochs are known.
@@ -265,6 +316,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             self.history_ = net.history
         if judged is not None:
             calibrate(self.estimator_, *judged)
+        warn_if_above_start(
+            self.estimator_,
+            mixed=callable(self.alpha) or self.alpha > 0,
+            comparable=not callable(self.alpha),
+        )
 
     def _judged(self, net, X, target, weight):
         """What a trained net gives to be calibrated by; None for nothing."""
@@ -283,10 +339,12 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             table=self._about(rows),
         )
         with one_thread_each(), seeded(seed, net.device):
+            n_before = len(net.history or ())
             with training as dealer:
                 fit(rows.X, rows.y)
+            check_finite(net, n_before)
             self._adopt(net, rows)
-        return dealer.validated_on()
+        return dealer.validated_on() if self.n_iter_ else None
 
     def _adopt(self, net, rows, like=None):
         """Predict by `net`, which was trained on `rows`, from now on.
@@ -348,11 +406,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def _outputs(self, net, X):
         """What a fitted net predicts for an encoded table."""
-        twin = None if self._draws else in_chunks(net, X)
-        if twin is not None:
-            return self._forward(twin, X)
+        predictor = None if self._draws else in_chunks(net, X)
+        if predictor is not None:
+            return self._forward(predictor, X)
+        infer = inferring(net, net.infer)
         with seeded(device=net.device):
-            return self._forward(net, as_module_dtype(net, X, kinds="fiub"))
+            X = as_module_dtype(net, X, kinds="fiub")
+            return self._forward(twin(net, infer=infer), X)
 
     def _encoded(self, X):
         """The table as the net is given it, but for the dtype of a user's net."""
@@ -388,9 +448,19 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         # A clone no longer shows that its module was trained.
+        net = self.estimator
+        if isinstance(net, NeuralNet):
+            check_untrained(net)
+        other = super().__sklearn_clone__()
+        if isinstance(net, NeuralNet) and has_default_split(net):
+            other.estimator.train_split = net.train_split  # and so has its net
+        return other
+
+    def __getstate__(self):
+        state = super().__getstate__()
         if isinstance(self.estimator, NeuralNet):
-            check_untrained(self.estimator)
-        return super().__sklearn_clone__()
+            state = state | {"estimator": picklable(self.estimator)}
+        return state
 
     def set_params(self, **params) -> Self:
         """Set the parameters of this estimator and of the net it wraps.
@@ -610,18 +680,33 @@ def _fill_sizes(net, X, encoder, n_outputs):
             net.set_params(**{f"module__{name}": size})
 
 
-def _warn_of_small_split(net, n_rows, validation):
-    split = net.train_split
-    of_skorch = isinstance(split, ValidSplit) and split.cv == 5
-    if of_skorch and validation is None and n_rows < 1000:
-        warnings.warn(
-            f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
-            "same ones whatever the seed, which serve for nothing unless a callback "
-            "watches them. Set train_split=None to train on all rows, or "
-            "ValidSplit(0.2, stratified=True) to draw them at random.",
-            UserWarning,
-            stacklevel=3,
-        )
+def _warn_of_small_split(given, n_rows, validation):
+    """Warn of rows held out by the way, by a net that the user has `given`."""
+    if given is None or validation is not None or n_rows >= 1000:
+        return
+    if not has_default_split(given) or _may_be_watched(given):
+        return
+    warnings.warn(
+        f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
+        "same ones whatever the seed, which serve for nothing unless a callback "
+        "watches them. Set train_split=None to train on all rows, or "
+        "ValidSplit(0.2, stratified=True) to draw them at random.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _may_be_watched(net):
+    """Whether callbacks may act on the validation rows of an unfitted net."""
+    callbacks = [callback for _, callback in named_callbacks(net)]
+    # (skorch's own callbacks, in every net, score validation rows for the table.)
+    own = [
+        callback
+        for _, callback in net.get_default_callbacks()
+        if watches_validation(callback)
+        or not type(callback).__module__.startswith("skorch.")
+    ]
+    return bool(own) or any(map(may_watch_validation, callbacks))
 
 
 class Rows(NamedTuple):

@@ -11,6 +11,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array
 from skorch import NeuralNet
 from torch import nn
+from torch.utils.data import DataLoader
 
 
 def check_alpha(alpha):
@@ -173,6 +174,37 @@ def check_untrained(net):
             f"class instead: {type(net).__name__}({type(net.module).__name__}, "
             "module__...=...)."
         )
+
+
+def check_training_parameters(net):
+    """Refuse numbers of epochs and sizes of batches with which a net cannot be trained.
+
+    Sizes are looked at where they are for torch's DataLoader, and rows are not dealt by
+    a sampler of the user's.
+    """
+    check_integer("max_epochs", net.max_epochs, at_least=0)
+    for prefix in ("iterator_train", "iterator_valid"):
+        given = net.get_params_for(prefix)
+        if getattr(net, prefix) is not DataLoader or given.keys() & _SAMPLERS:
+            continue
+        own = "batch_size" in given
+        name = f"{prefix}__batch_size" if own else "batch_size"
+        size = given["batch_size"] if own else net.batch_size
+        whole = isinstance(size, numbers.Integral) and size == -1
+        if not whole:
+            check_integer(name, size, at_least=1, or_else=", or -1 for all rows")
+
+
+_SAMPLERS = {"sampler", "batch_sampler"}
+
+
+def check_integer(name, value, *, at_least, or_else=""):
+    """Refuse what is no integer from some number up."""
+    expected = f"an integer of at least {at_least}{or_else}"
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"Got {name}={value!r}, but expected {expected}.")
+    if value < at_least:
+        raise ValueError(f"Got {name}={value!r}, but expected {expected}.")
 
 
 def check_layers(layers):

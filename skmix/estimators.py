@@ -325,6 +325,9 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
             classes=classes,
         )
 
+    def _recoded(self):
+        return self._code(self.estimator_, self._codec.classes, None, "classes")
+
     def _judged(self, net, X, target, weight):
         if self._codec.binary or not wants_scaled(net):
             return None

@@ -1,5 +1,6 @@
 """Mixing behind a submodule instead of at the input (Manifold Mixup)."""
 
+import re
 from contextlib import contextmanager
 
 import torch
@@ -48,13 +49,15 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
     Raises
     ------
     RuntimeError
-        If the submodule was not called, or not on all the rows.
+        If the submodule was not called, or not on all the rows, or if the module goes
+        by it.
     """
-    fired = False
+    n_calls, mixes = 0, False
 
     def hook(_, args, output):
-        nonlocal fired
-        if fired:
+        nonlocal n_calls, mixes
+        n_calls += 1
+        if n_calls > 1:
             raise RuntimeError(
                 f"The layer {layer!r} was called more than once in a pass, so that "
                 "mixed rows would be mixed again. Choose another layer, or "
@@ -67,7 +70,7 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
                 f"for each of the {2 * n_rows} rows, a batch and its partners, that "
                 "the module was given. Choose another layer, or layers='input'."
             )
-        fired = True
+        mixes = True
         own, partner = output[:n_rows], output[n_rows:]
         mixed = mix(own, partner)
         return torch.cat([own, mixed]) if keep else mixed
@@ -75,14 +78,37 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
     handle = module.get_submodule(layer).register_forward_hook(hook)
     try:
         yield
+    except RuntimeError as error:
+        # (Those of compiled modules are of classes of their own.)
+        torchs = mixes and n_calls == 1 and type(error) is RuntimeError
+        if torchs and _is_of_sizes(error, n_rows):
+            raise bypassed(layer, n_rows) from error
+        raise
     finally:
         handle.remove()
-    if not fired:
+    if not n_calls:
         raise RuntimeError(
             f"The layer {layer!r} was not called in a training step, so that nothing "
             "was mixed. (Modules inside a compiled one are not told of calls.) Choose "
             "another layer, or layers='input'."
         )
+
+
+def _is_of_sizes(error, n_rows):
+    """Whether an error is of torch's, of rows and pairs of rows that do not fit."""
+    numbers = set(re.findall(r"\d+", str(error)))
+    return str(2 * n_rows) in numbers or str(n_rows) in numbers
+
+
+def bypassed(layer, n_rows):
+    """Return the error that says that a layer is not all there is at its place."""
+    return RuntimeError(
+        f"Got layers={layer!r}, behind which there is a batch of {n_rows} mixed rows, "
+        "but the module goes by that layer, too (a residual connection around it, "
+        f"another branch or embedding beside it), with {2 * n_rows} rows that are not "
+        "mixed, a batch and its partners. Choose a layer that everything passes, such "
+        "as the block around it, or layers='input'."
+    )
 
 
 def uncompiled(module):

@@ -14,7 +14,15 @@ from skorch import NeuralNet
 from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from skorch.utils import TeeGenerator
 
-from skmix.nets import BATCH_METHODS, set_mode
+from skmix.interruption import Stopped
+from skmix.nets import (
+    BATCH_METHODS,
+    as_input,
+    as_output,
+    module_dtype,
+    parameter_dtype,
+    set_mode,
+)
 
 
 class Step(NamedTuple):
@@ -54,6 +62,7 @@ def run_epoch(net, steps, *, training, prefix):
     """
     begin, computed, end = (_listeners(net, name, training) for name in BATCH_METHODS)
     records, batch = net.history[-1]["batches"], None
+    infer = _infers(net)
     n_before = len(records)
     for step in steps:
         record = {}
@@ -62,16 +71,16 @@ def run_epoch(net, steps, *, training, prefix):
             batch = step.deal()
         _call(begin, net, batch=batch, training=training)
         if training:
-            loss, output = _train(net, step, computed, batch)
+            loss, output = _train(net, step, infer, computed, batch)
         else:
-            loss, output = _validate(net, step)
+            loss, output = _validate(net, step, infer)
         record[f"{prefix}_loss"] = loss.item()
         record[f"{prefix}_batch_size"] = step.n_rows
         _call(end, net, batch=batch, training=training, loss=loss, y_pred=output)
     net.history.record(f"{prefix}_batch_count", len(records) - n_before)
 
 
-def _train(net, step, computed, batch):
+def _train(net, step, infer, computed, batch):
     """Update the net; return the loss and the output of the first pass.
 
     The listeners `computed` are told of the gradients of `batch` after every pass.
@@ -83,7 +92,7 @@ def _train(net, step, computed, batch):
         net.optimizer_.zero_grad()
         set_mode(net, True)
         with step.within():
-            output = _infer(net, step.x)
+            output = infer(step.x)
         loss = step.loss(output)
         loss.backward()
         first = first or (loss, output)
@@ -96,19 +105,27 @@ def _train(net, step, computed, batch):
     return first
 
 
-def _validate(net, step):
+def _validate(net, step, infer):
     set_mode(net, False)
     with torch.no_grad():
-        output = _infer(net, step.x)
+        output = infer(step.x)
         return step.loss(output), output
 
 
-def _infer(net, x):
-    # A tensor is on the net's device already, and NeuralNetBinaryClassifier gives the
-    # module's output another shape.
-    if isinstance(x, torch.Tensor) and type(net).infer is NeuralNet.infer:
-        return net.module_(x)
-    return type(net).infer(net, x)
+def _infers(net):
+    """Return how the module is called, with the outputs in the dtype of tables."""
+    own, table = parameter_dtype(net), module_dtype(net)
+    plain = type(net).infer is NeuralNet.infer
+
+    def infer(x):
+        x = as_input(x, own)
+        # A tensor is on the net's device already, and NeuralNetBinaryClassifier gives
+        # the module's output another shape.
+        if plain and isinstance(x, torch.Tensor):
+            return as_output(net.module_(x), table)
+        return as_output(type(net).infer(net, x), table)
+
+    return infer
 
 
 def _listeners(net, name, training):
@@ -134,5 +151,8 @@ def _scores_others(callback, name, training):
 
 
 def _call(listeners, *args, **kwargs):
-    for listener in listeners:
-        listener(*args, **kwargs)
+    try:
+        for listener in listeners:
+            listener(*args, **kwargs)
+    except KeyboardInterrupt as error:
+        raise Stopped from error

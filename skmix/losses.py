@@ -140,6 +140,38 @@ def mixed_nll(log_proba, labels, share, n_members=None):
     return -terms.reshape(n_members, -1).sum(dim=1)
 
 
+def check_reduction(net):
+    """Refuse a criterion of an initialised net that gives a loss for each row.
+
+    A `get_loss` of the net's own may make one number of them.
+    """
+    criterion = net.criterion_
+    torchs = type(criterion).forward.__module__.startswith("torch.nn.")
+    said = net.get_params_for("criterion").get("reduction")
+    reduction = getattr(criterion, "reduction", None) if torchs else said
+    if reduction == "none" and is_skorchs_own(net, "get_loss"):
+        raise ValueError(_NONE.format(type(criterion).__name__))
+
+
+def one_number(loss):
+    """Return a loss of a batch, or refuse one that is not a single number."""
+    if loss.numel() != 1:
+        shape = tuple(loss.shape)
+        raise ValueError(
+            f"Got a loss of shape {shape} for a batch, but expected one number. Let "
+            "the criterion take the mean, by reduction='mean', or its forward do so."
+        )
+    return loss
+
+
+_NONE = (
+    "Got criterion__reduction='none' for {}, which gives a loss for each row, but "
+    "expected 'mean' or 'sum': one number for a batch. Leave it out (lam_per='row' and "
+    "row weights see to the losses of rows themselves), or let the net's get_loss make "
+    "one number of them."
+)
+
+
 def _parts(rows, n_steps):
     """Split what there is for each row or step into what there is for each step."""
     if rows is None or n_steps == 1:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch import NeuralNet
+from skorch.callbacks import BatchScoring, Checkpoint, EarlyStopping, EpochScoring
+from skorch.utils import to_tensor
 from torch import nn
 
 
@@ -53,8 +55,56 @@ def named_callbacks(net):
     """Callbacks that a net was given, as pairs of name and callback."""
     given = net.callbacks if isinstance(net.callbacks, list) else ()
     for callback in given:
-        named = isinstance(callback, tuple)
-        yield callback if named else (type(callback).__name__, callback)
+        named = isinstance(callback, tuple | list)
+        yield tuple(callback) if named else (_class_of(callback).__name__, callback)
+
+
+def _class_of(callback):
+    return callback if isinstance(callback, type) else type(callback)
+
+
+def watches_validation(callback):
+    """Whether a callback acts on a score of validation rows, by its name (`monitor`).
+
+    It may be a class, which skorch makes one of.
+    """
+    return str(_parameter(callback, "monitor")).startswith("valid")
+
+
+def may_watch_validation(callback):
+    """Whether a callback acts on validation rows, scores them, or may do so.
+
+    Only the user knows of callbacks that are not skorch's.
+    """
+    if not _class_of(callback).__module__.startswith("skorch."):
+        return True
+    monitor = _parameter(callback, "monitor")
+    plateau = "Plateau" in str(_parameter(callback, "policy"))
+    stops = issubclass(_class_of(callback), EarlyStopping | Checkpoint) or plateau
+    watches = stops and monitor is not None and not str(monitor).startswith("train")
+    scores = issubclass(_class_of(callback), EpochScoring | BatchScoring)
+    return watches or (scores and not _parameter(callback, "on_train"))
+
+
+def _parameter(callback, name):
+    """A parameter of a callback, or its default if that is a class yet."""
+    if not isinstance(callback, type):
+        return getattr(callback, name, None)
+    parameter = inspect.signature(callback).parameters.get(name)
+    return None if parameter is None else parameter.default
+
+
+def has_default_split(net):
+    """Whether an unfitted net has the `train_split` that skorch gives to all nets.
+
+    It is one object for all of them. One that a user gives is another.
+    """
+    for kind in type(net).__mro__:
+        if "__init__" in vars(kind) and kind.__module__.startswith("skorch."):
+            split = inspect.signature(kind).parameters.get("train_split")
+            if split is not None and split.default is net.train_split:
+                return True
+    return False
 
 
 def twin(net, **attributes):
@@ -100,6 +150,52 @@ def module_dtype(net):
         if parameter.dtype in _NUMPY_DTYPES:
             return parameter.dtype
     return torch.float32
+
+
+def parameter_dtype(net):
+    """Floating dtype of an initialised net's parameters, numpy's or not."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32
+
+
+def as_input(x, dtype):
+    """Bring a batch to bfloat16 if parameters are, which no table can be in."""
+    if dtype is not torch.bfloat16:
+        return x
+    if isinstance(x, Mapping):
+        return {name: as_input(column, dtype) for name, column in x.items()}
+    if isinstance(x, list | tuple):
+        return type(x)(as_input(part, dtype) for part in x)
+    return x.to(dtype) if x.is_floating_point() else x
+
+
+def as_output(output, dtype):
+    """Bring outputs of less precision than `dtype` to it: those of bfloat16, say.
+
+    numpy has no bfloat16, and targets and class weights are of the table's dtype.
+    """
+    if isinstance(output, torch.Tensor):
+        halved = output.dtype in _HALVES and output.dtype is not dtype
+        return output.to(dtype) if halved else output
+    if type(output) in (list, tuple):
+        return type(output)(as_output(part, dtype) for part in output)
+    return output
+
+
+_HALVES = (torch.bfloat16, torch.float16)
+
+
+def inferring(net, infer):
+    """Let `infer`, of an initialised net, take and give what tables and losses know."""
+    own, table = parameter_dtype(net), module_dtype(net)
+
+    def infer_in_table_dtype(x, **fit_params):
+        x = to_tensor(x, device=net.device)
+        return as_output(infer(as_input(x, own), **fit_params), table)
+
+    return infer_in_table_dtype
 
 
 _NUMPY_DTYPES = {

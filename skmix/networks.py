@@ -15,6 +15,8 @@ from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 from torch.utils.data import Subset
 
+from skmix.nets import named_callbacks, watches_validation
+
 
 class NumberEmbedding(nn.Module):
     """Numbers, each beside piecewise linear functions of it; other columns as they are.
@@ -289,19 +291,23 @@ def trains_twice(net):
     Not if callbacks other than early stopping watch the rows held out: they may change
     the net (a schedule) or keep one (a checkpoint), and have nothing to watch later.
     """
-    callbacks = net.callbacks if isinstance(net.callbacks, list) else []
-    watching = [
+    others = (
         callback
-        for callback in (cb[1] if isinstance(cb, tuple) else cb for cb in callbacks)
-        if str(getattr(callback, "monitor", "")).startswith("valid")
-    ]
-    return holds_out(net) and all(isinstance(cb, EarlyStopping) for cb in watching)
+        for _, callback in named_callbacks(net)
+        if not _stops_early(callback)
+    )
+    return holds_out(net) and not any(map(watches_validation, others))
+
+
+def _stops_early(callback):
+    kind = callback if isinstance(callback, type) else type(callback)
+    return issubclass(kind, EarlyStopping)
 
 
 def epochs_found(net):
     """Epochs after which a fitted net was best; None where nothing stopped it."""
-    for _, callback in net.callbacks_:
-        if isinstance(callback, EarlyStopping):
+    for _, callback in net.callbacks_ if len(net.history) else ():
+        if _stops_early(callback):
             return max(1, callback.best_epoch_)
     return None
 
@@ -385,9 +391,7 @@ def _without_early_stopping(callbacks):
     return [
         callback
         for callback in callbacks
-        if not isinstance(
-            callback[1] if isinstance(callback, tuple) else callback, EarlyStopping
-        )
+        if not _stops_early(callback[1] if isinstance(callback, tuple) else callback)
     ]
 
 

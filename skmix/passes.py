@@ -2,8 +2,10 @@
 
 from contextlib import nullcontext
 
-from skmix.layers import halves, mixed_inside, stacked, uncompiled
-from skmix.losses import losses_of_steps
+import torch
+
+from skmix.layers import bypassed, halves, mixed_inside, stacked, uncompiled
+from skmix.losses import first_output, losses_of_steps
 from skmix.mixing import mix_step
 
 
@@ -73,8 +75,16 @@ class Pass:
     def split(self, output):
         """Take clean outputs, or None, and those of mixed rows apart."""
         if not self.clean_weight:
+            self._check_all_mixed(output)
             return None, output
         return halves(output, len(self.draw.partner))
+
+    def _check_all_mixed(self, output):
+        """Refuse unmixed rows that one mixed row was added to, without an error."""
+        n_rows, first = len(self.draw.partner), first_output(output)
+        pairs = isinstance(first, torch.Tensor) and first.shape[:1] == (2 * n_rows,)
+        if pairs and self.layer is not None:
+            raise bypassed(self.layer, n_rows)
 
     def loss(self, output, clean=None, args=(), kwargs=None):
         """Loss of the outputs for mixed rows, and of those for clean ones if any."""

@@ -20,6 +20,7 @@ from skmix.batches import is_table, n_cells
 from skmix.nets import (
     PRIVATE_METHODS,
     as_module_dtype,
+    inferring,
     is_skorchs_own,
     set_mode,
     twin,
@@ -80,6 +81,7 @@ def _outputs(net, chunk_rows, X, training=False, device="cpu"):
     elif chunk_rows == -1:
         chunk_rows = n_rows
     set_mode(net, training)
+    infer = inferring(net, net.infer)
     for start in range(0, n_rows, chunk_rows):
         rows = slice(start, start + chunk_rows)
         rows = multi_indexing(X, rows) if isinstance(X, Mapping) else X[rows]
@@ -87,7 +89,7 @@ def _outputs(net, chunk_rows, X, training=False, device="cpu"):
         rows = as_module_dtype(net, rows, kinds="fiub", copy=True)
         rows = rows.toarray() if sparse.issparse(rows) else rows
         with torch.set_grad_enabled(training):
-            output = net.infer(rows)
+            output = infer(rows)
         yield to_device(output, device)
 
 

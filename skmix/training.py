@@ -12,18 +12,29 @@ from functools import partial
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.exceptions import SkorchException
 from skorch.history import History
 from skorch.utils import to_tensor
 
 from skmix.batches import Batch, Batches, copied, take
+from skmix.convergence import check_epoch
 from skmix.dealing import ROWS_UNKNOWN, Dealer
+from skmix.interruption import Stopped, callbacks_may_stop, interruptible
 from skmix.layers import check_layers_of
 from skmix.loop import Step, run_epoch
-from skmix.losses import first_output, losses_of_steps, shaped_like
+from skmix.losses import (
+    check_reduction,
+    first_output,
+    losses_of_steps,
+    one_number,
+    shaped_like,
+)
 from skmix.mixing import lerp_steps
-from skmix.nets import steps_are_skorchs_own
+from skmix.nets import inferring, steps_are_skorchs_own, watches_validation
 from skmix.passes import Pass
+from skmix.printing import bind_prints
 
 
 @contextmanager
@@ -54,6 +65,14 @@ def mixed_training(
     dealer : skmix.dealing.Dealer
         It knows, after the net's fit, which rows it was trained and validated on.
 
+    Raises
+    ------
+    KeyboardInterrupt
+        At the end of the block, if the fit was interrupted, which skorch takes for the
+        wish of a callback to stop.
+    skmix.convergence.Diverged
+        After an epoch with a loss that is no finite number.
+
     Notes
     -----
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
@@ -68,6 +87,8 @@ def mixed_training(
         for name in lent:
             vars(net).pop(name, None)
         seams.restore_caching()
+    if seams.interrupted:
+        raise KeyboardInterrupt
 
 
 class _Seams:
@@ -80,7 +101,9 @@ class _Seams:
     NAMES = (
         "__getstate__",
         "get_params",
+        "notify",
         "on_train_begin",
+        "fit_loop",
         "get_split_datasets",
         "get_iterator",
         "run_single_epoch",
@@ -101,6 +124,7 @@ class _Seams:
         self.planned = None  # the Pass of the current batch
         self.running = None  # the Pass that is on its way through the net
         self.uncached = []
+        self.interrupted = False
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
     # What leaves the net: pickles, copies and parameters know nothing of the loan.
@@ -114,10 +138,67 @@ class _Seams:
     def _without_seams(self, state):
         return {name: value for name, value in state.items() if name not in self.NAMES}
 
+    # Callbacks may stop a training, which then ends quietly; the user may interrupt it.
+
+    def notify(self, method_name, **kwargs):
+        net = self.net
+        with callbacks_may_stop():
+            try:
+                if method_name == "on_train_end" and not len(net.history):
+                    self._notify_of_no_training(**kwargs)
+                else:
+                    type(net).notify(net, method_name, **kwargs)
+            except (KeyError, ValueError, SkorchException) as error:
+                if method_name == "on_epoch_end":
+                    self._explain_monitor(error)
+                raise
+
+    def fit_loop(self, *args, **kwargs):
+        try:
+            with interruptible():
+                return type(self.net).fit_loop(self.net, *args, **kwargs)
+        except Stopped:
+            raise
+        except KeyboardInterrupt:  # and skorch will say nothing of it
+            self.interrupted = True
+            raise
+
+    def _notify_of_no_training(self, **kwargs):
+        """Tell all but skorch's callbacks that look up the last epoch, or the best."""
+        net = self.net
+        callbacks = net.callbacks_
+        net.callbacks_ = [
+            (name, callback)
+            for name, callback in callbacks
+            if type(callback).__module__ != EarlyStopping.__module__
+        ]
+        try:
+            type(net).notify(net, "on_train_end", **kwargs)
+        finally:
+            net.callbacks_ = callbacks
+
+    def _explain_monitor(self, error):
+        """Raise again what a callback says that looks for a score that is not there."""
+        known = self.net.history[-1]
+        for name, callback in self.net.callbacks_:
+            monitor = getattr(callback, "monitor", None)
+            missing = isinstance(monitor, str) and monitor not in known
+            if missing and repr(monitor) in str(error):
+                scores = ", ".join(key for key in known if key != "batches")
+                raise ValueError(
+                    f"Got monitor={monitor!r} for the callback {name} "
+                    f"({type(callback).__name__}), but expected something that is in "
+                    f"the history by then: {scores}. Let a scoring callback of that "
+                    "name stand before it, such as skorch.callbacks.EpochScoring(..., "
+                    f"name={monitor.removesuffix('_best')!r})."
+                ) from error
+
     # Before the first step: data and callbacks.
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
+        bind_prints(net)
+        check_reduction(net)
         self._check_monitors()
         check_layers_of(net.module_, self.layers)
         if self.plan is not None:
@@ -131,7 +212,7 @@ class _Seams:
         blind = [
             name
             for name, callback in net.callbacks_
-            if str(getattr(callback, "monitor", "")).startswith("valid")
+            if watches_validation(callback)
         ]
         if blind:
             raise ValueError(
@@ -184,10 +265,15 @@ class _Seams:
         in_memory = type(iterator) is Batches and not fit_params
         if in_memory and type(net.history) is History and steps_are_skorchs_own(net):
             steps = self._steps(iterator, training)
-            return run_epoch(net, steps, training=training, prefix=prefix)
-        return type(net).run_single_epoch(
-            net, iterator, training, prefix, step_fn, **fit_params
-        )
+            run_epoch(net, steps, training=training, prefix=prefix)
+            result = None
+        else:
+            result = type(net).run_single_epoch(
+                net, iterator, training, prefix, step_fn, **fit_params
+            )
+        if len(net.history):
+            check_epoch(net.history[-1])
+        return result
 
     def _steps(self, batches, training):
         """Mix and weigh a chunk of batches at a time, and yield its steps."""
@@ -258,11 +344,11 @@ class _Seams:
     def _split_loss(self, step, output):
         clean, output = step.split(output)
         self._check(output)
-        return step.loss(output, clean)
+        return one_number(step.loss(output, clean))
 
     def _checked_loss(self, loss, output):
         self._check(output)
-        return loss(output)
+        return one_number(loss(output))
 
     def _check(self, output):
         """Check the first output that there is."""
@@ -368,8 +454,9 @@ class _Seams:
 
     def infer(self, x, **fit_params):
         net, step = self.net, self.running
+        infer = inferring(net, partial(type(net).infer, net))
         if step is None or step.draw is None:
-            return type(net).infer(net, x, **fit_params)
+            return infer(x, **fit_params)
         if get_len(x) != len(step.draw.partner):
             raise self._unmixed("passed another number of rows to self.infer")
         x = to_tensor(x, device=net.device)
@@ -379,7 +466,7 @@ class _Seams:
             partner = to_tensor(step.X_partner, device=net.device)
         x = step.enter(x, partner)
         with step.within():
-            output = type(net).infer(net, x, **fit_params)
+            output = infer(x, **fit_params)
         # (The net's own step sees outputs for mixed rows alone.)
         step.clean, output = step.split(output)
         return output

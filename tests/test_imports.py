@@ -8,10 +8,13 @@ import pytest
 import skmix
 
 PACKAGE = Path(skmix.__file__).parent
-GROUND = {"checks", "columns", "inspection", "nets", "networks", "reading", "seeding"}
-GROUND |= {"alone", "carrying", "evidence", "folds"}
+GROUND = {"checks", "columns", "convergence", "inspection", "interruption", "nets"}
+GROUND |= {"alone", "carrying", "evidence", "folds", "reading", "seeding"}
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
+MAY_IMPORT["networks"] = {"nets"}
+MAY_IMPORT["printing"] = {"nets"}
+MAY_IMPORT["changes"] = {"nets", "printing"}
 MAY_IMPORT["encoding"] = {"reading"}
 MAY_IMPORT["layers"] = {"columns"}
 MAY_IMPORT["pairing"] = {"checks"}
@@ -19,14 +22,16 @@ MAY_IMPORT["mixing"] = {"checks", "columns"}
 MAY_IMPORT["plan"] = {"checks", "columns", "mixing", "pairing"}
 MAY_IMPORT["batches"] = {"nets"}
 MAY_IMPORT["targets"] = {"nets"}
-MAY_IMPORT["loop"] = {"nets"}
+MAY_IMPORT["loop"] = {"interruption", "nets"}
 MAY_IMPORT["losses"] = {"nets"}
 MAY_IMPORT["prediction"] = {"nets", "batches"}
 MAY_IMPORT["passes"] = {"layers", "losses", "mixing"}
 MAY_IMPORT["dealing"] = {"batches", "nets", "plan"}
 MAY_IMPORT["training"] = MAY_IMPORT["passes"] | MAY_IMPORT["dealing"]
 MAY_IMPORT["training"] |= {"dealing", "loop", "passes"}
-MAY_IMPORT["base"] = GROUND | {"encoding", "mixing", "pairing", "plan"}
+MAY_IMPORT["training"] |= {"convergence", "interruption", "printing"}
+MAY_IMPORT["base"] = GROUND | {"changes", "encoding", "mixing", "networks", "pairing"}
+MAY_IMPORT["base"] |= {"plan", "printing"}
 MAY_IMPORT["base"] |= {"prediction", "targets", "training"}
 MAY_IMPORT["estimators"] = MAY_IMPORT["base"] | {"base"}
 MAY_IMPORT["stack"] = {"layers", "mixing"}
@@ -34,9 +39,10 @@ MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
 MAY_IMPORT["stacking"] = {"batches", "columns", "lanes", "loop", "losses", "nets"}
 MAY_IMPORT["stacking"] |= {"stack"}
 MAY_IMPORT["stackable"] = {"batches", "columns", "losses", "nets", "stack", "stacking"}
+MAY_IMPORT["alone"] = {"convergence", "interruption"}
 MAY_IMPORT["members"] = GROUND | {"alone", "base", "batches", "carrying", "dealing"}
-MAY_IMPORT["members"] |= {"lanes", "layers", "losses", "stackable", "stacking"}
-MAY_IMPORT["members"] |= {"training"}
+MAY_IMPORT["members"] |= {"lanes", "layers", "losses", "networks", "printing"}
+MAY_IMPORT["members"] |= {"stackable", "stacking", "training"}
 MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators", "members"}
 MAY_IMPORT["search"] |= {"evidence", "folds"}
 MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}

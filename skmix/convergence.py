@@ -1,0 +1,145 @@
+"""Whether a training led anywhere: losses and weights that are no numbers, or grow."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+
+class Diverged(ValueError):
+    """A training whose losses or weights are no finite numbers any more."""
+
+
+def check_epoch(epoch):
+    """Refuse an epoch, as a history holds it, with a loss that is no finite number.
+
+    Parameters
+    ----------
+    epoch : mapping
+        Losses of the epoch, or of its ``"batches"``, by the names ``"train_loss"`` and
+        ``"valid_loss"``.
+
+    Raises
+    ------
+    Diverged
+    """
+    for prefix, kind in (("train", "training"), ("valid", "validation")):
+        name = f"{prefix}_loss"
+        losses = [row[name] for row in epoch.get("batches", ()) if name in row]
+        losses += [epoch[name]] if name in epoch else []
+        bad = [loss for loss in losses if not np.isfinite(loss)]
+        if bad:
+            raise diverged(f"a {kind} loss of {bad[0]} in epoch {epoch.get('epoch')}")
+
+
+def check_finite(net, n_epochs_before=0):
+    """Refuse a trained net whose losses or parameters are no finite numbers.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialised.
+    n_epochs_before : int, default=0
+        Epochs of its history that are not to be looked at.
+
+    Raises
+    ------
+    Diverged
+    """
+    epochs = net.history.to_list()[n_epochs_before:]
+    for epoch in epochs:
+        check_epoch(epoch)
+    if not epochs:
+        return
+    for name, parameter in net.get_all_learnable_params():
+        if parameter.requires_grad and not torch.isfinite(parameter).all():
+            raise diverged(f"no finite numbers in the parameter {name} after training")
+
+
+def diverged(what):
+    """Return the exception that says so, and what to do."""
+    return Diverged(f"Got {what}. Training has diverged; {_WAY_OUT}.")
+
+
+def warn_if_above_start(net, *, mixed, comparable):
+    """Warn of a fitted net whose loss is higher in the end than it was at the start.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    mixed, comparable : bool
+        As in `ends_above_start`.
+    """
+    epochs = net.history.to_list()
+    if not epochs:
+        return
+    first, last = (
+        [row["train_loss"] for row in epoch["batches"] if "train_loss" in row]
+        for epoch in (epochs[0], epochs[-1])
+    )
+    if len(epochs) == 1:
+        comparable = False
+    if first and last and ends_above_start(
+        first, last, mixed=mixed, comparable=comparable
+    ):
+        warn_above_start(first, last)
+
+
+def warn_above_start(first, last, stacklevel=4):
+    """Say that a training loss has grown from the `first` epoch to the `last` one."""
+    warnings.warn(
+        f"The training loss is {np.mean(last):.4g} in the last epoch, from "
+        f"{first[0]:.4g} in the first batch of the first epoch, so that the net has "
+        f"hardly learnt anything. Training may have diverged; {_WAY_OUT}.",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
+
+
+_WAY_OUT = (
+    "lower `lr`, scale the columns (and the targets of a regression), or clip "
+    "gradients (skorch.callbacks.GradientNormClipping)"
+)
+
+
+def ends_above_start(first, last, *, mixed, comparable=True):
+    """Whether a training ended with losses above those that it started with.
+
+    Parameters
+    ----------
+    first, last : array-like of shape (n_batches,)
+        Losses of the batches of the first epoch and of the last one, in their order.
+        The very first one is of a net that was not updated yet.
+    mixed : bool
+        Whether rows are mixed, so that the same batch has another loss each time.
+    comparable : bool, default=True
+        Whether both epochs are of the same kind of rows, and not the same epoch.
+
+    Returns
+    -------
+    bool
+
+    Notes
+    -----
+    Two things are looked for. Rows are the same in both epochs, so that their mean loss
+    differs by what is drawn only (the order, what is mixed, dropout): a mean that is
+    higher by three standard errors is not by chance. And a net that has exploded in its
+    first epoch is far from where it was before its first update: the lower quartile of
+    the last losses is above the very first one by `EXPLODED` times.
+    """
+    first, last = (np.asarray(losses, dtype=np.float64) for losses in (first, last))
+    positive = min(first.min(), last.min()) >= 0
+    if positive and np.quantile(last, 0.25) > EXPLODED * first[0] > 0:
+        return True
+    if not comparable:
+        return False
+    n_batches = min(len(first), len(last))
+    if n_batches == 1:
+        allowed = (0.5 if mixed else 0.1) * abs(first.mean())
+    else:
+        allowed = 3 * np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / n_batches)
+    return bool(last.mean() - first.mean() > allowed)
+
+
+EXPLODED = 10
