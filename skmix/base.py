@@ -42,6 +42,7 @@ from skmix.checks import (
     check_groups,
     check_layers,
     check_net,
+    check_no_target_missing,
     check_option,
     check_sample_weight,
     check_untrained,
@@ -231,7 +232,10 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """Whether any net needs the columns of `X` encoded."""
         if sparse.issparse(X) or is_dict(X):
             return False
-        read = self._reader is not None and self._reader.categorical.any()
+        reader = self._reader
+        read = reader is not None and (
+            reader.categorical.any() or any(reader.notations)
+        )
         return bool(read or np.isnan(X.min()))
 
     def _new_net(self, n_samples):
@@ -427,13 +431,20 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} per column, as sklearn.multioutput."
                 f"MultiOutput{self._task} does."
             )
+        check_no_target_missing(y)
         if is_dict(X):
-            y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
+            y = self._checked_targets(y, "y")
             X = self._check_rows(X, reset=reset)
             check_consistent_length(y, np.empty(get_len(X)))
         else:
             X, y = self._check_rows(X, y, reset=reset, min_rows=min_rows)
         return X, y
+
+    def _checked_targets(self, y, name):
+        """Return targets that no table is checked with, of shape (n,)."""
+        dtype = "numeric" if self._task == "Regressor" else None
+        y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
+        return column_or_1d(y, warn=True)
 
     def _is_plainly_fine(self, X):
         """Whether X is a plain array of numbers that `_check_rows` would return as is.
@@ -479,7 +490,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             if reader is None or reader.is_idle(X):
                 return validate_data(self, X, y, reset=reset, **options)
             validate_data(self, X, y, reset=reset, skip_check_array=True)
-            table = reader.read(X)
+            table = reader.read(X, is_new=not reset)
             if isinstance(y, str):
                 return check_array(table, input_name="X", estimator=self, **options)
             return check_X_y(table, y, estimator=self, **options)
@@ -508,8 +519,9 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if X_val is None or y_val is None:
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"Got {given} without {missing}; pass both or neither.")
+        check_no_target_missing(y_val, "y_val")
         X_val = self._check_rows(X_val, reset=False)
-        y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
+        y_val = self._checked_targets(y_val, "y_val")
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         target = self._codec.encode(y_val, name="y_val")
         rows = Rows(X_val, target, sample_weight)
