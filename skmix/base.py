@@ -65,6 +65,7 @@ from skmix.plan import Plan
 from skmix.prediction import draws, in_chunks
 from skmix.reading import Reader, as_frame
 from skmix.seeding import one_thread_each, seeded
+from skmix.showing import AsGiven
 from skmix.training import mixed_training
 
 
@@ -388,6 +389,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         check_option("verbose", self.verbose, (0, 1))
         if self.estimator is not None:
             check_net(self.estimator, task=self._task)
+
+    def __repr__(self, N_CHAR_MAX=700):
+        if not isinstance(self.estimator, NeuralNet):
+            return super().__repr__(N_CHAR_MAX)
+        shown = object.__new__(type(self))
+        vars(shown).update(vars(self), estimator=AsGiven(self.estimator))
+        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
 
     def __sklearn_clone__(self):
         # A clone no longer shows that its module was trained.

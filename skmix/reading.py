@@ -266,9 +266,9 @@ class Reader:
         levels, values = self.levels[j], _Values(column)
         index = pd.Index(values.values, dtype=object)
         known = pd.Index(levels, dtype=object).get_indexer(index)
-        for i in np.flatnonzero(known < 0):
-            known[i] = self._codes_by_key[j].get(key_of(values.values[i]), -1)
         occurs = values.counts > 0
+        for i in np.flatnonzero(occurs & (known < 0)):
+            known[i] = self._codes_by_key[j].get(key_of(values.values[i]), -1)
         about = ""
         if occurs.any() and (known[occurs] < 0).all():
             about = (
@@ -506,7 +506,6 @@ class _Values:
         self.codes, self.values = _factorized(column)
         present = self.codes[self.codes >= 0]
         self.counts = np.bincount(present, minlength=len(self.values))
-        self.are_strings = self._are(str)
 
     def _are(self, kind):
         return np.array([isinstance(value, kind) for value in self.values], dtype=bool)
@@ -524,6 +523,10 @@ class _Values:
     def example(self, mask):
         """The most frequent of the values of a mask, as Python writes it."""
         return repr(self.values[mask][np.argmax(self.counts[mask])])
+
+    @cached_property
+    def are_strings(self):
+        return self._are(str)
 
     @cached_property
     def are_real(self):

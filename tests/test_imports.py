@@ -9,8 +9,10 @@ import skmix
 
 PACKAGE = Path(skmix.__file__).parent
 GROUND = {"checks", "columns", "inspection", "nets", "networks", "reading", "seeding"}
+GROUND |= {"showing", "strings"}
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
+MAY_IMPORT["reading"] = {"strings"}
 MAY_IMPORT["encoding"] = {"reading"}
 MAY_IMPORT["layers"] = {"columns"}
 MAY_IMPORT["pairing"] = {"checks"}
