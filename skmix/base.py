@@ -43,6 +43,7 @@ from skmix.checks import (
     check_groups,
     check_layers,
     check_net,
+    check_no_target_missing,
     check_option,
     check_sample_weight,
     check_training_parameters,
@@ -78,6 +79,7 @@ from skmix.prediction import draws, in_chunks
 from skmix.printing import Printer, picklable
 from skmix.reading import Reader, as_frame
 from skmix.seeding import one_thread_each, seeded
+from skmix.showing import AsGiven
 from skmix.training import mixed_training
 
 
@@ -244,7 +246,10 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """Whether any net needs the columns of `X` encoded."""
         if sparse.issparse(X) or is_dict(X):
             return False
-        read = self._reader is not None and self._reader.categorical.any()
+        reader = self._reader
+        read = reader is not None and (
+            reader.categorical.any() or any(reader.notations)
+        )
         return bool(read or np.isnan(X.min()))
 
     def _new_net(self, n_samples):
@@ -446,6 +451,13 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if self.estimator is not None:
             check_net(self.estimator, task=self._task)
 
+    def __repr__(self, N_CHAR_MAX=700):
+        if not isinstance(self.estimator, NeuralNet):
+            return super().__repr__(N_CHAR_MAX)
+        shown = object.__new__(type(self))
+        vars(shown).update(vars(self), estimator=AsGiven(self.estimator))
+        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+
     def __sklearn_clone__(self):
         # A clone no longer shows that its module was trained.
         net = self.estimator
@@ -498,13 +510,20 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__} per column, as sklearn.multioutput."
                 f"MultiOutput{self._task} does."
             )
+        check_no_target_missing(y)
         if is_dict(X):
-            y = column_or_1d(check_array(y, ensure_2d=False, dtype=None), warn=True)
+            y = self._checked_targets(y, "y")
             X = self._check_rows(X, reset=reset)
             check_consistent_length(y, np.empty(get_len(X)))
         else:
             X, y = self._check_rows(X, y, reset=reset, min_rows=min_rows)
         return X, y
+
+    def _checked_targets(self, y, name):
+        """Return targets that no table is checked with, of shape (n,)."""
+        dtype = "numeric" if self._task == "Regressor" else None
+        y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
+        return column_or_1d(y, warn=True)
 
     def _is_plainly_fine(self, X):
         """Whether X is a plain array of numbers that `_check_rows` would return as is.
@@ -550,7 +569,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             if reader is None or reader.is_idle(X):
                 return validate_data(self, X, y, reset=reset, **options)
             validate_data(self, X, y, reset=reset, skip_check_array=True)
-            table = reader.read(X)
+            table = reader.read(X, is_new=not reset)
             if isinstance(y, str):
                 return check_array(table, input_name="X", estimator=self, **options)
             return check_X_y(table, y, estimator=self, **options)
@@ -589,8 +608,9 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if X_val is None or y_val is None:
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"Got {given} without {missing}; pass both or neither.")
+        check_no_target_missing(y_val, "y_val")
         X_val = self._check_rows(X_val, reset=False)
-        y_val = column_or_1d(check_array(y_val, ensure_2d=False, dtype=None))
+        y_val = self._checked_targets(y_val, "y_val")
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         return self._coded_validation(Rows(X_val, y_val))
 

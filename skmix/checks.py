@@ -283,16 +283,20 @@ def explain_not_finite(table, names, error, estimator):
         What it said.
     estimator : str
     """
-    found = re.search("contains (NaN|infinity)", str(error))
-    if found is None or sparse.issparse(table):
+    found = re.match("Input X contains (NaN|infinity)", str(error))
+    if found is None:
         return
-    values = check_array(table, dtype=np.float64, ensure_all_finite=False)
     missing = found[1] == "NaN"
-    bad = np.flatnonzero((np.isnan if missing else np.isinf)(values).any(axis=0))
-    if len(bad) == 0:  # y has them
-        return
+    bad = _columns_with(np.isnan if missing else np.isinf, table)
     columns = [str(i if names is None else names[i]) for i in bad[:10]]
     columns = ", ".join(columns + ["..."] * (len(bad) > 10))
+    if missing and sparse.issparse(table):
+        raise ValueError(
+            f"Input X contains NaN in columns ({columns}), but missing values of a "
+            "sparse table are not imputed. Impute them in a Pipeline before this "
+            f"{estimator}, for example by sklearn.impute.SimpleImputer, or make an "
+            "array of it (X.toarray()), of which they are."
+        ) from error
     if missing:
         raise ValueError(
             f"Input X contains NaN in columns ({columns}), but no number was missing "
@@ -305,6 +309,33 @@ def explain_not_finite(table, names, error, estimator):
         f"Input X contains infinity in columns ({columns}), but {estimator} expected "
         "finite numbers. Where it stands for a missing value, replace it by NaN."
     ) from error
+
+
+def _columns_with(function, table):
+    """Positions of the columns with values of which a function is true."""
+    if sparse.issparse(table):
+        cells = sparse.coo_array(table)
+        return np.unique(cells.coords[1][function(cells.data)])
+    values = check_array(table, dtype=np.float64, ensure_all_finite=False)
+    return np.flatnonzero(function(values).any(axis=0))
+
+
+def check_no_target_missing(y, name="y"):
+    """Refuse targets some of which are missing, in whatever way they are marked."""
+    values = y if hasattr(y, "dtype") and not hasattr(y, "to_pandas") else None
+    if values is None:
+        if isinstance(y, str) or not np.iterable(y):
+            return  # scikit-learn says what it is
+        values = np.asarray(y, dtype=object)
+    missing = np.asarray(pd.isna(values)).reshape(len(values), -1).any(axis=1)
+    if not missing.any():
+        return
+    X = name.replace("y", "X")
+    raise ValueError(
+        f"Input {name} contains NaN: {missing.sum()} of {len(missing)} rows have no "
+        f"label. Leave these rows out, for example {X}[{name}.notna()], "
+        f"{name}[{name}.notna()]."
+    )
 
 
 def check_groups(groups, y):

@@ -31,6 +31,7 @@ def as_numpy(tensor):
 
 
 MI_ROWS, MI_COLUMNS = 10_000, 5_000
+FEW_ROWS = 8  # tell nothing
 
 
 def mutual_information(table, n_columns):
@@ -44,12 +45,14 @@ def mutual_information(table, n_columns):
     Returns
     -------
     importances : ndarray of shape (n_columns,)
-        Estimated by scikit-learn on at most `MI_ROWS` rows, without weights.
+        Estimated by scikit-learn on at most `MI_ROWS` rows, without weights. That of a
+        category is 0 where few rows share their level with others, since it tells of
+        no other row.
     """
     rows = np.arange(len(table.y))
     classify = table.task == "classifier"
     y = np.asarray(table.y).ravel()
-    if len(y) < 8 or (classify and np.unique(y, return_counts=True)[1].max() < 2):
+    if len(y) < FEW_ROWS or (classify and _n_sharing(y) == 0):
         return np.ones(n_columns)  # too few rows to tell
     if n_columns > MI_COLUMNS:
         raise ValueError(
@@ -74,9 +77,24 @@ def mutual_information(table, n_columns):
             values[:, column] = (
                 own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
             )
-    score = mutual_info_classif if classify else mutual_info_regression
     values = np.nan_to_num(values)
-    return score(values, y[rows], discrete_features=discrete, random_state=0)
+    telling = ~discrete | np.array([_n_sharing(x) >= FEW_ROWS for x in values.T])
+    if table.columns is None:  # integers that hardly repeat are numbers, no codes
+        discrete, telling = discrete & telling, np.ones(n_columns, dtype=bool)
+    importances = np.zeros(n_columns)
+    if telling.any():
+        score = mutual_info_classif if classify else mutual_info_regression
+        discrete = discrete[telling]
+        importances[telling] = score(
+            values[:, telling], y[rows], discrete_features=discrete, random_state=0
+        )
+    return importances
+
+
+def _n_sharing(values):
+    """How many rows have a value that others have, too."""
+    counts = np.unique(values, return_counts=True)[1]
+    return counts[counts > 1].sum()
 
 
 def each_array(function, X):

@@ -5,16 +5,14 @@ A `TableEncoder` learns from training rows and their weights, of the array that 
 """
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import gen_batches
 
-from skmix.reading import as_frame
+from skmix.reading import MAX_CATEGORIES, as_frame
 
 BLOCK_CELLS = 2**20  # 8 MiB of float64
-
-# Levels of a category that have a column, or a code, of their own; by frequency.
-MAX_CATEGORIES = 50
 
 # Pieces of a number, of about as many rows each.
 MAX_BINS = 16
@@ -89,6 +87,10 @@ class TableEncoder:
             _most_frequent(table[:, j], self.reader.levels[j], weight)
             for j in self._categories
         ]
+        self._n_missing = np.isnan(table).sum(axis=0)
+        for j in self._categories:
+            self._n_missing[j] = (table[:, j] == len(self.reader.levels[j])).sum()
+        self._kept = kept
         self._one_hot = None
         if kept:
             # (Levels are known from here on; the encoder only checks their form.)
@@ -186,7 +188,7 @@ class TableEncoder:
             return np.array([*numbers, *names[self._categories]], dtype=object)
         hot = [
             self._name_of(j, int(code))
-            for j, codes in zip(self._categories, self._one_hot.categories, strict=True)
+            for j, codes in zip(self._categories, self._kept, strict=True)
             for code in codes
         ]
         return np.array([*numbers, *hot], dtype=object)
@@ -198,6 +200,78 @@ class TableEncoder:
             return f"{name}_nan"
         made_upstream = j in self.reader.made_upstream
         return levels[code] if made_upstream else f"{name}_{levels[code]}"
+
+    def feature_summary(self) -> pd.DataFrame:
+        """Show what became of each column of the table.
+
+        Returns
+        -------
+        summary : pandas.DataFrame
+            A row for each column of the user's table, in its order:
+
+            name : str
+            read_as : str
+                "number", "number from text", "category" or "one-hot group".
+            n_missing : int
+                Training rows without a value, those included whose text is no number in
+                a column of numbers. (Rows count as one, whatever they weigh.)
+            n_levels : int
+                Different values of a category, or columns of a one-hot group; 0 for
+                numbers.
+            n_kept : int
+                How many of these have a column, or a code, of their own.
+            median : float
+                What missing numbers are replaced by; NaN for categories.
+            features : list of str
+                Names of what a net gets of it, among `get_feature_names_out`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skmix import MixupClassifier
+        >>> X = pd.DataFrame({"size": [1, 2, None, 4] * 10, "hue": list("abac") * 10})
+        >>> clf = MixupClassifier(random_state=0).fit(X, X["hue"] == "a")
+        >>> print(clf.encoder_.feature_summary().drop(columns="features"))
+           name   read_as  n_missing  n_levels  n_kept  median
+        0  size    number         10         0       0     2.0
+        1   hue  category          0         3       3     NaN
+        >>> clf.encoder_.feature_summary()["features"].tolist()
+        [['size', 'missingindicator_size'], ['hue_a', 'hue_b', 'hue_c']]
+        """
+        reader = self.reader
+        owner = self.columns_
+        owner = np.r_[owner["x_num"], owner["x_cat"]] if self.as_dict else owner
+        features = self.get_feature_names_out()
+        rows = []
+        for name, j in zip(reader.columns, reader.read_as, strict=True):
+            made = features[owner == j].tolist()
+            siblings = {reader.columns[p] for p in reader.made_upstream.get(int(j), ())}
+            rows.append(
+                {
+                    "name": name,
+                    "read_as": self._read_as(int(j)),
+                    "n_missing": int(self._n_missing[j]),
+                    **self._sizes_of(int(j)),
+                    "features": [f for f in made if f == name or f not in siblings],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _read_as(self, j):
+        if self.reader.levels[j] is None:
+            as_text = self.reader.notations[j] is not None
+            return "number from text" if as_text else "number"
+        return "one-hot group" if j in self.reader.made_upstream else "category"
+
+    def _sizes_of(self, j):
+        """Levels of column `j`, how many of them are kept, and its median."""
+        levels = self.reader.levels[j]
+        if levels is None:
+            median = self.center_[np.flatnonzero(self._numbers == j)[0]]
+            return {"n_levels": 0, "n_kept": 0, "median": median}
+        codes = self._kept[np.flatnonzero(self._categories == j)[0]]
+        n_kept = int((codes < len(levels)).sum())
+        return {"n_levels": len(levels), "n_kept": n_kept, "median": np.nan}
 
     @property
     def columns_(self):

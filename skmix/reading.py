@@ -1,25 +1,57 @@
 """What the columns of a table hold, and its cells as numbers and codes.
 
 A `Reader` turns any table into one array of numbers, in which a level of a category is
-a code; it knows what columns hold, and no statistics.
+a code; it knows what columns hold, and no statistics. docs/tables.md has the rules.
 """
 
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 from scipy import sparse
+from sklearn.utils import check_array
+
+from skmix.strings import (
+    NOTATIONS,
+    are_codes,
+    are_dates,
+    are_missing,
+    are_plain,
+    as_numbers,
+    key_of,
+    notation_of,
+)
+
+# Levels of a category that have a column, or a code, of their own; by frequency.
+MAX_CATEGORIES = 50
+
+# Of the values of a column: so many must be numbers, or dates, for it to hold such.
+NEARLY_ALL = 0.95
+
+# So many strings that all differ tell rows apart, and no kinds of rows.
+MIN_IDS = 20
 
 
 def as_frame(X):
-    """Return a table of mixed columns as a pandas frame, other things as they are."""
+    """Return a table of mixed columns as a pandas frame, other things as they are.
+
+    Raises
+    ------
+    ValueError
+        If it is no table, but a single row or column, or a single value.
+    """
     if isinstance(X, pd.DataFrame):
         return X
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
         return _keep_strings(X.to_pandas(), X)
+    _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = pd.DataFrame(list(X))
         return X if all(map(types.is_numeric_dtype, frame.dtypes)) else frame
@@ -27,6 +59,17 @@ def as_frame(X):
         numbers = X.dtype.kind in "OmM"
         return pd.DataFrame(X).infer_objects() if numbers else _of_strings(X)
     return X
+
+
+def _refuse_flat(X):
+    """Let scikit-learn say that rows are to be rows, by which it is known for it."""
+    if sparse.issparse(X):
+        return
+    n_dimensions = getattr(X, "ndim", None)
+    if n_dimensions is None:
+        n_dimensions = np.ndim(np.asarray(X, dtype=object))
+    if n_dimensions < 2:
+        check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
 
 
 def _of_strings(X):
@@ -59,12 +102,16 @@ class Reader:
     levels : list of (ndarray or None)
         The levels of each of these that holds categories, in the order of their codes;
         None for a column of numbers.
+    notations : list of (str or None)
+        How the numbers of each are written that came as text, one of
+        `skmix.strings.NOTATIONS`; None for numbers that came as such, and categories.
     """
 
     columns: list
     groups: list
     names: list
     levels: list
+    notations: list
 
     @classmethod
     def learn(cls, X, categorical_features):
@@ -86,6 +133,12 @@ class Reader:
         ValueError, TypeError
             If `categorical_features` does not fit the table, or a column holds
             neither numbers nor categories.
+
+        Warns
+        -----
+        UserWarning
+            If values are not read as they are: strings as numbers, or as missing, or
+            levels of which most are too rare to be kept.
         """
         X = _framed(X)
         columns, groups = [str(name) for name in X.columns], []
@@ -97,26 +150,36 @@ class Reader:
         if groups:
             _refuse_both(X, declared, groups)
             X, declared = _merged(X, groups), _merged_mask(declared, groups)
-        kinds = np.array([_kind(X.iloc[:, j]) for j in range(X.shape[1])])
-        categorical, refused = kinds == "category", ["date", "text", "mixed", "object"]
+        looks = [_look(X.iloc[:, j]) for j in range(X.shape[1])]
+        kinds = np.array([look.kind for look in looks])
+        categorical, refused = kinds == "category", list(_WAYS_OUT)[:-1]
         if declared is not None:
             categorical = declared
-            kinds = np.where(declared & (kinds != "object"), "declared", kinds)
+            never = np.isin(kinds, ["object", "complex"])
+            kinds = np.where(declared & ~never, "declared", kinds)
             refused.append("category")
         _refuse(X, kinds, refused)
         levels = [
             _levels(X.iloc[:, j]) if is_category else None
             for j, is_category in enumerate(categorical)
         ]
+        names = [str(name) for name in X.columns]
+        as_text = np.where(kinds == "number", [look.notation for look in looks], None)
+        told = [
+            f"{name!r}: {look.told}"
+            for name, kind, look in zip(names, kinds, looks, strict=True)
+            if look.told and kind != "declared"
+        ]
+        _tell(told)
         for j, group in _made_upstream(columns, groups).items():
             levels[j] = np.array([columns[p] for p in group], dtype=object)
-        return cls(columns, groups, [str(name) for name in X.columns], levels)
+        return cls(columns, groups, names, levels, as_text.tolist())
 
     @classmethod
     def of_numbers(cls, n_columns):
         """Know that columns without names hold numbers."""
         names = [f"x{j}" for j in range(n_columns)]
-        return cls(names, [], names, [None] * n_columns)
+        return cls(names, [], names, [None] * n_columns, [None] * n_columns)
 
     def is_idle(self, X):
         """Whether scikit-learn reads numbers from the table just as well."""
@@ -141,12 +204,20 @@ class Reader:
         """Mask of the columns of categories, of shape (d,)."""
         return np.array([levels is not None for levels in self.levels], dtype=bool)
 
-    def read(self, X):
+    @cached_property
+    def _codes_by_key(self):
+        """The codes of the levels of each column by what is alike of values."""
+        return [None if of is None else _by_key(of) for of in self.levels]
+
+    def read(self, X, *, is_new=True):
         """Return the table as numbers, levels being codes.
 
         Parameters
         ----------
-        X : pandas.DataFrame or ndarray of shape (n, d)
+        X : pandas.DataFrame or array-like of shape (n, d)
+        is_new : bool, default=True
+            Whether it is another table than was learnt from, of which nothing has been
+            told yet.
 
         Returns
         -------
@@ -159,6 +230,12 @@ class Reader:
         ValueError
             If a column that held numbers in training does not, or a group of columns is
             not one-hot, or for sparse rows.
+
+        Warns
+        -----
+        UserWarning
+            If values of a column of numbers are none and count as missing, or none of
+            the values of a category was seen in training.
         """
         if sparse.issparse(X):
             raise ValueError(
@@ -166,27 +243,61 @@ class Reader:
                 "categories in training. Make an array or a frame of it."
             )
         X = _merged(_framed(X), self.groups)
-        table = np.empty(X.shape)
-        for j, levels in enumerate(self.levels):
-            column = X.iloc[:, j]
-            table[:, j] = (
-                self._numbers(column, j) if levels is None else _codes(column, levels)
-            )
+        table, told = np.empty(X.shape), []
+        for j, name in enumerate(self.names):
+            read = self._numbers if self.levels[j] is None else self._codes
+            table[:, j], about = read(X.iloc[:, j], j)
+            told += [f"{name!r}: {about}"] * bool(about)
+        if is_new:
+            _tell(told)
         return table
 
     def _numbers(self, column, j):
         try:
-            return _as_numbers(column)
+            return _as_numbers(column, self.notations[j])
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"Got column {self.names[j]!r} with values that are no numbers "
                 f"({error}), but expected numbers, as in training."
             ) from error
 
+    def _codes(self, column, j):
+        """Codes of a column of categories, and what is to be told of it."""
+        levels, values = self.levels[j], _Values(column)
+        index = pd.Index(values.values, dtype=object)
+        known = pd.Index(levels, dtype=object).get_indexer(index)
+        occurs = values.counts > 0
+        for i in np.flatnonzero(occurs & (known < 0)):
+            known[i] = self._codes_by_key[j].get(key_of(values.values[i]), -1)
+        about = ""
+        if occurs.any() and (known[occurs] < 0).all():
+            about = (
+                f"none of its values (such as {values.example(occurs)}) was seen in "
+                "fit. They count as none of its levels."
+            )
+        return np.append(known, len(levels))[values.codes], about  # (found at -1)
+
+
+def _by_key(levels):
+    """The code of each level by its key; -1 where several levels have the same."""
+    keys = [key_of(level) for level in levels]
+    times = Counter(keys)
+    return {key: code if times[key] == 1 else -1 for code, key in enumerate(keys)}
+
+
+def _tell(told):
+    if told:
+        warnings.warn(
+            "Got columns that are not read as they are:\n- " + "\n- ".join(told),
+            UserWarning,
+            stacklevel=3,
+        )
+
 
 def _framed(X):
     if isinstance(X, pd.DataFrame):
         return X
+    X = np.asarray(X)
     return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
 
 
@@ -268,8 +379,9 @@ def _merged(X, groups):
 def _category_of(one_hot):
     """The category that one-hot columns stand for, as a series."""
     try:
-        values = one_hot.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError) as error:
+        columns = [one_hot.iloc[:, k] for k in range(one_hot.shape[1])]
+        values = np.column_stack([_as_numbers(c, None)[0] for c in columns])
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(
             f"Got columns ({', '.join(map(str, one_hot.columns))}), which "
             "categorical_features has as a group of one-hot columns, with values that "
@@ -329,21 +441,50 @@ def _declared(X, categorical_features):
     return mask
 
 
-def _kind(column):
-    """What a column holds: "number", "category", or what is refused."""
+class _Look(NamedTuple):
+    """What a column was found to hold.
+
+    Attributes
+    ----------
+    kind : str
+        "number", "category", or what is refused.
+    notation : str or None
+        How numbers that came as text are written.
+    told : str
+        What the user is to be told, if it is accepted.
+    """
+
+    kind: str
+    notation: str | None = None
+    told: str = ""
+
+
+def _look(column):
     dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "category"
+    if _is_category(dtype):
+        return _Look("category", told=_about_levels(_Values(column)))
+    if types.is_complex_dtype(dtype):
+        return _Look("complex")
     if types.is_numeric_dtype(dtype):  # of booleans, too
-        return "object" if types.is_complex_dtype(dtype) else "number"
+        return _Look("number")
     inferred = types.infer_dtype(column.astype(object), skipna=True)
+    if inferred in _NUMBERS:
+        return _Look("number")
+    if inferred == "complex":
+        return _Look("complex")
     if inferred in _DATES or types.is_datetime64_any_dtype(dtype):
-        return "date"
-    if inferred == "string" or isinstance(dtype, pd.StringDtype):
-        return "text" if _is_text(column) else "category"
-    return _kind_of_objects(column.dropna())
+        return _Look("date")
+    if inferred != "string" and not all(map(types.is_scalar, column)):
+        return _Look("object")
+    return _look_at_values(_Values(column))
 
 
+def _is_category(dtype):
+    arrow = isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("dictionary")
+    return arrow or isinstance(dtype, pd.CategoricalDtype)
+
+
+_NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 _DATES = {
     "date",
     "datetime",
@@ -355,61 +496,185 @@ _DATES = {
 }
 
 
-def _kind_of_objects(present):
-    """What the values of an object column are, none of them missing."""
-    if not all(map(types.is_scalar, present)):
-        return "object"
-    numbers = [isinstance(value, bool | np.bool_ | Real | Decimal) for value in present]
-    if not any(numbers):  # nothing, where all are missing
-        strings = all(isinstance(value, str) for value in present)
-        return "category" if strings else "object"
-    if all(numbers):
-        return "number"
-    return "mixed" if 2 * sum(numbers) >= len(numbers) else "category"
+class _Values:
+    """The distinct values of a column, by their codes, and how often each occurs.
+
+    Missing ones have the code -1, and are none of them.
+    """
+
+    def __init__(self, column):
+        self.codes, self.values = _factorized(column)
+        present = self.codes[self.codes >= 0]
+        self.counts = np.bincount(present, minlength=len(self.values))
+
+    def _are(self, kind):
+        return np.array([isinstance(value, kind) for value in self.values], dtype=bool)
+
+    def of_strings(self, function, *args):
+        """Mask of the values that are strings of which a mask of strings is true."""
+        mask = np.zeros(len(self.values), dtype=bool)
+        mask[self.are_strings] = function(self.values[self.are_strings], *args)
+        return mask
+
+    def occur(self, mask):
+        """In how many rows the values of a mask are."""
+        return self.counts[mask].sum()
+
+    def example(self, mask):
+        """The most frequent of the values of a mask, as Python writes it."""
+        return repr(self.values[mask][np.argmax(self.counts[mask])])
+
+    @cached_property
+    def are_strings(self):
+        return self._are(str)
+
+    @cached_property
+    def are_real(self):
+        return self._are(bool | np.bool_ | Real | Decimal)
+
+    @cached_property
+    def are_missing(self):
+        return self.of_strings(are_missing)
+
+    def notation(self):
+        """How numbers among the strings are written; None without strings."""
+        if not self.are_strings.any():
+            return None
+        strings = self.are_strings
+        return notation_of(self.values[strings], self.counts[strings])
+
+    def as_numbers(self, notation):
+        """The numbers that values are, float64; NaN for those that are none."""
+        numbers, strings = np.full(len(self.values), np.nan), self.are_strings
+        numbers[strings] = as_numbers(self.values[strings], notation)
+        numbers[self.are_real] = [float(value) for value in self.values[self.are_real]]
+        return numbers
 
 
-def _is_text(column):
+def _look_at_values(values):
+    """What a column of objects or strings holds, by its values."""
+    strings, real, missing = values.are_strings, values.are_real, values.are_missing
+    notation = values.notation()
+    numbers = real.copy()
+    if notation is not None:
+        numbers |= values.of_strings(lambda of: ~np.isnan(as_numbers(of, notation)))
+    n_present, n_numbers = values.occur(~missing), values.occur(numbers)
+    codes = strings.all() and are_codes(values.values[numbers])
+    nearly_all = NEARLY_ALL * n_present
+    if n_numbers > 0 and n_numbers >= nearly_all and not codes:
+        told = _about_numbers(values, numbers, notation)
+        return _Look("number", notation, told)
+    if 0 < nearly_all <= values.occur(values.of_strings(are_dates)):
+        return _Look("date")
+    if not real.any() and not strings.all():
+        return _Look("object")
+    if not real.any() and _is_text(values):
+        return _Look("text")
+    if strings.sum() >= MIN_IDS and values.counts.max() == 1:
+        return _Look("id")
+    few = strings.all() and len(values.values) <= MAX_CATEGORIES
+    if 0 < n_present <= 2 * n_numbers and not codes and not few:
+        return _Look("mixed")
+    return _Look("category", told=_about_levels(values))
+
+
+def _about_numbers(values, numbers, notation):
+    """What is to be told of a column that is read as numbers, if anything is."""
+    told = []
+    odd = values.of_strings(lambda of: ~are_plain(of)) & numbers
+    if odd.any():
+        first = values.example(odd)
+        number = as_numbers(values.values[odd], notation)[np.argmax(values.counts[odd])]
+        told.append(f"numbers with a {notation}, {first} being {number:.12g}")
+    lost = values.occur(~numbers)
+    if lost:
+        told.append(
+            f"{lost} of {values.counts.sum()} values (such as "
+            f"{values.example(~numbers)}) are no numbers and count as missing"
+        )
+    return "; ".join(told) + "." * bool(told)
+
+
+def _about_levels(values):
+    """What is to be told of a category whose kept levels are few of its values."""
+    n_missing = (values.codes < 0).sum()
+    kept = np.sort(values.counts)[::-1][:MAX_CATEGORIES]
+    if len(kept) == MAX_CATEGORIES and n_missing > kept[-1]:  # missing is one of them
+        kept = kept[:-1]
+    n_present = values.counts.sum()
+    share = kept.sum() / max(n_present, 1)
+    if share >= 0.5 or n_present == 0:
+        return ""
+    return (
+        f"{(values.counts > 0).sum()} different values, of which the {len(kept)} most "
+        f"frequent are kept and the others count as one. Those kept cover "
+        f"{100 * share:.0f} % of the rows. Make groups of the values, or numbers of "
+        "them by sklearn.preprocessing.TargetEncoder in a Pipeline before; or drop the "
+        "column."
+    )
+
+
+def _is_text(values):
     """Whether strings are sentences rather than levels: most differ, in many words."""
-    present = column.dropna()
-    distinct = present.unique()
-    if len(distinct) < 10 or 2 * len(distinct) <= len(present):
+    distinct = values.values
+    if len(distinct) < 10 or 2 * len(distinct) <= values.counts.sum():
         return False
-    return np.mean([len(str(value).split()) for value in distinct[:1000]]) >= 4
+    return np.mean([len(value.split()) for value in distinct[:1000]]) >= 4
 
 
 def _refuse(X, kinds, refused):
+    """Name all columns that cannot be read, with the way out for each kind of them."""
     found = {
-        kind: [str(X.columns[j]) for j, k in enumerate(kinds) if k == kind]
+        kind: [str(X.columns[j]) for j in np.flatnonzero(kinds == kind)]
         for kind in refused
     }
-    for kind, names in found.items():
-        if names:
-            what, way_out = _WAYS_OUT[kind]
-            error = TypeError if kind == "object" else ValueError
-            raise error(
-                f"Got columns that hold {what} ({', '.join(names)}), but expected "
-                f"numbers or categories. {way_out}"
-            )
+    problems = [kind for kind, names in found.items() if names]
+    if not problems:
+        return
+    lines = [
+        f"- {_WAYS_OUT[kind][0]} ({', '.join(found[kind])}): {_WAYS_OUT[kind][1]}"
+        for kind in problems
+    ]
+    error = TypeError if problems == ["object"] else ValueError
+    raise error(
+        "Got columns that a net cannot be given, but expected numbers or categories:\n"
+        + "\n".join(lines)
+    )
 
 
+_LEVELS = (
+    "Where each value stands for a level, name the column in categorical_features, or "
+    "give it the dtype 'category'."
+)
+_SKRUB = (
+    "skrub.tabular_pipeline(MixupClassifier()), or the same around another estimator, "
+    "does it for all columns"
+)
 _WAYS_OUT = {
     "date": (
         "dates or times",
-        "Make numbers of them in a Pipeline before this estimator, for example with "
-        "skrub.DatetimeEncoder, or by differences to a fixed day; or drop them.",
+        f"Make numbers of them before: {_SKRUB}; skrub.DatetimeEncoder for one column, "
+        f"and so do differences to a fixed day. Or drop them. {_LEVELS}",
     ),
     "text": (
         "free text",
-        "Make numbers of it in a Pipeline before this estimator, for example with "
-        "skrub.StringEncoder, or TfidfVectorizer and TruncatedSVD; or drop it. Where "
-        "each string stands for a level, name the column in categorical_features, or "
-        "give it the dtype 'category'.",
+        f"Make numbers of it before: {_SKRUB}; skrub.StringEncoder, or TfidfVectorizer "
+        f"and TruncatedSVD, for one column. Or drop it. {_LEVELS}",
+    ),
+    "id": (
+        "strings that are all different, as ids are",
+        "They tell nothing of other rows, so drop them; where part of each tells "
+        f"something, make a column of that part, or numbers: {_SKRUB}. {_LEVELS}",
     ),
     "mixed": (
         "numbers and words side by side",
         "Where words stand for missing numbers, replace them, for example by "
-        "pandas.to_numeric(column, errors='coerce'). Where all are levels, name the "
-        "column in categorical_features.",
+        f"pandas.to_numeric(column, errors='coerce'). {_LEVELS}",
+    ),
+    "complex": (
+        "complex numbers",
+        "Complex data not supported. Make two columns of each, of its real and its "
+        "imaginary part.",
     ),
     "object": (
         "other things than strings and numbers",
@@ -422,19 +687,42 @@ _WAYS_OUT = {
 }
 
 
-def _as_numbers(column):
-    if column.dtype == object:
-        column = column.convert_dtypes()
-    if _kind(column) == "date":
+def _as_numbers(column, notation):
+    """A column as numbers, float64, NaN where missing, and what is to be told of it."""
+    dtype = column.dtype
+    if types.is_complex_dtype(dtype):
+        raise ValueError("Complex data not supported")
+    if types.is_numeric_dtype(dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
+    inferred = types.infer_dtype(column.astype(object), skipna=True)
+    if inferred in _DATES or types.is_datetime64_any_dtype(dtype):
         raise ValueError("dates or times")
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if inferred in _NUMBERS:
+        numbers = column.astype(object).convert_dtypes()
+        return numbers.to_numpy(dtype=np.float64, na_value=np.nan), ""
+    values = _Values(column)
+    numbers = values.as_numbers(notation or NOTATIONS[0])
+    if notation is None:  # as Python has it
+        for word, number in (("True", 1), ("False", 0)):
+            numbers[values.values == word] = number
+    no_number, missing = np.isnan(numbers), values.are_missing
+    wrong = no_number & ~missing & (values.counts > 0)
+    if 2 * values.occur(wrong) > values.occur(~missing):
+        raise ValueError(f"such as {values.example(wrong)}")
+    about, lost = "", values.occur(no_number)
+    if lost:
+        about = (
+            f"{lost} of {values.counts.sum()} values (such as "
+            f"{values.example(no_number)}) are no numbers and count as missing."
+        )
+    return np.append(numbers, np.nan)[values.codes], about
 
 
 def _factorized(column):
     """Codes of a column, -1 where missing, and the values that they stand for."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, categories = column.cat.codes.to_numpy(), column.cat.categories
-        return codes, np.asarray(categories, dtype=object)
+        return codes.astype(np.intp), np.asarray(categories, dtype=object)
     codes, values = pd.factorize(column.astype(object))
     return codes, np.asarray(values, dtype=object)
 
@@ -445,9 +733,3 @@ def _levels(column):
     # Levels of several types have an order, too, whichever row comes first.
     levels = sorted(present, key=lambda value: (type(value).__name__, value))
     return np.array([*levels, None], dtype=object)[:-1]
-
-
-def _codes(column, levels):
-    codes, values = _factorized(column)
-    known = pd.Index(levels, dtype=object).get_indexer(pd.Index(values, dtype=object))
-    return np.append(known, len(levels))[codes]  # the last one is found at -1

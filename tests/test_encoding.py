@@ -278,7 +278,7 @@ def test_free_text_is_refused(dtype):
     [
         pd.Categorical(SENTENCES),  # declared as levels
         SENTENCES[:10] * 3,  # they repeat
-        [f"id-{i}" for i in range(30)],  # no sentences
+        [f"id-{i}" for i in range(10)] * 3,  # no sentences
         SENTENCES[:6] * 5,
     ],
 )
@@ -331,7 +331,8 @@ def test_strings_that_are_all_missing_in_training(dtype):
     else:
         seen = seen.cast({"kind": pl.String})
     assert_array_equal(encoded(seen)[:, 1:], 1)
-    assert_array_equal(encoded(seen, new=new)[:, 1:], [[0], [0], [1]])
+    with pytest.warns(UserWarning, match="'kind': none of its values"):
+        assert_array_equal(encoded(seen, new=new)[:, 1:], [[0], [0], [1]])
 
 
 def test_arrays_of_strings_and_of_dates():
@@ -346,11 +347,11 @@ def test_numbers_of_any_kind_in_object_columns():
     values = [Decimal("1.5"), 2, np.float32(3), True, None]
     X = pd.DataFrame({"x": pd.Series(values, dtype=object)})
     assert_array_equal(encoded(X, scale=False)[:, 0], [1.5, 2, 3, 1, 1.5])
-    stray = pd.DataFrame({"x": pd.Series([*range(20), "?"], dtype=object)})
+    stray = pd.DataFrame({"x": pd.Series([*range(10), *["x"] * 5], dtype=object)})
     with pytest.raises(ValueError, match="numbers and words side by side"):
         Reader.learn(stray, "from_dtype")
     complex_ = pd.DataFrame({"x": [1j, 2], "kind": ["a", "b"]})
-    with pytest.raises(TypeError, match=r"other things.*\(x\)"):
+    with pytest.raises(ValueError, match=r"\(x\): Complex data not supported"):
         Reader.learn(complex_, "from_dtype")
 
 
@@ -405,7 +406,8 @@ def test_constant_and_empty_columns(scale):
     assert_array_equal(table[:, 0], 0 if scale else 7)
     assert_array_equal(table[:, 1], 0)
     news = X.assign(nothing="word", none=5.0, level="b")
-    assert np.isfinite(encoded(X, new=news, scale=scale)).all()
+    with pytest.warns(UserWarning, match="'nothing': none.*\n.*'level': none"):
+        assert np.isfinite(encoded(X, new=news, scale=scale)).all()
     # No indicators where nothing was known; of objects that are all missing, a level.
     assert table.shape == (4, 3 + 1 + 1)
 
@@ -470,8 +472,9 @@ def test_rare_levels_have_no_column(monkeypatch):
 
 def test_thousands_of_levels_take_bounded_memory():
     rng = np.random.default_rng(0)
-    X = pd.DataFrame({"kind": rng.integers(4000, size=20_000).astype(str)})
-    assert encoded(X).shape == (20_000, encoding.MAX_CATEGORIES)
+    X = pd.DataFrame({"kind": rng.integers(4000, size=20_000)}).astype("category")
+    with pytest.warns(UserWarning, match="'kind': .* different values"):
+        assert encoded(X).shape == (20_000, encoding.MAX_CATEGORIES)
 
 
 # Weights.
@@ -564,6 +567,14 @@ def test_sparse_rows_behind_an_encoder_of_dense_ones(monkeypatch):
 def test_real_tables(table, name, library):
     X, _ = table(name)
     X = X[:2000]
+    # Levels written like numbers are numbers where they come as strings.
+    like_numbers = [name for name in X if X[name].dtype == "category"]
+    like_numbers = [
+        name
+        for name in like_numbers
+        if pd.to_numeric(X[name].cat.categories, errors="coerce").notna().all()
+    ]
+    X = X.drop(columns=like_numbers)
     expected = encoded(X)
     assert np.isfinite(expected).all()
     assert abs(expected).max() <= 3

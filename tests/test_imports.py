@@ -9,9 +9,10 @@ import skmix
 
 PACKAGE = Path(skmix.__file__).parent
 GROUND = {"checks", "columns", "convergence", "inspection", "interruption", "nets"}
-GROUND |= {"alone", "carrying", "evidence", "folds", "reading", "seeding"}
+GROUND |= {"alone", "carrying", "evidence", "folds", "seeding", "showing", "strings"}
 # What each room may import. Rooms that do not exist yet have their place.
 MAY_IMPORT = {room: set() for room in GROUND}
+MAY_IMPORT["reading"] = {"strings"}
 MAY_IMPORT["networks"] = {"nets"}
 MAY_IMPORT["printing"] = {"nets"}
 MAY_IMPORT["changes"] = {"nets", "printing"}
@@ -32,7 +33,7 @@ MAY_IMPORT["training"] |= {"dealing", "loop", "passes"}
 MAY_IMPORT["training"] |= {"convergence", "interruption", "printing"}
 MAY_IMPORT["base"] = GROUND | {"changes", "encoding", "mixing", "networks", "pairing"}
 MAY_IMPORT["base"] |= {"plan", "printing"}
-MAY_IMPORT["base"] |= {"prediction", "targets", "training"}
+MAY_IMPORT["base"] |= {"prediction", "reading", "targets", "training"}
 MAY_IMPORT["estimators"] = MAY_IMPORT["base"] | {"base"}
 MAY_IMPORT["stack"] = {"layers", "mixing"}
 MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
