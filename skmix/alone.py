@@ -4,6 +4,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from skmix.convergence import Diverged, batch_losses, record_divergence
+from skmix.interruption import Stopped
+
 
 class LoneFits:
     """Fits of several nets, an epoch of each at a time.
@@ -53,18 +56,28 @@ class LoneFits:
         """Train and validate each net for an epoch, as `skorch.NeuralNet.fit` does."""
         stopped = []
         for m in self.running:
-            net, ((train, valid), datasets) = self.nets[m], self.data[m]
-            with self.streams[m].resumed():
-                net.notify("on_epoch_begin", **datasets)
-                step = {"prefix": "train", "step_fn": net.train_step}
-                net.run_single_epoch(train, training=True, **step)
-                step = {"prefix": "valid", "step_fn": net.validation_step}
-                net.run_single_epoch(valid, training=False, **step)
-                try:
-                    net.notify("on_epoch_end", **datasets)
-                except KeyboardInterrupt:  # as skorch's callbacks end a training
-                    stopped.append(m)
+            try:
+                self._epoch_of(m)
+            except Stopped:  # by a callback
+                stopped.append(m)
+            except Diverged:
+                record_divergence(self.nets[m])
+                stopped.append(m)
         self.stop(stopped)
+
+    def _epoch_of(self, m):
+        net, ((train, valid), datasets) = self.nets[m], self.data[m]
+        with self.streams[m].resumed():
+            net.notify("on_epoch_begin", **datasets)
+            step = {"prefix": "train", "step_fn": net.train_step}
+            net.run_single_epoch(train, training=True, **step)
+            step = {"prefix": "valid", "step_fn": net.validation_step}
+            net.run_single_epoch(valid, training=False, **step)
+            net.notify("on_epoch_end", **datasets)
+
+    def batch_losses(self, m):
+        """Training losses of a net's batches in its last epoch, of shape (n_steps,)."""
+        return batch_losses(self.nets[m].history[-1])
 
     def stop(self, numbers):
         """Train the nets of these numbers no further."""

@@ -80,8 +80,10 @@ def warn_if_above_start(net, *, mixed, comparable):
     )
     if len(epochs) == 1:
         comparable = False
-    if first and last and ends_above_start(
-        first, last, mixed=mixed, comparable=comparable
+    if (
+        first
+        and last
+        and ends_above_start(first, last, mixed=mixed, comparable=comparable)
     ):
         warn_above_start(first, last)
 
@@ -143,3 +145,50 @@ def ends_above_start(first, last, *, mixed, comparable=True):
 
 
 EXPLODED = 10
+
+
+# What is asked of many trainings side by side.
+
+
+def is_finite(epoch):
+    """Whether all losses of an epoch, as a history holds it, are finite numbers."""
+    try:
+        check_epoch(epoch)
+    except Diverged:
+        return False
+    return True
+
+
+def record_divergence(net):
+    """Let the history of a net whose training has diverged say so in its last epoch."""
+    for name in ("train_loss", "valid_loss"):
+        if np.isfinite(net.history[-1].get(name, np.nan)):
+            continue
+        net.history.record(name, np.nan)
+
+
+def batch_losses(epoch):
+    """Training losses of the batches of an epoch, of shape (n_batches,)."""
+    losses = [row["train_loss"] for row in epoch["batches"] if "train_loss" in row]
+    return np.array(losses, dtype=np.float64)
+
+
+def history_ends_above_start(history, *, mixed):
+    """Whether a training ended above its start, by the history of its net."""
+    if not len(history):
+        return False
+    first, last = batch_losses(history[0]), batch_losses(history[-1])
+    if not (len(first) and len(last)):
+        return False
+    return ends_above_start(first, last, mixed=mixed, comparable=len(history) > 1)
+
+
+def warn_of_rising_losses(alphas):
+    """Say for which alphas of a search training losses have grown."""
+    warnings.warn(
+        f"The training loss of members with alpha in {alphas} is higher in the last "
+        "epoch than it was in the first one, so that their nets have hardly learnt "
+        f"anything. Training may have diverged; {_WAY_OUT}.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )

@@ -22,7 +22,15 @@ from skmix.alone import LoneFits
 from skmix.base import Rows
 from skmix.batches import Batches
 from skmix.carrying import NetState
+from skmix.convergence import (
+    Diverged,
+    ends_above_start,
+    history_ends_above_start,
+    is_finite,
+    record_divergence,
+)
 from skmix.dealing import Dealer
+from skmix.interruption import interruptible
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
 from skmix.losses import first_output
@@ -150,6 +158,8 @@ class Trained(NamedTuple):
         Whether they were trained as one.
     why_alone : str or None
         Why they could not be.
+    diverged, rising : ndarray of shape (C, F), bool
+        Whether a loss was no finite number, and whether it ended above its start.
     """
 
     members: list
@@ -158,6 +168,8 @@ class Trained(NamedTuple):
     seconds: float
     stacked: bool
     why_alone: str | None
+    diverged: np.ndarray
+    rising: np.ndarray
 
 
 def untrained(split, candidate):
@@ -241,7 +253,9 @@ def _joined(trained, order):
     epochs = np.concatenate([part.epochs for part in trained])
     stacked = all(part.stacked for part in trained)
     members = [members[k] for k in order]
-    return Trained(members, curves[order], epochs[order], 0.0, stacked, None)
+    told = np.concatenate([[part.diverged, part.rising] for part in trained], axis=1)
+    found = members, curves[order], epochs[order], 0.0, stacked, None
+    return Trained(*found, *told[:, order])
 
 
 def _lengthened(curves, n_epochs):
@@ -281,16 +295,15 @@ class _Part(NamedTuple):
     def train(self, splits, advance=None):
         """Train the members; `advance` is told of each step."""
         net, seed = splits[0].net, splits[0].seed
+        stacked = self.way == "stacked"
         with one_thread_each(), seeded(seed, net.device):
             if self.way == "alone":
-                members, curves = _one_after_the_other(self.candidates, splits, advance)
-                epochs = np.zeros(len(self.candidates), dtype=int)
-            else:
-                stacked, halving = self.way == "stacked", self.halving
-                race = _Race(self.candidates, splits, stacked=stacked, halving=halving)
-                race.run(advance)
-                members, curves, epochs = race.members(), race.curves, race.epochs
-        return Trained(members, curves, epochs, 0.0, self.way == "stacked", None)
+                return _one_after_the_other(self.candidates, splits, advance)
+            options = {"stacked": stacked, "halving": self.halving}
+            race = _Race(self.candidates, splits, **options)
+            race.run(advance)
+            found = race.members(), race.curves, race.epochs, 0.0, stacked, None
+            return Trained(*found, race.diverged, race.rising())
 
     def members_of(self, states, splits):
         """Return members that were trained elsewhere, by the states of their nets."""
@@ -360,19 +373,27 @@ _FIT = ("fit", "fit_loop", "initialize", "partial_fit", "run_single_epoch")
 
 def _one_after_the_other(candidates, splits, advance):
     """Fit each member by the `fit` of its net."""
-    grid = []
-    for candidate in candidates:
+    shape = len(candidates), len(splits)
+    grid, told = [], np.zeros((2, *shape), dtype=bool)  # diverged, rising
+    for c, candidate in enumerate(candidates):
         grid.append([])
-        for split in splits:
-            member = split.template_of(candidate)
-            net = clone(split.net)
-            member._train(net, net.fit, split.rows, split.validation, split.seed)
+        for f, split in enumerate(splits):
+            member, net = split.template_of(candidate), clone(split.net)
+            try:
+                member._train(net, net.fit, split.rows, split.validation, split.seed)
+                told[1, c, f] = history_ends_above_start(
+                    net.history, mixed=candidate.alpha > 0
+                )
+            except Diverged:
+                record_divergence(net)
+                member, told[0, c, f] = split.member_of(candidate, net), True
             grid[-1].append(member)
             _tell(advance)
     curves = [[_curve(member) for member in members] for members in grid]
     n_epochs = max(len(curve) for row in curves for curve in row)
     curves = [[_lengthened(curve, n_epochs) for curve in row] for row in curves]
-    return grid, np.array(curves)
+    epochs = np.zeros(len(candidates), dtype=int)
+    return Trained(grid, np.array(curves), epochs, 0.0, False, None, *told)
 
 
 def _tell(advance):
@@ -458,13 +479,18 @@ class _Race:
         self.best = np.full(len(candidates), np.inf)
         self.epochs = np.zeros(len(candidates), dtype=int)
         self.kept = {}  # states of members at the best epoch of their candidate
+        self.diverged = np.zeros(shape[:2], dtype=bool)
+        self.losses = {}  # of batches, in the first epoch of a member and in its last
 
     def run(self, advance):
         """Train until nobody is left."""
         n_epochs = 0
         while n_epochs < self.max_epochs and self._is_running():
-            for group in self.groups:
-                self._run_epoch(group, n_epochs)
+            with interruptible():
+                for group in self.groups:
+                    self._run_epoch(group, n_epochs)
+            for c in np.flatnonzero(self.diverged.any(axis=1)):
+                self._stop(c)
             if self.patience is not None:
                 self._keep_best(n_epochs)
             n_epochs += 1
@@ -496,8 +522,21 @@ class _Race:
         if len(running):
             group.fits.epoch()
         for m in running:
-            history = group.fits.nets[m].history
-            self.curves[(*group.cells[m], epoch)] = history[-1, "valid_loss"]
+            cell, last = group.cells[m], group.fits.nets[m].history[-1]
+            self.curves[(*cell, epoch)] = last["valid_loss"]
+            self.diverged[cell] = not is_finite(last)
+            losses = group.fits.batch_losses(m)
+            self.losses[cell] = (self.losses.get(cell, [losses])[0], losses)
+
+    def rising(self):
+        """Whether losses ended above their start, (C, F) bool."""
+        rising = np.zeros_like(self.diverged)
+        for (c, f), (first, last) in self.losses.items():
+            mixed, again = self.candidates[c].alpha > 0, first is not last
+            if not self.diverged[c, f]:
+                above = ends_above_start(first, last, mixed=mixed, comparable=again)
+                rising[c, f] = above
+        return rising
 
     def _stop(self, c):
         for group in self.groups:

@@ -28,6 +28,7 @@ from skorch.utils import multi_indexing
 
 from skmix.base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
 from skmix.checks import check_groups, check_option, check_sample_weight
+from skmix.convergence import warn_of_rising_losses
 from skmix.estimators import MixupClassifier, MixupRegressor
 from skmix.evidence import (
     Evidence,
@@ -117,6 +118,7 @@ class _MixupCV(MixupEstimator):
             options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
             trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
             _warn_of_lone(trained.why_alone)
+            _warn_of_rising(candidates, trained)
             target = draft._targets(rows.y)
             evidence = draft._evidence(trained, splits, rows, target, scoring)
             draft._report(candidates, trained, evidence, splits)
@@ -256,7 +258,9 @@ class _MixupCV(MixupEstimator):
                 where = np.zeros((len(rows.y), *of_fold.shape[1:]))
                 where[split.test] = of_fold
                 total, times[split.test] = total + where, times[split.test] + 1
-                diverged[-1].append(not np.isfinite(of_fold).all())
+                c = len(predicted)
+                failed = trained.diverged[c, f] or not np.isfinite(of_fold).all()
+                diverged[-1].append(failed)
                 score = np.nan
                 if diverged[-1][-1]:
                     pass
@@ -304,7 +308,7 @@ class _MixupCV(MixupEstimator):
         self.n_splits_ = len(splits)
         self.epochs_ = trained.epochs
         seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
-        self.cv_results_ = _results(params, scores, mean, *seconds)
+        self.cv_results_ = _results(params, evidence, *seconds)
         sizes = [(len(split.test), len(split.rows.y)) for split in splits]
         n_test, n_train = np.mean(sizes, axis=0)
         places = [candidate.layers for candidate in candidates]
@@ -425,8 +429,9 @@ def _params(candidates):
     return params
 
 
-def _results(params, scores, mean, fit_seconds, score_seconds):
+def _results(params, evidence, fit_seconds, score_seconds):
     """What `GridSearchCV` has in `cv_results_`."""
+    scores, mean = evidence.scores, evidence.mean_scores
     zeros = np.zeros(len(params))
     results = {
         "mean_fit_time": zeros + fit_seconds,
@@ -441,9 +446,17 @@ def _results(params, scores, mean, fit_seconds, score_seconds):
     results |= {f"split{f}_test_score": of_fold for f, of_fold in enumerate(scores.T)}
     worst = np.where(np.isnan(mean), -np.inf, mean)
     results["mean_test_score"] = mean
-    results["std_test_score"] = np.nanstd(scores, axis=1)
+    results["std_test_score"] = scores[:, evidence.defined].std(axis=1)
     results["rank_test_score"] = stats.rankdata(-worst, "min").astype(np.int32)
     return results
+
+
+def _warn_of_rising(candidates, trained):
+    # In most folds: among many members one or the other ends above by chance.
+    rising = np.flatnonzero(trained.rising.mean(axis=1) > 0.5)
+    if len(rising):
+        alphas = sorted({candidates[c].alpha for c in rising})
+        warn_of_rising_losses(alphas)
 
 
 def _warn_of_lone(why):

@@ -21,6 +21,7 @@ from torch import optim
 
 from skmix.batches import CHUNK_CELLS, n_cells
 from skmix.columns import each
+from skmix.interruption import Stopped, callbacks_may_stop
 from skmix.lanes import train_lanes, valid_lanes
 from skmix.loop import Step, run_epoch
 from skmix.losses import losses_of_steps
@@ -61,6 +62,7 @@ class StackedFit:
         self.net = twin(nets[0], module_=self.stack, history_=History())
         self.net.callbacks_ = _callbacks_of(self)
         self.net.optimizer_ = _optimizer(self.net, self.stack.members)
+        self._batch_losses = {}  # of each net in its last epoch, (S,)
         self._best = [{} for _ in nets]  # of each net, the best value so far, by name
         self._valid = None
         self._show()
@@ -77,6 +79,10 @@ class StackedFit:
         for k, m in enumerate(self.running):
             self._record(m, {name: float(value[k]) for name, value in values.items()})
         self.stop(self._told_to_stop())
+
+    def batch_losses(self, m):
+        """Training losses of a net's batches in its last epoch, of shape (n_steps,)."""
+        return self._batch_losses[m]
 
     def running_nets(self):
         return [self.nets[m] for m in self.running]
@@ -137,9 +143,10 @@ class StackedFit:
             if copied:  # a copy of a view would be one of the whole stack
                 self.stack.show(place, net.module_, copy=True)
             try:
-                for callback in _watching(net):
-                    callback.on_epoch_end(net)
-            except KeyboardInterrupt:  # as skorch's callbacks end a training
+                with callbacks_may_stop():
+                    for callback in _watching(net):
+                        callback.on_epoch_end(net)
+            except Stopped:
                 stopped.append(m)
             if copied:
                 self.stack.show(place, net.module_)
@@ -158,6 +165,7 @@ class StackedFit:
             run_epoch(self.net, steps, training=True, prefix="train")
         sizes, lam = np.concatenate(sizes), np.concatenate(lam).mean(axis=0)
         losses = torch.stack(losses).cpu().double().numpy()  # (S, m)
+        self._batch_losses |= dict(zip(self.running, losses.T, strict=True))
         loss = (losses * sizes).sum(axis=0) / sizes.sum(axis=0)
         return {"lam_mean": np.broadcast_to(lam, loss.shape), "train_loss": loss}
 

@@ -1,8 +1,11 @@
 """MixupClassifierCV and MixupRegressorCV: folds, choice, evidence, what is refused."""
 
+import copy
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from functools import partial
 
@@ -16,7 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
-from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.exceptions import ConvergenceWarning, UnsetMetadataPassedError
 from sklearn.metrics import (
     accuracy_score,
     log_loss,
@@ -36,6 +39,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from skorch import NeuralNetClassifier
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
@@ -999,3 +1003,89 @@ def _halves(groups):
 def test_without_routing_other_metadata_is_refused(wine):
     with pytest.raises(TypeError, match="enable_metadata_routing"):
         clone(SEARCH).fit(*wine, price=3)
+
+
+# Trainings that fail, or are ended.
+
+
+class Explodes(nn.Module):
+    """Puts out no numbers for rows that are mixed."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.layer = nn.Linear(d_in, d_out).double()
+
+    def forward(self, X):
+        whole = (X[:, :1] == X[:, :1].round()).all(dim=1, keepdim=True)
+        return self.layer(X) + torch.where(whole, 0.0, torch.inf)
+
+
+class ExplodesAlone(NeuralNetClassifier):
+    def train_step(self, *args, **kwargs):
+        return super().train_step(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [NeuralNetClassifier, ExplodesAlone])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_a_candidate_that_diverges_has_no_score_and_does_not_predict(wine, kind):
+    X, y = wine[0].copy(), wine[1]
+    X[:, 0] = y
+    net = kind(Explodes, criterion=nn.CrossEntropyLoss, max_epochs=3, verbose=0)
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
+    with pytest.warns(UserWarning, match=r"no finite score for alpha in \[0.5\]"):
+        search.fit(X, y)
+    assert search.stacked_ is (kind is NeuralNetClassifier)
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
+    assert np.isnan(search.cv_results_["split0_test_score"][1])
+    assert_array_equal(search.alpha_weights_, [1, 0])
+    assert np.isfinite(search.predict_proba(X)).all()
+    with pytest.raises(ValueError, match="epoch 1"):
+        MixupClassifier(net, alpha=0.5).fit(X, y)
+
+
+@pytest.mark.parametrize("search", [SEARCH, NUMBERS], ids=["classes", "numbers"])
+def test_a_search_all_of_which_diverges_raises(wine, diabetes, search):
+    X, y = diabetes if search is NUMBERS else wine
+    net = clone(search.estimator).set_params(optimizer=torch.optim.SGD, lr=1e300)
+    search = clone(search).set_params(estimator=net)
+    with pytest.raises(ValueError, match="training has diverged, lower"):
+        search.fit(1e5 * X, y)
+    assert not hasattr(search, "estimators_")
+
+
+@pytest.mark.parametrize("kind", [NeuralNetClassifier, ExplodesAlone])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_losses_that_end_above_their_start_are_told(wine, kind):
+    X, y = wine
+    net = kind(perceptron, criterion=nn.CrossEntropyLoss, lr=1e6, max_epochs=3)
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"alpha in \[0.0, 0.5\]"):
+        search.fit(1e3 * X, y)
+
+
+def forever(**params):
+    return short(max_epochs=100_000, **params)
+
+
+ENDLESS = {
+    "stacked": forever,
+    "stacked, stopping": lambda: forever(callbacks=[EarlyStopping(patience=100_000)]),
+    "one by one": lambda: forever(optimizer=torch.optim.LBFGS),
+    "default": lambda: default_net("classifier").set_params(
+        max_epochs=100_000, callbacks=None, module__d_block=8
+    ),
+}
+
+
+@pytest.mark.parametrize("net", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("halving", [False, True])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net, halving):
+    search = copy.copy(fitted).set_params(estimator=net(), halving=halving, cv=2)
+    before = dict(vars(search))
+    timer = threading.Timer(3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(*wine)
+    timer.join()
+    assert vars(search) == before
