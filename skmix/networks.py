@@ -292,9 +292,7 @@ def trains_twice(net):
     the net (a schedule) or keep one (a checkpoint), and have nothing to watch later.
     """
     others = (
-        callback
-        for _, callback in named_callbacks(net)
-        if not _stops_early(callback)
+        callback for _, callback in named_callbacks(net) if not _stops_early(callback)
     )
     return holds_out(net) and not any(map(watches_validation, others))
 

@@ -210,9 +210,7 @@ class _Seams:
         if self.dealer.validation is not None or net.train_split or own_split:
             return
         blind = [
-            name
-            for name, callback in net.callbacks_
-            if watches_validation(callback)
+            name for name, callback in net.callbacks_ if watches_validation(callback)
         ]
         if blind:
             raise ValueError(
