@@ -76,7 +76,9 @@ def test_a_loss_that_is_no_number_ends_the_training_at_once(wine):
 
     clf.estimator = own("classifier", lr=float("inf"), callbacks=[Counts()])
     clf.estimator.set_params(max_epochs=50)
-    with pytest.raises(ValueError, match="a training loss of nan in epoch 1.*diverged"):
+    with pytest.raises(
+        ValueError, match=r"a training loss of nan in epoch 1.*diverged"
+    ):
         clf.fit(X, y)
     assert len(epochs) == 1
     assert all(

@@ -861,7 +861,7 @@ def test_good_batch_sizes(wine, name, size):
 @pytest.mark.parametrize("net", [default_net("classifier"), logits_net()])
 def test_bad_numbers_of_epochs(wine, net, value, error):
     net = clone(net).set_params(max_epochs=value)
-    with pytest.raises(error, match="max_epochs=.*an integer of at least 0"):
+    with pytest.raises(error, match=r"max_epochs=.*an integer of at least 0"):
         MixupClassifier(net).fit(*wine)
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -223,8 +224,7 @@ def test_a_handler_of_ones_own_is_asked_and_kept(wine):
 def test_the_handler_is_restored_after_errors():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(MemoryError), interruptible():
-        assert signal.getsignal(signal.SIGINT) is not before
-        raise MemoryError
+        raise MemoryError(signal.getsignal(signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -239,13 +239,9 @@ def test_where_ctrl_c_is_ignored_it_is_ignored():
 
 
 def test_what_swallows_an_interrupt_does_not_keep_it():
-    after = []
-    with pytest.raises(KeyboardInterrupt), interruptible() as arrived:
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            after.append(list(arrived))
-    assert after == [[signal.SIGINT]]
+    swallowed = suppress(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt), interruptible(), swallowed:
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_the_wish_of_a_callback_is_told_from_an_interrupt():
