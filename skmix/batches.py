@@ -121,7 +121,7 @@ class Batches:
         self.device = device
         indices = np.arange(len(y)) if indices is None else np.asarray(indices)
         self.indices = torch.from_numpy(indices.astype(np.int64, copy=False))
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)  # torch wants no numpy.int64
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.draws = draws

@@ -7,6 +7,7 @@ remains is the plain skorch net; what the net's class overrides stays in charge.
 
 import warnings
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,13 @@ from skmix.batches import Batch, Batches, copied, take
 from skmix.convergence import check_epoch
 from skmix.dealing import ROWS_UNKNOWN, Dealer
 from skmix.interruption import Stopped, callbacks_may_stop, interruptible
-from skmix.layers import check_layers_of
+from skmix.layers import (
+    bypassed,
+    check_layers_of,
+    mixed_inside,
+    stacked,
+    uncompiled,
+)
 from skmix.loop import Step, run_epoch
 from skmix.losses import (
     check_reduction,
@@ -32,9 +39,16 @@ from skmix.losses import (
     shaped_like,
 )
 from skmix.mixing import lerp_steps
-from skmix.nets import inferring, steps_are_skorchs_own, watches_validation
+from skmix.nets import (
+    inferring,
+    set_mode,
+    steps_are_skorchs_own,
+    twin,
+    watches_validation,
+)
 from skmix.passes import Pass
 from skmix.printing import bind_prints
+from skmix.seeding import seeded
 
 
 @contextmanager
@@ -125,6 +139,7 @@ class _Seams:
         self.running = None  # the Pass that is on its way through the net
         self.uncached = []
         self.interrupted = False
+        self.tried = set()  # layers
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
     # What leaves the net: pickles, copies and parameters know nothing of the loan.
@@ -314,7 +329,9 @@ class _Seams:
                 weight=None if weight is None else weight[part],
                 loss=losses[k],
             )
-            x = step.enter(copied(chunk.X, part), copied(X_partner, part))
+            x, x_partner = copied(chunk.X, part), copied(X_partner, part)
+            self._try_layer(step, x, x_partner)
+            x = step.enter(x, x_partner)
             loss = partial(self._split_loss, step)
             yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k), step.within)
 
@@ -338,6 +355,27 @@ class _Seams:
             chunk.n_batches,
             permuted=permuted,
         )
+
+    def _try_layer(self, step, x, x_partner, **fit_params):
+        """Find out, once a fit, whether the module goes by a layer.
+
+        Where clean rows go on beside the mixed ones, their numbers do not tell, so that
+        it is tried without, by a copy of the module.
+        """
+        layer, net = step.layer, self.net
+        if not step.clean_weight or layer is None or layer in self.tried:
+            return
+        self.tried.add(layer)
+        other = twin(net, module_=deepcopy(net.module_))
+        set_mode(other, True)
+        infer, n_rows = inferring(other, partial(type(net).infer, other)), get_len(x)
+        own = mixed_inside(
+            uncompiled(other.module_), layer, lambda own, partner: own, n_rows
+        )
+        with seeded(device=net.device), torch.no_grad(), own:
+            output = first_output(infer(stacked(x, x_partner), **fit_params))
+        if isinstance(output, torch.Tensor) and len(output) == 2 * n_rows:
+            raise bypassed(layer, n_rows)
 
     def _split_loss(self, step, output):
         clean, output = step.split(output)
@@ -462,6 +500,7 @@ class _Seams:
             partner = take(x, torch.as_tensor(step.draw.partner))
         else:
             partner = to_tensor(step.X_partner, device=net.device)
+        self._try_layer(step, x, partner, **fit_params)
         x = step.enter(x, partner)
         with step.within():
             output = infer(x, **fit_params)

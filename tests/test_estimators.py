@@ -1,10 +1,14 @@
 """The door: labels, frames, weights, partial fits, and errors that teach."""
 
+import io
+import pickle
 import threading
 import warnings
+from copy import deepcopy
 from fractions import Fraction
 from functools import partial
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -22,7 +26,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, scale
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    TrainEndCheckpoint,
+)
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -247,7 +260,7 @@ def test_verbose(wine, capfd):
 
 def test_small_split_is_warned_of(wine):
     X, y = wine
-    net = logits_net(train_split=ValidSplit(5), max_epochs=1)
+    net = NeuralNetClassifier(Layers, criterion=nn.CrossEntropyLoss, max_epochs=1)
     with pytest.warns(UserWarning, match="holds out 20 % of these 178 rows"):
         MixupClassifier(net).fit(X, y)
     with pytest.warns(UserWarning, match="holds out 20 % of these 178 rows"):
@@ -650,17 +663,18 @@ def test_regressor_of_two_outputs(diabetes):
 
 def test_diverged_net_is_not_believed(wine):
     X, y = wine
-    net = logits_net(module=Linear, optimizer=torch.optim.SGD, lr=float("inf"))
-    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    clf = MixupClassifier(logits_net(module=Linear, max_epochs=1)).fit(X, y)
+    clf.estimator_.module_.output.bias.data[0] = float("nan")  # by other hands
     with pytest.raises(ValueError, match="diverged; lower `lr`"):
         clf.predict_proba(X)
 
 
 def test_diverged_regressor_is_not_believed(diabetes):
-    net = number_net(module=Linear, optimizer=torch.optim.SGD, lr=float("inf"))
-    reg = MixupRegressor(net, random_state=0).fit(*diabetes)
+    X, y = diabetes
+    reg = MixupRegressor(number_net(module=Linear, max_epochs=1)).fit(X, y)
+    reg.estimator_.module_.output.bias.data[0] = float("nan")
     with pytest.raises(ValueError, match="diverged; lower `lr`"):
-        reg.predict(diabetes[0])
+        reg.predict(X)
 
 
 def test_targets_too_large(diabetes):
@@ -774,3 +788,556 @@ def test_a_prediction_is_of_one_fit(wine):
     Refits.refit = partial(clf.fit, X, np.array(list("abcdef"))[2 * y + (X[:, 0] > 0)])
     assert_array_equal(clf.predict_proba(X), expected)
     assert clf.predict_proba(X).shape == (len(X), 6)
+
+
+# Numbers of epochs and sizes of batches.
+
+
+@pytest.mark.parametrize("net", [default_net("classifier"), logits_net()])
+def test_no_epochs_initialise_a_classifier(wine, net):
+    X, y = wine
+    net = clone(net).set_params(max_epochs=0)
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    assert clf.n_iter_ == len(clf.history_) == 0
+    assert clf.predict_proba(X).shape == (len(X), 3)
+    assert clf.partial_fit(X, y).n_iter_ == 1
+
+
+@pytest.mark.parametrize("net", [default_net("regressor"), number_net()])
+def test_no_epochs_initialise_a_regressor(diabetes, net):
+    X, y = diabetes
+    net = clone(net).set_params(max_epochs=0)
+    reg = MixupRegressor(net, random_state=0).fit(X, y, X_val=X, y_val=y)
+    assert reg.n_iter_ == 0
+    assert reg.predict(X).shape == y.shape
+
+
+def test_no_epochs_have_none_that_is_best(wine, tmp_path):
+    X, y = wine
+    callbacks = [
+        EarlyStopping(load_best=True),
+        Checkpoint(load_best=True, dirname=str(tmp_path)),
+        TrainEndCheckpoint(dirname=str(tmp_path)),
+    ]
+    net = logits_net(max_epochs=0, callbacks=callbacks)
+    clf = MixupClassifier(net).fit(X, y, X_val=X, y_val=y)
+    assert [type(cb) for _, cb in clf.estimator_.callbacks_[-4:-1]] == [
+        type(callback) for callback in callbacks
+    ]
+
+
+SIZES = ["batch_size", "iterator_train__batch_size", "iterator_valid__batch_size"]
+
+
+@pytest.mark.parametrize("net", [default_net("classifier"), logits_net()])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(0, ValueError), (-5, ValueError)]
+    + [(value, TypeError) for value in (None, True, 2.5, "32", [8])],
+)
+@pytest.mark.parametrize("name", SIZES)
+def test_bad_batch_sizes(wine, net, name, value, error):
+    X, y = wine
+    net = clone(net).set_params(**{name: value})
+    match = rf"Got {name}=.*, but expected an integer of at least 1, or -1"
+    with pytest.raises(error, match=match):
+        MixupClassifier(net).fit(X, y)
+    with pytest.raises(error, match=match):
+        MixupClassifier(net).partial_fit(X, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("size", [-1, np.int64(20), np.int32(-1), 10_000])
+@pytest.mark.parametrize("name", SIZES)
+def test_good_batch_sizes(wine, name, size):
+    X, y = wine
+    net = logits_net(max_epochs=1).set_params(**{name: size})
+    MixupClassifier(net).fit(X, y, X_val=X, y_val=y).predict(X)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(-1, ValueError), (2.5, TypeError), (None, TypeError), (True, TypeError)],
+)
+@pytest.mark.parametrize("net", [default_net("classifier"), logits_net()])
+def test_bad_numbers_of_epochs(wine, net, value, error):
+    net = clone(net).set_params(max_epochs=value)
+    with pytest.raises(error, match=r"max_epochs=.*an integer of at least 0"):
+        MixupClassifier(net).fit(*wine)
+
+
+def test_loaders_with_a_sampler_have_sizes_of_their_own(wine):
+    X, y = wine
+    batches = [list(range(0, 90)), list(range(90, 178))]
+    net = logits_net(max_epochs=1, batch_size=None)
+    net.set_params(
+        iterator_train__batch_sampler=batches,
+        iterator_train__batch_size=1,
+        iterator_valid__batch_size=50,
+    )
+    MixupClassifier(net).fit(X, y)
+
+
+# skorch's default split.
+
+SCHEDULE = LRScheduler("ReduceLROnPlateau", monitor="valid_loss")
+
+
+class OwnCallback(Callback):
+    pass
+
+
+class OwnDefaults(NeuralNetClassifier):
+    def get_default_callbacks(self):
+        return [*super().get_default_callbacks(), ("stop", EarlyStopping())]
+
+
+def split_net(kind=NeuralNetClassifier, **params):
+    params = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1} | params
+    return kind(Layers, **params)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        split_net(callbacks=[EarlyStopping()]),
+        split_net(callbacks=[EarlyStopping]),
+        split_net(callbacks=[("stop", EarlyStopping(monitor="valid_acc"))]),
+        split_net(callbacks=[EpochScoring("accuracy", name="acc")]),
+        split_net(callbacks=[BatchScoring("accuracy", name="acc")]),
+        split_net(callbacks=[SCHEDULE]),
+        split_net(callbacks=[OwnCallback()]),
+        split_net(callbacks=[OwnCallback]),
+        split_net(kind=OwnDefaults),
+        split_net(train_split=ValidSplit(5)),
+        split_net(train_split=ValidSplit(5, stratified=True)),
+        split_net(train_split=None),
+    ],
+)
+def test_a_split_that_is_given_or_watched_is_not_warned_of(wine, net):
+    MixupClassifier(net).fit(*wine)
+
+
+def test_a_checkpoint_watches_the_split(wine, tmp_path):
+    net = split_net(callbacks=[Checkpoint(dirname=str(tmp_path))])
+    MixupClassifier(net).fit(*wine)
+
+
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        [],
+        "disable",
+        [LRScheduler("StepLR", step_size=1)],
+        [LRScheduler("ReduceLROnPlateau", monitor="train_loss")],
+        [EpochScoring("accuracy", on_train=True, name="acc")],
+        [EarlyStopping(monitor="train_loss")],
+    ],
+)
+def test_a_split_that_nobody_watches_is_warned_of(wine, callbacks):
+    net = split_net(callbacks=callbacks)
+    for estimator in (MixupClassifier(net), clone(MixupClassifier(net))):
+        with pytest.warns(UserWarning, match="holds out 20 % of these 178 rows"):
+            estimator.fit(*wine)
+
+
+def test_the_default_of_a_subclass_is_skorchs(diabetes):
+    class Own(NeuralNetRegressor):
+        def __init__(self, *args, size=3, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.size = size
+
+    net = Own(Layers, max_epochs=1, lr=1e-3)
+    with pytest.warns(UserWarning, match="holds out 20 % of these"):
+        MixupRegressor(net).fit(*diabetes)
+
+
+# Losses of rows, scores that are not there.
+
+
+class OwnMean(NeuralNetClassifier):
+    def get_loss(self, *args, **kwargs):
+        return super().get_loss(*args, **kwargs).mean()
+
+
+class RowLosses(nn.Module):
+    def forward(self, output, y):
+        return nn.functional.cross_entropy(output, y, reduction="none")
+
+
+class FocalLoss(nn.CrossEntropyLoss):
+    """Makes one number of the losses of rows."""
+
+    def __init__(self):
+        super().__init__(reduction="none")
+
+    def forward(self, output, y):
+        loss = super().forward(output, y)
+        return ((1 - torch.exp(-loss)) * loss).mean()
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        logits_net(criterion__reduction="none"),
+        logits_net(criterion=nn.CrossEntropyLoss(reduction="none")),
+        logits_net(criterion=partial(nn.CrossEntropyLoss, reduction="none")),
+        default_net("classifier").set_params(criterion__reduction="none"),
+    ],
+)
+def test_a_criterion_of_losses_of_rows_is_refused(wine, net, lam_per):
+    clf = MixupClassifier(net, lam_per=lam_per)
+    with pytest.raises(ValueError, match=r"expected 'mean' or 'sum'.*get_loss"):
+        clf.fit(*wine)
+
+
+def test_a_criterion_of_losses_of_rows_is_refused_for_numbers(diabetes):
+    for net in (number_net(), default_net("regressor")):
+        net.set_params(criterion__reduction="none")
+        with pytest.raises(ValueError, match="expected 'mean' or 'sum'"):
+            MixupRegressor(net).fit(*diabetes)
+
+
+def test_a_criterion_of_ones_own_has_one_loss_for_a_batch(wine):
+    net = logits_net(criterion=RowLosses, predict_nonlinearity=nn.Softmax(dim=-1))
+    with pytest.raises(ValueError, match=r"shape \(32,\).*expected one number"):
+        MixupClassifier(net).fit(*wine)
+
+
+def test_who_makes_one_number_of_them_may_have_losses_of_rows(wine):
+    params = logits_net(criterion__reduction="none").get_params(deep=False)
+    MixupClassifier(OwnMean(**params)).fit(*wine)
+    MixupClassifier(logits_net(criterion=FocalLoss)).fit(*wine)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(monitor="valid_auc"),
+        Checkpoint(monitor="valid_auc_best", f_params=None, f_optimizer=None),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_auc"),
+    ],
+)
+def test_a_score_that_is_not_there_is_named(wine, callback, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = wine
+    name = type(callback).__name__
+    scoring = EpochScoring("roc_auc_ovr", name="valid_auc", lower_is_better=False)
+    clf = MixupClassifier(logits_net(callbacks=[callback], max_epochs=2))
+    match = rf"monitor='valid_auc\w*' for the callback {name}.*train_loss, .*valid_loss"
+    with pytest.raises(ValueError, match=match):
+        clf.fit(X, y, X_val=X, y_val=y)
+    clf.set_params(estimator__callbacks=[callback, scoring])  # too late
+    with pytest.raises(ValueError, match="stand before it"):
+        clf.fit(X, y, X_val=X, y_val=y)
+    clf.set_params(estimator__callbacks=[scoring, callback])
+    clf.fit(X, y, X_val=X, y_val=y)
+
+
+class Raises(Callback):
+    monitor = "nothing"
+
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyError("something else")
+
+
+def test_other_errors_of_callbacks_are_theirs(wine):
+    with pytest.raises(KeyError, match="something else"):
+        MixupClassifier(logits_net(callbacks=[Raises()])).fit(*wine)
+
+
+# partial_fit goes on with the parameters of now.
+
+
+@pytest.fixture
+def started(wine):
+    net = logits_net(optimizer=torch.optim.SGD, optimizer__momentum=0.9, max_epochs=2)
+    return MixupClassifier(net, random_state=0).fit(*wine)
+
+
+def buffers(clf):
+    states = clf.estimator_.optimizer_.state.values()
+    return [state["momentum_buffer"].clone() for state in states]
+
+
+def weights(clf):
+    return [p.detach().clone() for p in clf.estimator_.module_.parameters()]
+
+
+ROUND_TRIPS = {
+    "same": lambda clf: clf,
+    "pickle": lambda clf: pickle.loads(pickle.dumps(clf)),
+    "deepcopy": deepcopy,
+    "joblib": lambda clf: through_joblib(clf),
+}
+
+
+def through_joblib(clf):
+    file = io.BytesIO()
+    joblib.dump(clf, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+def test_partial_fit_takes_a_changed_learning_rate_and_keeps_momentum(
+    wine, started, trip
+):
+    clf = ROUND_TRIPS[trip](started)
+    before, moving = weights(clf), buffers(clf)
+    clf.set_params(estimator__lr=0.0).partial_fit(*wine)
+    assert clf.estimator_.lr == 0
+    assert all(map(torch.equal, before, weights(clf)))
+    clf.set_params(estimator__optimizer__momentum=0.5).partial_fit(*wine)
+    assert clf.estimator_.optimizer_.param_groups[0]["momentum"] == 0.5
+    assert clf.estimator_.get_params()["optimizer__momentum"] == 0.5
+    assert len(buffers(clf)) == len(moving)  # (whose values went on)
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+def test_partial_fit_touches_nothing_that_did_not_change(wine, started, trip):
+    X, y = wine
+    criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 1.0]))
+    net = logits_net(
+        criterion=criterion,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=0.9,
+        callbacks=[EpochScoring("accuracy", on_train=True, name="acc")],
+        max_epochs=2,
+    )
+    clf = MixupClassifier(net, random_state=0).fit(X, y)
+    clf = ROUND_TRIPS[trip](clf)
+    clf.estimator_.set_params(lr=0.0)  # by other hands
+    before = weights(clf)
+    clf.partial_fit(X, y)
+    assert all(map(torch.equal, before, weights(clf)))
+    clf.set_params(estimator=clone(clf.estimator)).partial_fit(X, y)
+    assert all(map(torch.equal, before, weights(clf)))
+
+
+CHANGES = {
+    "batch_size": 50,
+    "iterator_train__batch_size": 50,
+    "iterator_train__drop_last": True,
+    "iterator_valid__batch_size": 50,
+    "optimizer": torch.optim.RMSprop,
+    "criterion__label_smoothing": 0.1,
+    "criterion": nn.NLLLoss,
+    "callbacks": [EpochScoring("accuracy", on_train=True, name="acc")],
+    "callbacks__print_log": None,
+    "train_split": ValidSplit(4, stratified=True),
+    "optimizer__nesterov": True,
+    "optimizer__param_groups": [("output*", {"lr": 0.0})],
+}
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize("name", CHANGES)
+def test_partial_fit_takes_what_can_be_set_on_a_living_net(wine, started, name, trip):
+    X, y = wine
+    clf, value = ROUND_TRIPS[trip](started), CHANGES[name]
+    clf.set_params(**{f"estimator__{name}": value})
+    if name == "criterion":  # which wants probabilities
+        with pytest.raises(ValueError, match="no probabilities"):
+            clf.partial_fit(X, y)
+        return
+    clf.partial_fit(X, y)
+    net = clf.estimator_
+    last = clf.history_[-1]
+    sizes = [b["train_batch_size"] for b in last["batches"] if "train_loss" in b]
+    assert clf.n_iter_ == 3
+    if name in ("batch_size", "iterator_train__batch_size"):
+        assert sizes == [50, 50, 50, 28]
+    elif name == "iterator_train__drop_last":
+        assert sizes == [32] * 5
+    elif name == "optimizer":
+        assert type(net.optimizer_) is torch.optim.RMSprop
+    elif name == "criterion__label_smoothing":
+        assert net.criterion_.label_smoothing == 0.1
+    elif name == "callbacks":
+        assert "acc" in last
+        assert clf.estimator.callbacks[0] is not dict(net.callbacks_)["EpochScoring"]
+    elif name == "callbacks__print_log":
+        assert "print_log" not in dict(net.callbacks_)
+    elif name == "train_split":
+        assert sum(sizes) < len(y)
+    elif name == "optimizer__nesterov":
+        assert net.optimizer_.param_groups[0]["nesterov"]
+    elif name == "optimizer__param_groups":
+        assert [group["lr"] for group in net.optimizer_.param_groups] == [0, 0.01]
+    state = vars(clf)["_fitted_with"]
+    clf.partial_fit(X, y)
+    assert vars(clf)["_fitted_with"] is state  # nothing changed any more
+
+
+def test_a_criterion_that_changes_leaves_the_momentum(wine, started):
+    moving = buffers(started)
+    started.set_params(estimator__criterion__label_smoothing=0.1, estimator__lr=0.0)
+    started.partial_fit(*wine)
+    assert len(buffers(started)) == len(moving) > 0
+    assert started.estimator_.optimizer_.param_groups[0]["lr"] == 0
+
+
+def test_partial_fit_takes_a_rate_where_a_schedule_starts_from(wine):
+    schedule = LRScheduler("StepLR", step_size=1, gamma=0.5)
+    net = logits_net(optimizer=torch.optim.SGD, callbacks=[schedule], max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(*wine)
+    clf.set_params(estimator__lr=0.2).partial_fit(*wine)
+    assert clf.history_[-1, "event_lr"] > 0.09
+
+
+def test_partial_fit_takes_a_changed_callback(wine):
+    callback = GradientNormClipping(1.0)
+    net = logits_net(callbacks=[callback], max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(*wine)
+    callback.gradient_clip_value = 1e-9
+    clf.partial_fit(*wine)
+    given = dict(clf.estimator_.callbacks_)["GradientNormClipping"]
+    assert given.gradient_clip_value == 1e-9
+
+
+def test_partial_fit_takes_the_class_weights_of_now(wine):
+    X, y = wine
+    weight = {0: 1.0, 1: 2.0, 2: 3.0}
+    clf = MixupClassifier(logits_net(max_epochs=1), random_state=0).fit(X, y)
+    weighted = deepcopy(clf).set_params(class_weight=weight).partial_fit(X, y)
+    expected = clf.partial_fit(X, y, sample_weight=1.0 + y)
+    assert_array_equal(weighted.predict_proba(X), expected.predict_proba(X))
+    weighted.set_params(class_weight=None).partial_fit(X, y)
+    assert_array_equal(
+        weighted.predict_proba(X), expected.partial_fit(X, y).predict_proba(X)
+    )
+
+
+def test_partial_fit_takes_the_verbose_of_now(wine, capfd):
+    clf = MixupClassifier(logits_net(max_epochs=1)).fit(*wine)
+    assert capfd.readouterr().out == ""
+    clf.set_params(verbose=1).partial_fit(*wine)
+    assert capfd.readouterr().out
+    clf.set_params(verbose=0).partial_fit(*wine)
+    assert capfd.readouterr().out == ""
+
+
+class OwnNet(NeuralNetClassifier):
+    pass
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"estimator__module__d": 8}, "estimator__module__d"),
+        ({"estimator__module": Linear}, "estimator__module"),
+        ({"estimator__device": "meta"}, "estimator__device"),
+        ({"estimator": OwnNet(**logits_net().get_params(deep=False))}, "estimator"),
+        ({"estimator": default_net("classifier")}, "estimator__module"),
+        ({"estimator": None}, "estimator__module"),
+        ({"categorical_features": [0]}, "categorical_features"),
+    ],
+)
+def test_partial_fit_refuses_what_cannot_be_set(wine, started, params, names, trip):
+    clf = ROUND_TRIPS[trip](started)
+    clf.set_params(**params)
+    before = vars(clf).copy()
+    with pytest.raises(ValueError, match=f"Got another {names}.* Call fit to train"):
+        clf.partial_fit(*wine)
+    assert all(vars(clf)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("given", [None, default_net("classifier")])
+def test_partial_fit_of_the_default_net_takes_changes_too(wine, given):
+    X, y = wine
+    clf = MixupClassifier(given, random_state=0).fit(X, y)
+    clf.estimator = default_net("classifier").set_params(lr=1e-9, batch_size=89)
+    clf.partial_fit(X, y)
+    assert clf.estimator_.optimizer_.param_groups[0]["lr"] == 1e-9
+    sizes = [batch["train_batch_size"] for batch in clf.history_[-1]["batches"]]
+    assert sizes == [89, 89]
+    clf.set_params(estimator__callbacks=[EpochScoring("accuracy", on_train=True)])
+    assert "accuracy" in clf.partial_fit(X, y).history_[-1]
+    clf.estimator = logits_net()
+    with pytest.raises(ValueError, match="Got another estimator__module"):
+        clf.partial_fit(X, y)
+
+
+def test_parameters_that_cannot_be_compared_do_no_harm(wine):
+    class Odd(NeuralNetClassifier):
+        def __init__(self, *args, weights=None, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.weights = weights
+
+    params = logits_net(max_epochs=1).get_params(deep=False)
+    net = Odd(**params, weights=np.ones(3))
+    net.set_params(criterion__weight=torch.ones(3))
+    clf = MixupClassifier(net, random_state=0).fit(*wine).partial_fit(*wine)
+    clf.set_params(estimator__weights=np.zeros(3)).partial_fit(*wine)
+    assert_array_equal(clf.estimator_.weights, np.zeros(3))
+    clf.set_params(estimator__criterion__weight=torch.tensor([1.0, 0, 0]))
+    clf.partial_fit(*wine)
+    assert clf.estimator_.criterion_.weight.tolist() == [1, 0, 0]
+
+
+# Another `print`.
+
+
+PRINTING = {
+    "own": lambda: logits_net(max_epochs=2),
+    "stops": lambda: logits_net(max_epochs=2, callbacks=[EarlyStopping()]),
+    "class": lambda: logits_net(max_epochs=2, callbacks=[("stop", EarlyStopping)]),
+    "default": lambda: default_net("classifier").set_params(max_epochs=2),
+    "none": lambda: None,
+}
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.parametrize("name", PRINTING)
+def test_another_print_may_have_taken_its_place(
+    wine, monkeypatch, capfd, name, verbose
+):
+    X, y = wine
+    clf = MixupClassifier(PRINTING[name](), verbose=verbose, random_state=0)
+    lines = []
+    if name == "none" and verbose:
+        return  # (as "default", for 150 epochs)
+    monkeypatch.setattr("builtins.print", lambda *args, **_: lines.append(args))
+    clf.fit(X, y, X_val=X, y_val=y)
+    assert bool(lines) == bool(verbose)
+    copies = [pickle.loads(pickle.dumps(clf)), through_joblib(clf), deepcopy(clf)]
+    copies.append(clone(clf).fit(X, y, X_val=X, y_val=y))
+    monkeypatch.undo()
+    assert capfd.readouterr().out == ""
+    for copy in copies:
+        assert_array_equal(copy.predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_model_of_before_pickles_after(wine, monkeypatch):
+    X, y = wine
+    clf = MixupClassifier(PRINTING["stops"](), verbose=0, random_state=0)
+    clf.fit(X, y, X_val=X, y_val=y)
+    monkeypatch.setattr("builtins.print", lambda *args: None)
+    data = pickle.dumps(clf)
+    monkeypatch.undo()
+    again = pickle.loads(data)
+    assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    assert dict(again.estimator_.callbacks_)["print_log"].sink is print
+    assert again.estimator.callbacks[0].sink is print
+    assert b"skmix" not in pickle.dumps(clf.estimator_)
+
+
+def test_a_fitted_net_prints_if_it_is_told_to(wine, capfd):
+    X, y = wine
+    net = MixupClassifier(logits_net(max_epochs=1)).fit(X, y).estimator_
+    X = X.astype(np.float32)
+    net.partial_fit(X, y)
+    assert capfd.readouterr().out == ""
+    net.set_params(verbose=1).partial_fit(X, y)
+    assert capfd.readouterr().out
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_sink_of_ones_own_is_ones_own(wine, verbose, capfd):
+    lines = []
+    net = logits_net(max_epochs=1, callbacks__print_log__sink=lines.append)
+    MixupClassifier(net, verbose=verbose).fit(*wine)
+    assert lines
+    assert capfd.readouterr().out == ""

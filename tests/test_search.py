@@ -1030,7 +1030,7 @@ class ExplodesAlone(NeuralNetClassifier):
 def test_a_candidate_that_diverges_has_no_score_and_does_not_predict(wine, kind):
     X, y = wine[0].copy(), wine[1]
     X[:, 0] = y
-    net = kind(Explodes, criterion=nn.CrossEntropyLoss, max_epochs=3, verbose=0)
+    net = kind(Explodes, criterion=nn.CrossEntropyLoss, max_epochs=3, train_split=None)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
     with pytest.warns(UserWarning, match=r"no finite score for alpha in \[0.5\]"):
         search.fit(X, y)

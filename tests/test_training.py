@@ -33,9 +33,11 @@ from skorch.hf import AccelerateMixin
 from torch import nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
-from skmix import MixupClassifier, MixupRegressor
+from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.batches import Batches, in_memory_batches
+from skmix.mixing import OwnMajor
 from skmix.nets import as_module_dtype
+from skmix.networks import TabularNet
 from skmix.plan import Plan
 from skmix.training import mixed_training
 
@@ -648,3 +650,186 @@ def test_targets_take_the_shape_of_the_output():
     )
     assert column.history_[-1, "train_loss"] < 0.5
     assert_array_equal(column.predict(X), flat.predict(X))
+
+
+# bfloat16, which numpy has not.
+
+
+class Brain(nn.Module):
+    """A module in bfloat16, or one that computes in it under autocast."""
+
+    def __init__(self, d_in, d_out, autocast=False, dtype=torch.bfloat16, dropout=0.0):
+        super().__init__()
+        self.hidden = nn.Linear(d_in, 32)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(32, d_out)
+        self.autocast = autocast
+        if not autocast:
+            self.to(dtype)
+
+    def forward(self, X):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            return self.output(self.dropout(torch.relu(self.hidden(X))))
+
+
+class OwnEpoch(NeuralNetClassifier):
+    def run_single_epoch(self, *args, **kwargs):
+        return super().run_single_epoch(*args, **kwargs)
+
+    def infer(self, x, **fit_params):
+        return super().infer(x, **fit_params)
+
+
+class NumberEpoch(NeuralNetRegressor):
+    def run_single_epoch(self, *args, **kwargs):
+        return super().run_single_epoch(*args, **kwargs)
+
+    def infer(self, x, **fit_params):
+        return super().infer(x, **fit_params)
+
+
+SMALL = {"max_epochs": 8, "lr": 0.01, "optimizer": torch.optim.Adam, "verbose": 0}
+BRAINS = {"bfloat16": {}, "autocast": {"module__autocast": True}}
+MIXES = {
+    "input": {},
+    "none": {"alpha": 0},
+    "layer": {"layers": "hidden"},
+    "rows": {"lam_per": "row"},
+    "both": {"clean_weight": 0.5},
+    "layer of rows": {"layers": "hidden", "lam_per": "row", "clean_weight": 0.5},
+    "cutmix": {"mixing": "cutmix"},
+    "cutmix in a layer": {"mixing": "cutmix", "layers": "hidden"},
+    "own major": {"mixing": OwnMajor()},
+    "nearest": {"pairing": "nearest", "lam_per": "row"},
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("way", ["short", "long"])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("brain", BRAINS)
+def test_classifiers_in_bfloat16(cancer, brain, mix, way, weighted):
+    X, y = cancer
+    kind = NeuralNetClassifier if way == "short" else OwnEpoch
+    net = kind(Brain, criterion=nn.CrossEntropyLoss, train_split=None, **SMALL)
+    net.set_params(**BRAINS[brain], callbacks=[EpochScoring("roc_auc", name="auc")])
+    net.set_params(criterion__weight=torch.tensor([1.0, 1.5]))
+    clf = MixupClassifier(net, random_state=0, **({"alpha": 0.4} | MIXES[mix]))
+    weight = 1.0 + np.arange(len(y)) % 2 if weighted else None
+    clf.fit(X, y, sample_weight=weight, X_val=X[:99], y_val=y[:99])
+    proba = clf.predict_proba(X)
+    assert proba.dtype == np.float64
+    assert clf.score(X, y) > 0.9
+    assert clf.history_[-1, "auc"] > 0.9
+
+
+@pytest.mark.parametrize("way", ["short", "long"])
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("brain", BRAINS)
+def test_regressors_in_bfloat16(cancer, brain, mix, way):
+    X, y = cancer
+    net = number_net(kind=NumberEpoch if way == "long" else NeuralNetRegressor)
+    net.set_params(module=Brain, max_epochs=8, **BRAINS[brain])
+    reg = MixupRegressor(net, random_state=0, **({"alpha": 0.4} | MIXES[mix]))
+    reg.fit(X, y, X_val=X[:99], y_val=y[:99])
+    assert reg.predict(X).dtype == np.float64
+    assert reg.score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_outputs_of_other_dtypes_are_left_as_they_are(cancer, dtype):
+    X, y = cancer
+    seen = set()
+
+    class Loss(nn.CrossEntropyLoss):
+        def forward(self, output, y):
+            seen.add(output.dtype)
+            return super().forward(output, y)
+
+    net = logits_net(module=Brain, module__dtype=dtype, criterion=Loss, max_epochs=1)
+    net.set_params(optimizer=torch.optim.SGD)  # (Adam fails in float16)
+    clf = MixupClassifier(net, random_state=0).fit(X, y, X_val=X, y_val=y)
+    assert seen == {dtype}
+    assert clf.predict_proba(X).dtype == np.float64
+
+
+class Named(Brain):
+    def forward(self, numbers, codes):
+        return super().forward(numbers) + codes.sum(dim=1, keepdim=True) * 0
+
+
+@pytest.mark.parametrize("brain", BRAINS)
+def test_dicts_and_partial_fit_in_bfloat16(cancer, brain):
+    X, y = cancer
+    net = logits_net(module=Named, module__d_in=30, module__d_out=2)
+    net.set_params(**BRAINS[brain])
+    table = {"numbers": X, "codes": np.ones((len(X), 2), dtype=np.int64)}
+    clf = MixupClassifier(net, random_state=0).fit(table, y).partial_fit(table, y)
+    assert clf.score(table, y) > 0.9
+
+
+def test_the_members_of_the_default_kind_in_bfloat16(cancer):
+    class InBfloat16(TabularNet):
+        def __init__(self, d_in, d_out, bins=()):
+            super().__init__(d_in, d_out, bins=bins)
+            self.to(torch.bfloat16)
+
+    net = default_net("classifier").set_params(module=InBfloat16, max_epochs=5)
+    assert MixupClassifier(net, random_state=0).fit(*cancer).score(*cancer) > 0.9
+
+
+# A layer that the module goes by.
+
+
+class Residual(nn.Module):
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.first = nn.Linear(d_in, 8)
+        self.inner = nn.Linear(8, 8)
+        self.beside = nn.Linear(d_in, 8)
+        self.output = nn.Linear(16, d_out)
+
+    def forward(self, X):
+        h = self.first(X)
+        h = h + self.inner(h)
+        return self.output(torch.cat([h, self.beside(X)], dim=1))
+
+
+@pytest.mark.parametrize("n_rows", [100, 2, 1])
+@pytest.mark.parametrize("clean_weight", [0, 0.5])
+@pytest.mark.parametrize("layer", ["first", "inner", "beside"])
+@pytest.mark.parametrize("way", ["short", "long"])
+def test_a_layer_that_the_module_goes_by_is_named(
+    cancer, layer, way, n_rows, clean_weight
+):
+    X, y = cancer
+    if n_rows == 1 and clean_weight:
+        return
+    kind = NeuralNetClassifier if way == "short" else OwnEpoch
+    net = kind(Residual, criterion=nn.CrossEntropyLoss, train_split=None)
+    net.set_params(module__d_in=30, module__d_out=2, verbose=0, batch_size=n_rows)
+    net.set_params(iterator_train__drop_last=True)
+    clf = MixupClassifier(net, layers=layer, clean_weight=clean_weight)
+    match = f"layers='{layer}'.*the module goes by that layer.*layers='input'"
+    with pytest.raises(RuntimeError, match=match):
+        clf.fit(X, y)
+    clf.set_params(layers="output").fit(X, y)
+
+
+def test_a_layer_that_numbers_go_by_is_named(cancer):
+    net = number_net(module=Residual)
+    with pytest.raises(RuntimeError, match="the module goes by that layer"):
+        MixupRegressor(net, layers="inner").fit(*cancer)
+
+
+class Fails(Layers):
+    def forward(self, X):
+        logits = super().forward(X)
+        raise RuntimeError("no luck today")
+        return logits
+
+
+def test_other_errors_of_modules_are_theirs(cancer):
+    net = logits_net(module=Fails)
+    with pytest.raises(RuntimeError, match=r"^no luck today$"):
+        MixupClassifier(net, layers="hidden").fit(*cancer)
