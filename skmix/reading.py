@@ -459,8 +459,13 @@ class _Look(NamedTuple):
     told: str = ""
 
 
+_PLAIN = _Look("number")
+
+
 def _look(column):
     dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
+        return _PLAIN
     if _is_category(dtype):
         return _Look("category", told=_about_levels(_Values(column)))
     if types.is_complex_dtype(dtype):
@@ -504,8 +509,8 @@ class _Values:
 
     def __init__(self, column):
         self.codes, self.values = _factorized(column)
-        present = self.codes[self.codes >= 0]
-        self.counts = np.bincount(present, minlength=len(self.values))
+        counts = np.bincount(self.codes + 1, minlength=len(self.values) + 1)
+        self.n_missing, self.counts = counts[0], counts[1:]
 
     def _are(self, kind):
         return np.array([isinstance(value, kind) for value in self.values], dtype=bool)
@@ -597,9 +602,10 @@ def _about_numbers(values, numbers, notation):
 
 def _about_levels(values):
     """What is to be told of a category whose kept levels are few of its values."""
-    n_missing = (values.codes < 0).sum()
     kept = np.sort(values.counts)[::-1][:MAX_CATEGORIES]
-    if len(kept) == MAX_CATEGORIES and n_missing > kept[-1]:  # missing is one of them
+    if (
+        len(kept) == MAX_CATEGORIES and values.n_missing > kept[-1]
+    ):  # missing is one of them
         kept = kept[:-1]
     n_present = values.counts.sum()
     share = kept.sum() / max(n_present, 1)

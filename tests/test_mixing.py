@@ -1,6 +1,7 @@
 """Each mixing is the formula of its paper, and what is one's own is checked."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nets import Linear, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
-from skmix import MixupClassifier, MixupRegressor
+from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix.columns import mutual_information
 from skmix.encoding import TableEncoder
 from skmix.mixing import (
     CutMix,
@@ -381,6 +384,55 @@ def test_importances_are_the_mutual_information():
         np.column_stack([X["size"], codes]), y, discrete_features=[1], random_state=0
     )
     assert_allclose(FeatMix()._importances(table), expected / expected.sum())
+
+
+# What tells nothing of other rows.
+
+
+class Parts(nn.Module):
+    """Takes numbers and codes of categories apart."""
+
+    def __init__(self, n_num_features, cat_cardinalities, d_out):
+        super().__init__()
+        self.embedding = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
+        self.output = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
+
+    def forward(self, x_num, x_cat):
+        codes = [e(x_cat[:, j]) for j, e in enumerate(self.embedding)]
+        return self.output(torch.cat([x_num, *codes], dim=1))
+
+
+@pytest.mark.parametrize("kind", ["default", "one array", "parts", "csr"])
+def test_a_category_that_is_another_in_each_row_has_no_importance(kind):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=15)
+    X = pd.DataFrame({"x": y + rng.normal(size=15) / 10, "one": 1.0})
+    X["id"] = pd.Categorical([f"u{i}" for i in range(15)])
+    table = sparse.csr_array(X[["x", "one"]].to_numpy()) if kind == "csr" else X
+    net = {
+        "one array": number_net(module__d_out=1, max_epochs=1),
+        "parts": number_net(module=Parts, max_epochs=1),
+    }.get(kind, default_net("regressor").set_params(max_epochs=1))
+    reg = MixupRegressor(net, mixing=FeatMix(), random_state=0).fit(table, y)
+    assert np.isfinite(reg.predict(table)).all()
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_importances_of_codes_that_hardly_repeat(task):
+    y = np.arange(30) % 2 if task == "classifier" else np.linspace(0, 1, 30) ** 2
+    x = y + np.random.default_rng(0).normal(size=30) / 10
+    one_hot, table = np.eye(30), partial(Table, all_y=y, rows=np.arange(30), task=task)
+    columns = np.r_[0, np.ones(30, dtype=int)]
+    both = table(np.c_[x, one_hot], columns=columns)
+    assert_allclose(FeatMix()._importances(both), [1, 0])
+    alone = table(one_hot, columns=columns[1:] - 1)
+    assert_allclose(FeatMix()._importances(alone), [1])  # of columns that tell nothing
+    # Integers of a table that is not encoded are numbers, if they hardly repeat.
+    order = np.argsort(np.argsort(x))[:, None]
+    as_numbers = mutual_information(table(order.astype(float)), 1)
+    assert_allclose(mutual_information(table(order), 1), as_numbers)
+    few = table(np.ones((30, 2)))
+    assert_allclose(FeatMix()._importances(few), [0.5, 0.5])
 
 
 # What holds for all.
