@@ -129,9 +129,19 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter, the table or the net is not as expected.
+            If a parameter, the table or the net is not as expected; or if training
+            diverged, so that a loss or a weight is no finite number any more.
         RuntimeError
-            If the net's training step bypasses mixing.
+            If the net's training step bypasses mixing, or its module a layer of
+            `layers`.
+        KeyboardInterrupt
+            At Ctrl-C. (A KeyboardInterrupt that a callback raises, as early stopping
+            does, ends the training quietly.)
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the training loss ended above where it started.
 
         Notes
         -----

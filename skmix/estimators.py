@@ -37,7 +37,9 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         ``module__cat_cardinalities``.
         So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
         batch size that would leave a last batch of one row is raised. None stands for
-        ``skmix.default_net("classifier")``, which scales its columns.
+        ``skmix.default_net("classifier")``, which scales its columns; nested parameters
+        (``estimator__lr``, or a search over ``estimator__max_epochs``) need a net, so
+        pass that.
     alpha : float or callable, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
         `lam` ever closer to one half. A function of the number of the epoch, 1 for the
@@ -197,7 +199,9 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
 
         The first call fixes classes, columns and scaling, so let it have rows that
         stand for the others; the default net does not stop by itself. Call it on a
-        fitted estimator to train it further.
+        fitted estimator to train it further. Parameters that have changed since count,
+        where they can be set on a trained net (``lr``, the optimizer, the criterion,
+        batches, callbacks); but for ``max_epochs``. Others are refused.
 
         Parameters
         ----------
@@ -364,7 +368,9 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         ``module__cat_cardinalities``.
         So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
         batch size that would leave a last batch of one row is raised. None stands for
-        ``skmix.default_net("regressor")``, which scales its columns, and the target.
+        ``skmix.default_net("regressor")``, which scales its columns, and the target;
+        nested parameters (``estimator__lr``, or a search over
+        ``estimator__max_epochs``) need a net, so pass that.
     alpha : float or callable, default=0.2
         How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
         `lam` ever closer to one half. On the tables that the default was measured
@@ -511,7 +517,9 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
 
         The first call fixes columns and scaling, so let it have rows that stand for
         the others; the default net does not stop by itself. Call it on a fitted
-        estimator to train it further.
+        estimator to train it further. Parameters that have changed since count, where
+        they can be set on a trained net (``lr``, the optimizer, the criterion, batches,
+        callbacks); but for ``max_epochs``. Others are refused.
 
         Parameters
         ----------

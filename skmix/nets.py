@@ -189,7 +189,8 @@ _HALVES = (torch.bfloat16, torch.float16)
 
 def inferring(net, infer):
     """Let `infer`, of an initialised net, take and give what tables and losses know."""
-    own, table = parameter_dtype(net), module_dtype(net)
+    own = parameter_dtype(net)
+    table = own if own in _NUMPY_DTYPES else module_dtype(net)
 
     def infer_in_table_dtype(x, **fit_params):
         x = to_tensor(x, device=net.device)

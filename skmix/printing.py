@@ -53,10 +53,12 @@ def _is_stale(function):
 def bind_prints(net):
     """Let an initialised net and its callbacks print by a `Printer`, if they print."""
     for name, value in vars(net).items():
-        if is_print(value):
+        if is_print(value) or isinstance(value, Printer):
             vars(net)[name] = Printer(net)
     for _, callback in net.callbacks_:
-        if is_print(getattr(callback, "sink", None)):
+        # (One that a copied net shares with another has the printer of that.)
+        sink = getattr(callback, "sink", None)
+        if is_print(sink) or isinstance(sink, Printer):
             callback.sink = Printer(net)
 
 
