@@ -327,7 +327,8 @@ def check_no_target_missing(y, name="y"):
         if isinstance(y, str) or not np.iterable(y):
             return  # scikit-learn says what it is
         values = np.asarray(y, dtype=object)
-    missing = np.asarray(pd.isna(values)).reshape(len(values), -1).any(axis=1)
+    missing = np.asarray(pd.isna(values))
+    missing = missing.any(axis=1) if missing.ndim == 2 else missing
     if not missing.any():
         return
     X = name.replace("y", "X")

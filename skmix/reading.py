@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from numbers import Real
+from numbers import Complex, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -263,7 +263,14 @@ class Reader:
 
     def _codes(self, column, j):
         """Codes of a column of categories, and what is to be told of it."""
-        levels, values = self.levels[j], _Values(column)
+        levels = self.levels[j]
+        try:
+            values = _Values(column)
+        except TypeError as error:  # a list
+            raise ValueError(
+                f"Got column {self.names[j]!r} with values that are no levels "
+                f"({error}), but expected those of a category, as in training."
+            ) from error
         index = pd.Index(values.values, dtype=object)
         known = pd.Index(levels, dtype=object).get_indexer(index)
         occurs = values.counts > 0
@@ -538,6 +545,10 @@ class _Values:
         return self._are(bool | np.bool_ | Real | Decimal)
 
     @cached_property
+    def are_complex(self):
+        return self._are(Complex) & ~self.are_real
+
+    @cached_property
     def are_missing(self):
         return self.of_strings(are_missing)
 
@@ -559,6 +570,8 @@ class _Values:
 def _look_at_values(values):
     """What a column of objects or strings holds, by its values."""
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
+    if values.are_complex.any():
+        return _Look("complex")
     notation = values.notation()
     numbers = real.copy()
     if notation is not None:

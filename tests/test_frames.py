@@ -296,6 +296,7 @@ def test_a_module_in_double_gets_doubles(mixed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Got columns that are not read as they are")
 @pytest.mark.parametrize(
     ("name", "n_rows"),
     [

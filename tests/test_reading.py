@@ -290,6 +290,12 @@ def test_a_reader_is_frozen_and_can_be_shared():
     assert numbers(other, ["3"]) == numbers(reader, ["3"]) == [3]
 
 
+def test_lists_where_levels_were():
+    reader = learn(["a", "b"])
+    with pytest.raises(ValueError, match="column 'a' with values that are no levels"):
+        reader.read(frame([[1], [2]]))
+
+
 # At prediction: categories, by value.
 
 ALIKE = [
@@ -586,6 +592,8 @@ def test_complex_numbers_are_told_by_that_name(messy, make):
             make().set_params(categorical_features=[1]).fit(wrong, y)
     with pytest.raises(ValueError, match="Complex data not supported"):
         make().fit(X, y).predict(X.assign(price=1j))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        learn([1j, "a", 2])
 
 
 @each_estimator
