@@ -77,8 +77,9 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         out, the class stays among ``classes_``.
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
-        Which columns hold categories: those of a category or string dtype, or names,
-        positions or a mask of columns; all others hold numbers, and with None all do.
+        Which columns hold categories: those of a category dtype, and of strings that
+        are no numbers (docs/tables.md has the rules); or names, positions or a mask of
+        columns; all others hold numbers, and with None all do.
         A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
         the one-hot columns of one category: they are mixed and swapped together.
         The 50 most frequent levels of a column count, a missing value being one of
@@ -404,8 +405,9 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         one [5]_. Above 0 a step takes up to twice the time.
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
-        Which columns hold categories: those of a category or string dtype, or names,
-        positions or a mask of columns; all others hold numbers, and with None all do.
+        Which columns hold categories: those of a category dtype, and of strings that
+        are no numbers (docs/tables.md has the rules); or names, positions or a mask of
+        columns; all others hold numbers, and with None all do.
         A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
         the one-hot columns of one category: they are mixed and swapped together.
         The 50 most frequent levels of a column count, a missing value being one of

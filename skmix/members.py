@@ -36,6 +36,7 @@ from skmix.layers import check_layers_of
 from skmix.losses import first_output
 from skmix.nets import is_skorchs_own, named_callbacks
 from skmix.networks import stop_stopping, trains_twice
+from skmix.printing import bind_prints
 from skmix.seeding import Stream, one_thread_each, seeded
 from skmix.stackable import (
     is_direct,
@@ -426,6 +427,7 @@ class _Start:
         net, rows = self.split.new_net(), self.split.rows
         net.initialize()
         net.notify("on_train_begin", X=rows.X, y=rows.y)
+        bind_prints(net)
         net.check_data(rows.X, rows.y)  # tells a classifier its classes
         return net
 

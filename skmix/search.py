@@ -41,7 +41,7 @@ from skmix.evidence import (
 from skmix.folds import folds_of, looks_at_groups
 from skmix.members import Candidate, Split, train_members, untrained
 from skmix.mixing import mixup, named
-from skmix.nets import named_callbacks
+from skmix.nets import named_callbacks, watches_validation
 from skmix.networks import (
     best_temperature,
     default_net,
@@ -210,7 +210,7 @@ class _MixupCV(MixupEstimator):
         watching = [
             name
             for name, callback in named_callbacks(net)
-            if str(getattr(callback, "monitor", "")).startswith("valid")
+            if watches_validation(callback)
         ]
         if watching and not self.ensemble and not net.train_split:
             raise ValueError(

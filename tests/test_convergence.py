@@ -206,7 +206,7 @@ def test_epochs_that_cannot_be_compared_tell_of_explosions_only():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_to_learn_is_no_divergence(seed):
-    """(Warnings are errors. 900 such fits by hand: two warnings.)"""
+    # (A warning is an error in tests.)
     rng = np.random.default_rng(seed)
     n = int(rng.choice([20, 60, 150]))
     X = rng.normal(size=(n, 5))

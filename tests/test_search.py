@@ -259,7 +259,6 @@ def test_members_may_be_given_a_binary_net(cancer):
 # Law 7: what is held out stays so.
 
 
-@pytest.mark.filterwarnings("ignore:Got columns that are not read as they are")
 def test_law_7_rows_held_out_change_nothing_of_the_member(wine):
     X, y = wine
     folds = list(StratifiedKFold(3).split(X, y))
