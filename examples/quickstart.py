@@ -2,195 +2,404 @@
 Does mixup help on this table?
 ==============================
 
-Half of the rows are put aside. On the others a grid search over ``alpha``
-compares a net trained on mixed rows with the same net trained without mixing
-(``alpha=0``), by the log loss of its probabilities in cross-validation. Both are
-then judged on the rows put aside: accuracy, log loss, and calibration, which is
-whether rows predicted with a confidence of 80 % are right 80 % of the time.
+    python examples/quickstart.py                             # a table of scikit-learn
+    python examples/quickstart.py table.csv --target column   # one of yours
+
+Half of the rows are put aside. On the others a search in cross-validation chooses how
+strongly rows are mixed (``alpha``); then the model with that alpha and the same model
+without mixing (alpha 0) are judged on the rows put aside, row by row, with two models
+of scikit-learn beside them.
 """
 
 import argparse
-import threading
-from collections import Counter
-from contextlib import contextmanager
-from functools import partial
+import csv
+import sys
+import time
+import warnings
+from difflib import get_close_matches
+from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from joblib import parallel_config
-from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer
-from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
-from tqdm import tqdm
+from sklearn import datasets
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skmix import MixupClassifier
+from skmix import MixupClassifierCV, MixupRegressorCV, default_net
+from skmix.reading import Reader
 
-ALPHAS = [0, 0.1, 0.2, 0.4, 1.0]
-N_FOLDS = 5
+ALPHAS = (0, 0.2, 1)
+# The default net is twice as wide; smaller ones are quick.
+OF_FILES = {"module__d_block": 64}
+OF_SCIKIT_LEARN = OF_FILES | {"module__d_embedding": 1, "batch_size": 64}
+TABLES = ("breast_cancer", "diabetes", "digits", "iris", "wine")  # of scikit-learn
+TAKEN = "digits"
+WHY = """Of those that come with it this is the one
+on which mixing helped, with the rows put aside here; docs/quickstart.md has the answers
+on the others, and with other rows put aside, which are not all the same."""
+FEWEST = 5  # rows of a class
+MANY = 20  # whole numbers, if there are more, are no classes
 
 
 def main(argv=None):
-    args, X, y = read_arguments(argv)
+    args = read_arguments(argv)
+    start = time.perf_counter()
     torch.set_num_threads(1)  # small nets are faster without
-    X_search, X_held_out, y_search, y_held_out = train_test_split(
-        X, y, test_size=0.5, stratify=y, random_state=0
-    )
-    print(
-        f"{args.table or 'breast cancer'}: {X.shape[1]} columns, {len(np.unique(y))} "
-        f"classes, {len(X_search)} rows to search on, {len(X_held_out)} held out"
-    )
-    search = search_alpha(X_search, y_search, n_jobs=args.n_jobs)
-    best = search.best_params_["alpha"]
-    bare = clone(search.estimator).set_params(alpha=0)
-    models = {0: bare.fit(X_search, y_search)} if best != 0 else {}
-    models[best] = search.best_estimator_
-    scores = {a: judge(model, X_held_out, y_held_out) for a, model in models.items()}
-
-    # One row a fold, one column an alpha.
-    losses = -pd.DataFrame(search.cv_results_).filter(regex="^split").T
-    losses.columns = ALPHAS
-    report(losses, best, scores)
-    draw(losses, scores).savefig("quickstart.png", dpi=150)
-    print("\nSaved quickstart.png")
-
-
-def search_alpha(X, y, *, n_jobs):
-    """Fit each alpha on each fold of the table as it is, and the best on all rows."""
-    clf, grid = MixupClassifier(random_state=0), {"alpha": ALPHAS}
-    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-    n_fits = len(ALPHAS) * N_FOLDS
-    with parallel_config("loky", inner_max_num_threads=1), progress(n_fits) as marks:
-        score = partial(negative_log_loss, marks=marks)
-        search = GridSearchCV(clf, grid, scoring=score, cv=folds, n_jobs=n_jobs)
-        return search.fit(X, y)
-
-
-def negative_log_loss(model, X, y, *, marks):
-    """Score as "neg_log_loss" does, and leave a mark that one more fit is done."""
-    loss = log_loss(y, model.predict_proba(X), labels=model.classes_)
-    with open(marks, "ab") as file:
-        file.write(b".")
-    return -loss
-
-
-@contextmanager
-def progress(total):
-    """Yield a file of which every byte, whichever process writes it, is one step."""
-    finished = threading.Event()
-
-    def watch():
-        while bar.n < total and not finished.wait(0.5):
-            if steps := marks.stat().st_size - bar.n:
-                bar.update(steps)
-
-    with TemporaryDirectory() as folder, tqdm(total=total, unit="fit") as bar:
-        marks = Path(folder, "marks")
-        marks.touch()
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"Note: {message}")
         try:
-            yield marks
-        finally:
-            finished.set()
-            watcher.join()
-
-
-def judge(model, X, y):
-    """Score a fitted model on rows that it has not seen."""
-    proba = model.predict_proba(X)
-    confidence, predicted = proba.max(axis=1), model.classes_[proba.argmax(axis=1)]
-    rows = pd.DataFrame({"confidence": confidence, "accuracy": predicted == y})
-    by_bin = rows.groupby(np.minimum(confidence * 15 // 1, 14))  # 15 bins
-    bins = by_bin.mean().assign(share=by_bin.size() / len(y))
-    gap = (bins["confidence"] - bins["accuracy"]).abs()
-    of_truth = proba[np.arange(len(y)), np.searchsorted(model.classes_, y)]
-    return {
-        "accuracy": accuracy_score(y, predicted),
-        "log loss": log_loss(y, proba, labels=model.classes_),
-        "calibration error": (gap * bins["share"]).sum(),
-        "bins": bins,
-        "losses": -np.log(of_truth.clip(np.finfo(float).eps)),  # as log_loss clips
-    }
-
-
-def report(losses, best, scores):
-    cv = pd.DataFrame({"log loss": losses.mean(), "standard error": losses.sem()})
-    held_out = pd.DataFrame(scores).drop(["bins", "losses"]).T.astype(float)
-    print(f"\n{N_FOLDS}-fold cross-validation\n{cv.rename_axis('alpha').round(4)}\n")
-    if best == 0:
-        print("Best alpha: 0. Mixing did not help on this table.")
-    else:
-        cut = losses[0] - losses[best]
-        print(f"Best alpha: {best:g}. Fold by fold, it cuts the log loss of alpha=0 by")
-        print(f"{cut.mean():.4f} on average, with a standard error of {cut.sem():.4f}")
-        print("(the best of several alphas, so a little too good).")
-    print(f"\nRows held out\n{held_out.rename_axis('alpha').round(4)}")
-    if best != 0:
-        cut = pd.Series(scores[0]["losses"] - scores[best]["losses"])
-        clear = abs(cut.mean()) > 2 * cut.sem()
-        answer = ("yes" if cut.mean() > 0 else "no, it hurt") if clear else "unclear"
-        print(f"\nDid mixing help? {answer}: row by row, it cuts the log loss by")
-        print(f"{cut.mean():.4f} on average, with a standard error of {cut.sem():.4f}.")
-
-
-def draw(losses, scores):
-    """Draw the search on the left, the calibration on the right."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained")
-    style = {"fmt": "o-", "c": "0.4", "capsize": 4, "label": f"{N_FOLDS}-fold mean"}
-    left.errorbar(range(len(ALPHAS)), losses.mean(), losses.sem(), zorder=1, **style)
-    right.axline((1, 1), slope=1, ls="--", c="0.6", label="right as often as confident")
-    for alpha, score in scores.items():
-        color = "tab:orange" if alpha else "tab:blue"
-        label = f"alpha={alpha:g}, log loss {score['log loss']:.3f} on rows held out"
-        left.scatter(ALPHAS.index(alpha), score["log loss"], 120, color, label=label)
-        label = f"alpha={alpha:g}, calibration error {score['calibration error']:.3f}"
-        x, y, share = score["bins"].to_numpy(float).T
-        right.scatter(x, y, 20 + 400 * share, color, alpha=0.7, label=label)
-    left.set_xticks(range(len(ALPHAS)), ALPHAS)
-    left.set(xlabel="alpha (0: no mixing)", ylabel="log loss", title="Which alpha?")
-    right.set(xlabel="confidence", ylabel="accuracy (area: share of the rows)")
-    right.set(title="Are its probabilities right?")
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
-    return figure
+            X, y, classify = read(args)
+            parts = split(X, y, classify, args)
+        except (OSError, ValueError, TypeError) as error:
+            print(f"Cannot use this table: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        settings = OF_FILES if args.file else OF_SCIKIT_LEARN
+        answer = compare(*parts, classify, settings, args.n_jobs)
+    print(f"\n{answer['verdict']}\n\n{answer['models'].round(4).to_string()}\n")
+    print(next_steps(answer["alpha"], classify))
+    draw(answer, classify).savefig("quickstart.png", dpi=150)
+    print(f"\nSaved quickstart.png; {time.perf_counter() - start:.0f} s in all.")
+    return answer
 
 
 def read_arguments(argv):
     parser = argparse.ArgumentParser(description="Does mixup help on this table?")
-    files = "CSV or Parquet file (default: scikit-learn's breast cancer table)"
-    parser.add_argument("table", nargs="?", type=Path, help=files)
-    parser.add_argument("--target", help="column of labels (default: the last one)")
-    parser.add_argument("--n-jobs", type=int, default=2, help="fits at a time")
+    parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet file")
+    parser.add_argument("--target", help="column to predict (default: the last one)")
+    parser.add_argument("--drop", default="", help="columns to leave out: a,b")
+    parser.add_argument("--table", choices=TABLES, default=TAKEN, help="if no file")
+    parser.add_argument("--task", choices=["classification", "regression"])
+    many = "rows to search on at most (default: 2000; of tables of scikit-learn 450)"
+    parser.add_argument("--n-rows", type=int, help=many)
+    parser.add_argument("--seed", type=int, default=0, help="which rows are put aside")
+    parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     args = parser.parse_args(argv)
-    if args.table is None:
-        return args, *load_breast_cancer(return_X_y=True, as_frame=True)
+    if args.n_rows is None:
+        args.n_rows = 450 if args.file is None else 2000
+    if args.n_rows < 20:
+        parser.error("--n-rows must be at least 20")
+    return args
+
+
+# The table.
+
+
+def read(args):
+    """Return columns, the target, and whether it is classes."""
+    if args.file is None:
+        table = getattr(datasets, f"load_{args.table}")(as_frame=True).frame
+        why = WHY if (args.table, args.seed) == (TAKEN, 0) else ""
+        print(f"The table {args.table!r} of scikit-learn. {why}".rstrip())
+    else:
+        table = read_file(args.file)
+    target = table.columns[-1] if args.target is None else args.target
+    dropped = [name.strip() for name in args.drop.split(",") if name.strip()]
+    for name in [target, *dropped]:
+        check_name(name, table.columns)
+    if target in dropped:
+        raise ValueError(f"{target!r} is the target and cannot be left out.")
+    table = table.replace([np.inf, -np.inf], np.nan)
+    if unlabelled := int(table[target].isna().sum()):
+        print(f"{unlabelled} rows without a {target!r} are left out.")
+        table = table.dropna(subset=[target])
+    if len(table) < 40:
+        raise ValueError(f"Got {len(table)} rows, but expected at least 40.")
+    y, classify = read_target(table[target], args.task)
+    if classify:
+        table, y = without_rare(table, y, args.n_rows)
+    X = table.drop(columns=[target, *dropped])
+    if X.shape[1] == 0:
+        raise ValueError("no columns are left to predict by.")
+    return read_columns(X, args), y, classify
+
+
+def read_file(path):
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                header = file.readline()
+            fields = {s: len(next(csv.reader([header], delimiter=s))) for s in ",;\t|"}
+            sep = max(fields, key=fields.get)
+            table = pd.read_csv(path, sep=sep, encoding="utf-8-sig", low_memory=False)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} is not written in UTF-8 ({error}). Save it as UTF-8, for "
+                "example by pandas.read_csv(path, encoding='cp1252').to_csv(new_path)."
+            ) from error
+        except StopIteration:
+            raise ValueError(f"{path} is empty.") from None
+    return table.set_axis(table.columns.astype(str), axis=1)
+
+
+def check_name(name, names):
+    if name not in names:
+        close = get_close_matches(name, names, n=3) or list(names[:20])
+        raise ValueError(
+            f"no column {name!r}. Did you mean {', '.join(map(repr, close))}?"
+        )
+
+
+def read_target(column, task):
+    """Return the target, and whether it is classes, which is said."""
+    name, frame = column.name, column.to_frame()
     try:
-        return args, *read_table(args.table, args.target)
-    except (OSError, ValueError) as error:
-        parser.error(f"cannot use {args.table}: {error}")
+        as_classes = task == "classification"
+        reader = None if as_classes else Reader.learn(frame, "from_dtype")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"the target {name!r} is neither classes nor numbers. {error}"
+        ) from None
+    numeric = reader is not None and reader.levels[0] is None
+    if task == "regression" and not numeric:
+        raise ValueError(
+            f"the target {name!r} holds words, so use no --task regression."
+        )
+    boolean = pd.api.types.is_bool_dtype(column.dtype)
+    if not numeric or boolean:
+        if task is None:
+            print(f"{name!r} has {column.nunique()} different values: classes.")
+        number = pd.api.types.is_numeric_dtype(column.dtype)
+        return column.to_numpy() if number else column.astype(str).to_numpy(), True
+    numbers = reader.read(frame)[:, 0]
+    whole = np.array_equal(numbers, numbers.round())
+    few = whole and len(np.unique(numbers)) <= MANY
+    if task is None:
+        what = f"{len(np.unique(numbers))} different {'whole ' * whole}numbers"
+        as_what = "classes" if few else "numbers"
+        other = "regression" if few else "classification"
+        print(f"{name!r} has {what}: taken as {as_what} (else: --task {other}).")
+    if few and task is None:
+        return numbers.astype(int), True
+    if np.ptp(numbers) == 0:
+        raise ValueError(f"the target {name!r} is {numbers[0]:g} in all rows.")
+    return numbers, False
 
 
-def read_table(path, target):
-    """Read columns, as numbers or strings, and labels."""
-    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-    table = read(path).replace([np.inf, -np.inf], np.nan)
-    target = table.columns[-1] if target is None else target
-    if target not in table.columns:
-        raise ValueError(f"no column {target!r}, only {', '.join(table.columns)}")
-    table = table.dropna(subset=[target])
-    X, y = table.drop(columns=target), table[target].to_numpy()
-    numbers = X.select_dtypes("number").columns
-    X = X.astype({name: float if name in numbers else str for name in X.columns})
-    y = y if pd.api.types.is_numeric_dtype(y) else y.astype(str)
-    if len(counts := Counter(y)) < 2 or min(counts.values()) < 4:
-        raise ValueError(f"{target!r} needs two labels, and four rows of each label")
-    return X, y
+def without_rare(table, y, n_rows):
+    """Leave out classes too rare to be among the rows searched on."""
+    fewest = ceil(FEWEST * max(1, len(y) / 2 / n_rows))
+    labels, counts = np.unique(y, return_counts=True)
+    kept = labels[counts >= fewest]
+    if len(kept) < 2:
+        raise ValueError(
+            f"the target has {len(labels)} classes, {len(kept)} of them with {fewest} "
+            "rows or more, but expected at least 2 of these. For numbers: --task "
+            "regression."
+        )
+    if len(kept) < len(labels):
+        rows = np.isin(y, kept)
+        print(
+            f"{len(labels) - len(kept)} classes of fewer than {fewest} rows are left "
+            f"out, {(~rows).sum()} rows in all."
+        )
+        table, y = table[rows], y[rows]
+    return table, y
+
+
+def read_columns(X, args):
+    """Columns as skmix reads them: numbers, or categories of 250 levels at most."""
+    try:
+        reader = Reader.learn(X, "from_dtype")
+    except (ValueError, TypeError) as error:
+        wrong = [name for name in X.columns if not readable(X[[name]])]
+        drop = ",".join(filter(None, [args.drop, *wrong]))
+        target = f" --target {args.target!r}" if args.target else ""
+        command = f"python examples/quickstart.py {args.file}{target} --drop {drop!r}"
+        raise ValueError(f"{error}\n\nTo leave them out:\n\n    {command}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all is said by `learn`
+        numbers = reader.read(X)
+    columns = {}
+    for j, name in enumerate(X.columns):
+        if reader.levels[j] is None:
+            columns[name] = numbers[:, j]
+        else:
+            words = X[name].astype(object).map(str, na_action="ignore")
+            frequent = words.value_counts().index[:250]
+            columns[name] = pd.Categorical(words.where(words.isin(frequent)))
+    return pd.DataFrame(columns, index=X.index)
+
+
+def readable(column):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            Reader.learn(column, "from_dtype")
+        except (ValueError, TypeError):
+            return False
+    return True
+
+
+def split(X, y, classify, args):
+    """Put half of the rows aside, and search on a sample of the others."""
+    options, n_rows = {"random_state": args.seed}, args.n_rows
+    parts = train_test_split(
+        X, y, stratify=y if classify else None, **options, test_size=0.5
+    )
+    X_search, X_aside, y_search, y_aside = parts
+    if len(X_search) > n_rows:
+        options |= {"train_size": n_rows, "stratify": y_search if classify else None}
+        X_search, _, y_search, _ = train_test_split(X_search, y_search, **options)
+    print(
+        f"{len(X):,} rows of {X.shape[1]} columns: {len(X_search):,} to search on "
+        f"(at most {n_rows:,}: --n-rows), {len(X_aside):,} put aside to judge by."
+    )
+    return X_search, X_aside, y_search, y_aside
+
+
+# The answer.
+
+
+def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
+    """Fit all models, and judge them on the rows put aside."""
+    kind, task = (
+        (MixupClassifierCV, "classifier")
+        if classify
+        else (MixupRegressorCV, "regressor")
+    )
+    net = default_net(task).set_params(**settings)
+    options = {"ensemble": True, "random_state": 0, "n_jobs": n_jobs, "verbose": 1}
+    options |= {"layers": "input"} if classify else {}
+    print("Searching; the bar shows the epochs, and training may end before its end.")
+    search = kind(net, alphas=ALPHAS, **options).fit(X, y)
+    alpha, models = search.alpha_, {f"skmix, alpha {search.alpha_:g}": search}
+    if alpha != 0:
+        models["skmix, alpha 0 (no mixing)"] = kind(net, alphas=(0,), **options).fit(
+            X, y
+        )
+    models |= {name: model.fit(X, y) for name, model in others(classify).items()}
+    judge = judge_classes if classify else judge_numbers
+    losses, scores = {}, {}
+    for name, model in models.items():
+        losses[name], scores[name] = judge(model, X_aside, np.asarray(y_aside))
+    return {
+        "alpha": alpha,
+        "verdict": verdict(alpha, list(losses.values()), classify),
+        "models": pd.DataFrame(scores).T,
+        "losses": losses,
+    }
+
+
+def others(classify):
+    """Models of scikit-learn, as they come."""
+    words = make_column_selector(dtype_include="category")
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", min_frequency=2), words),
+        remainder=make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
+        ),
+    )
+    linear = LogisticRegression(max_iter=2000) if classify else RidgeCV()
+    trees = (
+        HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
+    )
+    return {
+        type(linear).__name__: make_pipeline(columns, linear),
+        "HistGradientBoosting": trees(random_state=0),
+    }
+
+
+def judge_classes(model, X, y):
+    """Log loss of each row, and scores."""
+    proba = model.predict_proba(X)
+    confidence, right = proba.max(axis=1), model.classes_[proba.argmax(axis=1)] == y
+    of_truth = proba[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    losses = -np.log(of_truth.clip(np.finfo(np.float32).tiny))
+    # How far confidence is from accuracy, in 15 bins of confidence.
+    rows = pd.DataFrame({"gap": confidence - right, "bin": confidence * 15 // 1})
+    gap = rows.groupby("bin")["gap"].sum().abs().sum() / len(y)
+    scores = {"log loss": losses.mean(), "accuracy": right.mean()}
+    return losses, scores | {"calibration error": gap}
+
+
+def judge_numbers(model, X, y):
+    """Squared error of each row, and scores."""
+    losses = (model.predict(X) - y) ** 2
+    return losses, {"RMSE": losses.mean() ** 0.5, "R2": 1 - losses.mean() / y.var()}
+
+
+def verdict(alpha, losses, classify):
+    """One sentence: does mixing help, over the rows put aside?"""
+    if alpha == 0:
+        return "Mixing does not help here: the search chose alpha 0, no mixing."
+    mixed, plain = losses[:2]
+    what = "log loss" if classify else "RMSE"
+    # (A difference of roots is one of squares, divided by their sum.)
+    scale = 1 if classify else mixed.mean() ** 0.5 + plain.mean() ** 0.5
+    gain = (plain - mixed) / (scale or 1)
+    mean, half = gain.mean(), 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
+    low, high = abs(mean) - half, abs(mean) + half
+    found = f"{abs(mean):.3g} (95 % interval {low:.2g} to {high:.2g})"
+    if low <= 0:
+        way = "lower" if mean > 0 else "higher"
+        return (
+            f"No clear difference: with alpha {alpha:g} the {what} is {way} by {found}."
+        )
+    if mean > 0:
+        return f"Mixing (alpha {alpha:g}) lowers the {what} by {found}: it helps here."
+    return f"Mixing (alpha {alpha:g}) raises the {what} by {found}: it hurts here."
+
+
+def next_steps(alpha, classify):
+    name = "MixupClassifier" if classify else "MixupRegressor"
+    layers = ', layers="input"' if classify and alpha else ""
+    predict = "predict_proba" if classify else "predict"
+    return (
+        f"To use it:\n\n    from skmix import {name}\n"
+        f"    model = {name}(alpha={alpha:g}{layers}).fit(X, y)\n"
+        f"    model.{predict}(X_new)\n\n"
+        f"That is one net. {name}CV() is better and takes longer; the nets of skmix "
+        "above\nare five together, and smaller, to be quick."
+    )
+
+
+def draw(answer, classify):
+    """The mean loss of each model on the rows put aside, with an interval."""
+    figure, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+    for place, (name, losses) in enumerate(answer["losses"].items()):
+        half = 1.96 * losses.std(ddof=1) / len(losses) ** 0.5
+        mean, low, high = losses.mean(), losses.mean() - half, losses.mean() + half
+        if not classify:
+            mean, low, high = np.sqrt([mean, max(low, 0), high])
+        ours, plain = name.startswith("skmix"), "no mixing" in name
+        ax.errorbar(
+            mean,
+            place,
+            xerr=[[mean - low], [high - mean]],
+            fmt="o" if ours else "s",
+            ms=9,
+            c="black" if ours else "0.55",
+            mfc="white" if plain else None,
+            capsize=4,
+        )
+        ax.annotate(
+            f"{mean:.3g}",
+            (mean, place),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+        )
+    ax.set_yticks(range(len(answer["losses"])), answer["losses"])
+    ax.set_ylim(len(answer["losses"]) - 0.5, -0.7)
+    what = "log loss" if classify else "root mean squared error"
+    ax.set_xlabel(f"{what} on rows put aside, with 95 % interval  (left is better)")
+    ax.grid(axis="x", alpha=0.3)
+    figure.suptitle(answer["verdict"], fontsize=11)
+    return figure
 
 
 if __name__ == "__main__":

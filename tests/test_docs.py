@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from runpy import run_path
 
+import numpy as np
+import pandas as pd
 import pytest
-from sklearn.datasets import load_wine
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -103,57 +105,148 @@ class TestCi:
 
 @pytest.fixture(scope="module")
 def quickstart():
-    return run_path(str(QUICKSTART))["main"]
+    return run_path(str(QUICKSTART))
+
+
+def messy_table(n=240):
+    """Ids, dates, text, decimal commas, question marks, labels missing."""
+    rng = np.random.default_rng(0)
+    words = ["late", "parcel", "broken", "again", "thanks", "quick", "answer", "refund"]
+    price = rng.gamma(2, 10, n)
+    weight = pd.Series([f"{value:.1f}" for value in rng.normal(5, 1, n)])
+    weight[::20] = "?"
+    status = np.where(price > 18, "kept", "returned").astype(object)
+    status[:5] = None
+    return pd.DataFrame(
+        {
+            "order": [f"T-{100_000 + row}" for row in range(n)],
+            "day": pd.date_range("2024-01-01", periods=n).strftime("%Y-%m-%d"),
+            "price": [f"{value:.2f}".replace(".", ",") for value in price],
+            "weight": weight,
+            "note": [" ".join(rng.choice(words, 6)) for _ in range(n)],
+            "status": status,
+        }
+    )
+
+
+def run_quickstart(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, QUICKSTART, *arguments],
+        cwd=folder,
+        env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+NUMBERS = "".join(f"{row},{row % 7},{row / 3}\n" for row in range(60))
+LABELS = "".join(f"{row},{'ab'[row % 2]}\n" for row in range(60))
 
 
 class TestQuickstart:
     @pytest.mark.slow
-    def test_answers_for_a_file(self, tmp_path):
-        table = load_wine(as_frame=True).frame
-        table["target"] = table["target"].map({0: "barolo", 1: "grignolino", 2: "x"})
-        hue = ["pale", "deep", None]
-        table.insert(0, "color", [hue[i % 3] for i in range(len(table))])
-        table.loc[::7, "alcohol"] = None
-        table.to_csv(tmp_path / "wine.csv", index=False)
-        done = subprocess.run(
-            [sys.executable, QUICKSTART, "wine.csv", "--target", "target"],
-            cwd=tmp_path,
-            env=os.environ | {"MPLBACKEND": "Agg"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def test_answers_without_arguments(self, tmp_path):
+        done = run_quickstart(tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "Warning" not in done.stderr
-        assert "25/25" in done.stderr
+        verdicts = [line for line in done.stdout.splitlines() if "ixing" in line]
+        assert len([line for line in verdicts if line.endswith(" here.")]) == 1
         for expected in [
-            "wine.csv: 14 columns, 3 classes, 89 rows to search on, 89 held out",
-            "5-fold cross-validation",
-            "Best alpha: ",
-            "Rows held out",
-            "accuracy  log loss  calibration error",
+            "docs/quickstart.md has the answers",
+            "450 to search on (at most 450: --n-rows), 899 put aside",
+            "log loss  accuracy  calibration error",
+            "LogisticRegression",
+            "HistGradientBoosting",
+            "from skmix import MixupClassifier",
             "Saved quickstart.png",
         ]:
             assert expected in done.stdout
         picture = (tmp_path / "quickstart.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
 
+    @pytest.mark.slow
+    def test_a_messy_file_is_refused_with_a_command_that_works(self, tmp_path):
+        messy_table().to_csv(tmp_path / "messy.csv", sep=";", index=False)
+        refused = run_quickstart(tmp_path, "messy.csv", "--target", "status")
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+        for name in ["(day)", "(note)", "(order)"]:
+            assert name in refused.stderr
+        command = refused.stderr.split("quickstart.py ")[-1].splitlines()[0]
+        done = run_quickstart(tmp_path, *shlex.split(command))
+        assert done.returncode == 0, done.stderr
+        assert "5 rows without a 'status' are left out." in done.stdout
+        assert "'price': numbers with a decimal comma" in done.stdout
+        assert "'weight': 11 of 235 values" in done.stdout
+        assert "235 rows of 2 columns" in done.stdout
+
     @pytest.mark.parametrize(
         ("text", "arguments", "message"),
         [
-            (None, [], "No such file"),
-            ("", [], "No columns to parse"),
-            ("a,b\n1,2\n", ["--target", "c"], "no column 'c', only a, b"),
-            ("a,b\n1,2\n3,4\n", [], "'b' needs two labels, and four rows of each"),
+            (None, "", "No such file"),
+            ("", "", "No columns to parse"),
+            ("a,b\n1,2\n", "--target bb", "no column 'bb'. Did you mean 'b'?"),
+            ("a,b\n" + LABELS, "--drop aa", "no column 'aa'. Did you mean 'a'?"),
+            ("a,b\n" + LABELS, "--drop b", "'b' is the target"),
+            ("a,b\n" + LABELS, "--drop a", "no columns are left"),
+            ("a,b\n1,2\n3,4\n", "", "Got 2 rows, but expected at least 40"),
+            ("a,b\n" + "1,u\n" * 60, "", "1 classes, 1 of them with 5 rows or more"),
+            ("a,b\n" + "1,2\n" * 60, "--task regression", "is 2 in all rows"),
+            ("a,b\n" + LABELS, "--task regression", "'b' holds words"),
+            ("a,b,c\n" + NUMBERS, "--task classification", "60 classes, 0 of them"),
+            (
+                "b,a\n" + "".join(f"{row},T-{row + 100}\n" for row in range(60)),
+                "",
+                "target 'a' is neither classes nor numbers",
+            ),
+            (b"a,b\n\xe9,1\n", "", "not written in UTF-8"),
         ],
     )
     def test_refuses(self, quickstart, text, arguments, message, tmp_path, capsys):
         table = tmp_path / "table.csv"
         if text is not None:
-            table.write_text(text)
+            table.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(SystemExit, match="2"):
-            quickstart([str(table), *arguments])
+            quickstart["main"]([str(table), *arguments.split()])
         assert message in capsys.readouterr().err
+
+    @pytest.mark.parametrize("sep", [",", ";", "\t"])
+    def test_separators_are_recognised(self, quickstart, sep, tmp_path):
+        messy_table().to_csv(tmp_path / "table.csv", sep=sep, index=False)
+        assert quickstart["read_file"](tmp_path / "table.csv").shape == (240, 6)
+
+    @pytest.mark.parametrize(
+        ("values", "classify"),
+        [
+            (["u", "v"] * 30, True),
+            ([True, False] * 30, True),
+            ([0, 1, 2] * 20, True),
+            (np.arange(60), False),
+            (np.arange(60) % 3 / 2, False),
+            (["1,5", "2,5", "3,5"] * 20, False),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:Got columns that are not read")
+    def test_the_target_says_the_task(self, quickstart, values, classify):
+        column = pd.Series(values, name="y")
+        assert quickstart["read_target"](column, None)[1] is classify
+
+    @pytest.mark.parametrize(
+        ("gain", "noise", "expected"),
+        [
+            (0.02, 0.01, "lowers the log loss by 0.02 "),
+            (-0.02, 0.01, "raises the log loss by 0.02 "),
+            (0.001, 1, "No clear difference: with alpha 0.2 the log loss is "),
+        ],
+    )
+    def test_the_verdict_is_the_paired_difference(
+        self, quickstart, gain, noise, expected
+    ):
+        plain = np.random.default_rng(0).gamma(1, size=400)
+        error = np.tile([-noise, noise], 200)
+        answer = quickstart["verdict"](0.2, [plain - gain + error, plain], True)
+        assert expected in answer
+        assert "by -" not in answer
 
 
 def test_tests_named_in_the_page_of_methods_are_there():
@@ -200,6 +293,7 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
         ("methods.py", "--markdown", "docs/methods.md"),
         ("search.py", "--table", "docs/search.md"),
         ("choice.py", "--table", "docs/search.md"),
+        ("quickstart.py", "--table", "docs/quickstart.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(script, option, page):
