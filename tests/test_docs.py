@@ -152,7 +152,8 @@ class TestQuickstart:
         verdicts = [line for line in done.stdout.splitlines() if "ixing" in line]
         assert len([line for line in verdicts if line.endswith(" here.")]) == 1
         for expected in [
-            "docs/quickstart.md has the answers",
+            "It was taken because",
+            "docs/quickstart.md has their answers",
             "450 to search on (at most 450: --n-rows), 899 put aside",
             "log loss  accuracy  calibration error",
             "LogisticRegression",
