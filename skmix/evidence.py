@@ -69,7 +69,7 @@ class Scoring:
     def of_rows(self, member, rows, part):
         """Score what a member predicts of these rows, which `part` takes of data."""
         metadata = {
-            name: part(values, rows) if _is_by_row(values, len(self.y)) else values
+            name: part(values, rows) if is_by_row(values, len(self.y)) else values
             for name, values in self.metadata.items()
         }
         try:
@@ -116,7 +116,8 @@ class Scoring:
         ) from first
 
 
-def _is_by_row(values, n_rows):
+def is_by_row(values, n_rows):
+    """Whether metadata have a value for each row."""
     return hasattr(values, "__len__") and len(values) == n_rows
 
 
@@ -258,13 +259,14 @@ def shares_of_least_squares(predicted, target, weight=None):
         spread = np.std((target - target.mean()) / least) * len(target) ** 0.5
     even = min(EVEN * spread, HOPELESS)
     rows = np.vstack([errors[near].T / least, even * np.eye(n_near)])
-    rows = rows / np.linalg.norm(rows, axis=0).min()
+    norms = np.linalg.norm(rows, axis=0)
+    rows = rows / norms.min()
     try:
         found, _ = nnls(
             np.vstack([rows, np.ones(n_near)]), np.r_[np.zeros(len(rows)), 1]
         )
     except RuntimeError:  # it has not converged
-        found = np.linalg.norm(rows, axis=0) == 1.0
+        found = norms == norms.min()
     shares[near] = found / found.sum()
     return shares
 

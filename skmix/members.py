@@ -525,7 +525,8 @@ class _Race:
             group.fits.epoch()
         for m in running:
             cell, last = group.cells[m], group.fits.nets[m].history[-1]
-            self.curves[(*cell, epoch)] = last["valid_loss"]
+            # (A callback may have ended the epoch before its validation.)
+            self.curves[(*cell, epoch)] = last.get("valid_loss", np.nan)
             self.diverged[cell] = not is_finite(last)
             losses = group.fits.batch_losses(m)
             self.losses[cell] = (self.losses.get(cell, [losses])[0], losses)

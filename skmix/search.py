@@ -34,6 +34,7 @@ from skmix.evidence import (
     Evidence,
     Scoring,
     gains,
+    is_by_row,
     shares_of_least_squares,
     shares_of_likelihood,
     warn_of_undefined,
@@ -248,37 +249,26 @@ class _MixupCV(MixupEstimator):
     def _evidence(self, trained, splits, rows, target, scoring):
         """Predict rows held out by all members, and score the predictions."""
         start = time.perf_counter()
-        predicted, scores, diverged, failures = [], [], [], {}
-        for members in trained.members:
-            total, times = 0.0, np.zeros(len(rows.y))
-            scores.append([])
-            diverged.append([])
-            for f, (member, split) in enumerate(zip(members, splits, strict=True)):
-                of_fold = _held_out(member, split)
-                where = np.zeros((len(rows.y), *of_fold.shape[1:]))
-                where[split.test] = of_fold
-                total, times[split.test] = total + where, times[split.test] + 1
-                c = len(predicted)
-                failed = trained.diverged[c, f] or not np.isfinite(of_fold).all()
-                diverged[-1].append(failed)
-                score = np.nan
-                if diverged[-1][-1]:
-                    pass
-                elif scoring is None:
+        failures, diverged = {}, trained.diverged.copy()
+        scores, predicted = np.full(diverged.shape, np.nan), []
+        for c, members in enumerate(trained.members):
+            of_folds = [_held_out(*pair) for pair in zip(members, splits, strict=True)]
+            predicted.append(_over_folds(of_folds, splits, len(rows.y)))
+            for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
+                diverged[c, f] |= not np.isfinite(of_fold).all()
+                if diverged[c, f]:
+                    continue
+                if scoring is None:
                     weight = _part(rows.weight, split.test)
-                    score = self._score_of(of_fold, target[split.test], weight)
-                else:
-                    try:
-                        score = scoring.of_rows(member, split.test, _part)
-                    except Exception as error:  # undefined there, as in GridSearchCV
-                        failures[f] = error
-                scores[-1].append(score)
-            with np.errstate(invalid="ignore"):
-                predicted.append(total / times.reshape(-1, *[1] * (total.ndim - 1)))
+                    scores[c, f] = self._score_of(of_fold, target[split.test], weight)
+                    continue
+                try:
+                    scores[c, f] = scoring.of_rows(members[f], split.test, _part)
+                except Exception as error:  # undefined there, as in GridSearchCV
+                    failures[f] = error
         seconds = time.perf_counter() - start
         warn_of_undefined(failures, repr(self.scoring))
-        parts = map(np.array, (predicted, scores, diverged))
-        return Evidence(*parts, seconds)
+        return Evidence(np.array(predicted), scores, diverged, seconds)
 
     def _report(self, candidates, trained, evidence, splits):
         """Set `cv_results_` and what is read off it."""
@@ -289,14 +279,7 @@ class _MixupCV(MixupEstimator):
                 "the net's `lr`, or scale the columns (and the targets of a "
                 "regression); or the score is undefined in a fold."
             )
-        if np.isnan(mean).any():
-            diverged = [candidates[c].alpha for c in np.flatnonzero(np.isnan(mean))]
-            warnings.warn(
-                f"Got no finite score for alpha in {diverged}, of which training has "
-                "diverged, or whose score is undefined in a fold; it is NaN.",
-                UserWarning,
-                stacklevel=3,
-            )
+        _warn_of_scoreless(candidates, evidence)
         params = _params(candidates)
         alphas = np.array([candidate.alpha for candidate in candidates])
         self.best_index_ = int(np.nanargmax(mean))
@@ -417,8 +400,19 @@ def _try_out(scoring, member, splits):
     """Find out before training whether predictions can be scored."""
     if scoring is None:
         return
-    if all(np.isfinite(_held_out(member, split)).all() for split in splits):
+    if np.isfinite(_held_out(member, splits[0])).all():
         scoring.check(member, [split.test for split in splits], _part)
+
+
+def _over_folds(of_folds, splits, n_rows):
+    """Mean prediction of each row over the folds that hold it out; NaN for none."""
+    total = np.zeros((n_rows, *of_folds[0].shape[1:]))
+    times = np.zeros((n_rows, *[1] * (total.ndim - 1)))
+    for of_fold, split in zip(of_folds, splits, strict=True):
+        total[split.test] += of_fold
+        times[split.test] += 1
+    with np.errstate(invalid="ignore"):
+        return total / times
 
 
 def _params(candidates):
@@ -449,6 +443,24 @@ def _results(params, evidence, fit_seconds, score_seconds):
     results["std_test_score"] = scores[:, evidence.defined].std(axis=1)
     results["rank_test_score"] = stats.rankdata(-worst, "min").astype(np.int32)
     return results
+
+
+def _warn_of_scoreless(candidates, evidence):
+    """Warn of candidates that have no score though others have one."""
+    diverged = evidence.diverged.any(axis=1)
+    scoreless = np.isnan(evidence.mean_scores)
+    for which, why in [
+        (scoreless & diverged, "Training has diverged in a fold."),
+        (scoreless & ~diverged, "The score is undefined in a fold."),
+    ]:
+        alphas = sorted({candidates[c].alpha for c in np.flatnonzero(which)})
+        if alphas:
+            warnings.warn(
+                f"Got no finite score for alpha in {alphas}, which is NaN and does "
+                f"not predict. {why}",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _warn_of_rising(candidates, trained):
@@ -505,7 +517,7 @@ def _indexable(X):
 
 def _kept(values, kept, n_samples):
     """What is left of metadata where rows of weight 0 are not."""
-    by_row = hasattr(values, "__len__") and len(values) == n_samples
+    by_row = is_by_row(values, n_samples)
     return _part(np.asarray(values), kept) if by_row else values
 
 

@@ -73,6 +73,16 @@ def test_a_weight_of_two_counts_as_two_rows_in_a_blend():
     assert_allclose(by_weight, by_copies, atol=0.01)
 
 
+def test_shares_that_are_not_found_are_those_of_the_best_alone(monkeypatch):
+    def fails(*args):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr("skmix.evidence.nnls", fails)
+    for seed in range(20):
+        shares = shares_of_least_squares(*noisy([0.7, 0.3, 2], seed=seed))
+        assert_array_equal(shares, [0, 1, 0])
+
+
 def test_a_perfect_candidate_predicts_alone():
     predicted, target = noisy([0, 1])
     assert_array_equal(shares_of_least_squares(predicted, target), [1, 0])

