@@ -1,7 +1,9 @@
 """What rows held out tell: scores, what each candidate gains, and who is to predict."""
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +84,10 @@ class Scoring:
                 f"Got row weights and a scoring that takes no sample_weight ({error}). "
                 "Let it take some, or leave out the weights."
             ) from error
-        if np.ndim(score) != 0 or not isinstance(score, float | int | np.number):
+        if hasattr(score, "item"):  # an array or a tensor, as for GridSearchCV
+            with suppress(ValueError, RuntimeError):
+                score = score.item()
+        if not isinstance(score, Real):
             raise ValueError(
                 f"Got {score!r} from scoring={self.name}, but expected a number."
             )
@@ -109,10 +114,17 @@ class Scoring:
                 first = error if first is None else first
         if isinstance(first, TypeError) and "takes no sample_weight" in str(first):
             raise first
+        way_out = "Choose a scoring that fits the task"
+        classes = getattr(member, "classes_", ())
+        if all(len(np.unique(part(self.y, rows))) < len(classes) for rows in folds):
+            way_out = (
+                "Rows held out lack a class in each fold: stratify the folds, or "
+                "shuffle them"
+            )
         raise ValueError(
             f"Got scoring={self.name}, which fails on predictions for rows held out, "
-            f"in each fold ({type(first).__name__}: {first}). Choose a scoring that "
-            "fits the task; nothing was trained."
+            f"in each fold ({type(first).__name__}: {first}). {way_out}; nothing was "
+            "trained."
         ) from first
 
 

@@ -36,7 +36,7 @@ def folds_of(cv, X, y, *, kept, n_samples, classify, seed, metadata):
         folds = _shuffled_folds(y, classify, seed)
     else:
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-            cv = [tuple(_among(kept, part, n_samples) for part in f) for f in cv]
+            cv = [_given(fold, kept, n_samples) for fold in cv]
         splitter = check_cv(cv, y, classifier=classify)
         folds = [tuple(map(_numbers, f)) for f in splitter.split(X, y, **metadata)]
     if not folds:
@@ -73,6 +73,17 @@ def _check_fold(train, test, n_rows):
             "Got a fold from cv that trains on rows which it holds out, but expected "
             "the two to have no row in common."
         )
+
+
+def _given(fold, kept, n_samples):
+    """A fold as it was given, by numbers of the rows that are kept."""
+    parts = list(fold) if isinstance(fold, tuple | list | np.ndarray) else []
+    if len(parts) != 2 or any(np.ndim(part) != 1 for part in parts):
+        raise TypeError(
+            f"Got {fold!r} as a fold in cv, but expected a pair of arrays of row "
+            "numbers, to train on and to hold out: cv=[(train, test)] for one fold."
+        )
+    return tuple(_among(kept, part, n_samples) for part in parts)
 
 
 def _numbers(rows):

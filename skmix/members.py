@@ -34,7 +34,7 @@ from skmix.interruption import interruptible
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
 from skmix.losses import first_output
-from skmix.nets import is_skorchs_own, named_callbacks
+from skmix.nets import inferring, is_skorchs_own, named_callbacks
 from skmix.networks import stop_stopping, trains_twice
 from skmix.printing import bind_prints
 from skmix.seeding import Stream, one_thread_each, seeded
@@ -187,7 +187,7 @@ def untrained(split, candidate):
         if isinstance(batches, Batches):
             rows, _ = batches.take(batches.indices[: batches.batch_size])
             with torch.no_grad():
-                output = net.infer(rows)
+                output = inferring(net, net.infer)(rows)
             split.check_output(net, first_output(output))
         return split.member_of(candidate, net)
 

@@ -263,7 +263,10 @@ class _MixupCV(MixupEstimator):
                     scores[c, f] = self._score_of(of_fold, target[split.test], weight)
                     continue
                 try:
-                    scores[c, f] = scoring.of_rows(members[f], split.test, _part)
+                    score = scoring.of_rows(members[f], split.test, _part)
+                    if not np.isfinite(score):
+                        raise ValueError(f"the score is {score}")
+                    scores[c, f] = score
                 except Exception as error:  # undefined there, as in GridSearchCV
                     failures[f] = error
         seconds = time.perf_counter() - start
@@ -274,11 +277,14 @@ class _MixupCV(MixupEstimator):
         """Set `cv_results_` and what is read off it."""
         scores, mean = evidence.scores, evidence.mean_scores
         if np.isnan(mean).all():
-            raise ValueError(
-                "Got no finite score for any alpha. If training has diverged, lower "
-                "the net's `lr`, or scale the columns (and the targets of a "
-                "regression); or the score is undefined in a fold."
-            )
+            if evidence.diverged.any(axis=1).all():
+                why = (
+                    "Training has diverged for each of them: lower the net's `lr`, or "
+                    "scale the columns (and the targets of a regression)."
+                )
+            else:
+                why = f"scoring={self.scoring!r} has no finite value for them."
+            raise ValueError(f"Got no finite score for any alpha. {why}")
         _warn_of_scoreless(candidates, evidence)
         params = _params(candidates)
         alphas = np.array([candidate.alpha for candidate in candidates])

@@ -21,8 +21,10 @@ from torch import nn
 
 from skmix.batches import Batches
 from skmix.columns import each
+from skmix.layers import mixed_inside
 from skmix.losses import losses_of_steps, shaped_like
-from skmix.nets import METHODS, is_skorchs_own, twin
+from skmix.mixing import mixup
+from skmix.nets import METHODS, inferring, is_skorchs_own, twin
 from skmix.stack import Stack, is_tied, may_be_direct
 from skmix.stacking import ELEMENTWISE, records_accuracy
 
@@ -46,7 +48,8 @@ def why_alone(net, plan, fold):
     dealt = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
     if reason is None and not dealt:
         reason = "it has a data iterator, a dataset or a collate function of its own"
-    return reason or _why_of_module(net, fold) or _why_of_criterion(net, fold)
+    reason = reason or _why_of_module(net, fold) or _why_of_criterion(net, fold)
+    return reason or _why_of_layer(net, plan, fold)
 
 
 def _why_of_net(net):
@@ -127,6 +130,20 @@ def _why_of_criterion(net, fold):
     return None
 
 
+def _why_of_layer(net, plan, fold):
+    """Try whether members mix behind a layer in a stack as each of them alone."""
+    layer = None if plan is None else plan.layers[0]
+    if layer is None:
+        return None
+    try:
+        return _Trial(net, fold).why_not_inside(layer)
+    except Exception as error:
+        return (
+            f"rows cannot be mixed behind the layer {layer!r} of several members "
+            f"at once ({_first_line(error)})"
+        )
+
+
 def _loss(net, output, y):
     return net.get_loss(output, shaped_like(output, y), training=False)
 
@@ -171,7 +188,8 @@ class _Trial:
         self.both = each(self._shaken, x)
 
     def infer(self, module, x):
-        return twin(self.net, module_=module).infer(x)
+        net = twin(self.net, module_=module)
+        return inferring(net, net.infer)(x)
 
     def why_not(self, direct):
         """Compare outputs, gradients and what a pass changes."""
@@ -199,6 +217,28 @@ class _Trial:
             for name, buffer in module.named_buffers():
                 if not _alike(together.members.get_buffer(name)[k], buffer):
                     return f"its module changes its buffer {name} otherwise in a stack"
+        return None
+
+    def why_not_inside(self, layer):
+        """Compare outputs for rows that are mixed behind a layer."""
+        lam = torch.full((2, 1), 0.3, dtype=torch.float64)
+
+        def mix(own, partner):
+            return mixup(own, partner, lam[0])[0]
+
+        together = Stack([deepcopy(module) for module in self.modules])
+        pairs = [
+            each(lambda x, part=part: torch.cat([x[part], x[part].flip(0)]), self.both)
+            for part in HALVES
+        ]
+        expected = []
+        for module, rows in zip(self.modules, pairs, strict=True):
+            with mixed_inside(module, layer, mix, 4):
+                expected.append(self.infer(module, rows))
+        with together.mixing_behind(layer, lam):
+            got = self.infer(together, each(lambda *xs: torch.stack(xs), *pairs))
+        if len(got) != 8 or not _alike(got, torch.cat(expected)):
+            return f"its module puts out something else behind the layer {layer!r}"
         return None
 
     def rows_see_each_other(self, training):

@@ -25,7 +25,7 @@ from skmix.interruption import Stopped, callbacks_may_stop
 from skmix.lanes import train_lanes, valid_lanes
 from skmix.loop import Step, run_epoch
 from skmix.losses import losses_of_steps
-from skmix.nets import set_mode, twin
+from skmix.nets import inferring, set_mode, twin
 from skmix.stack import Stack
 
 
@@ -215,7 +215,7 @@ class StackedFit:
             fold_of = self.fold_of[self.running]
             for part in self._valid:
                 x = each(lambda rows: rows[fold_of], part.x)
-                output = self.net.infer(x)
+                output = inferring(self.net, self.net.infer)(x)
                 losses = part.loss(output).cpu().double().numpy().reshape(m, -1)
                 loss += (losses * part.sizes).sum(axis=1)
                 n_rows += part.sizes.sum(axis=1)

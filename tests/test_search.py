@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import binary_net, logits_net, number_net
+from nets import Layers, binary_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
@@ -1047,7 +1047,7 @@ def test_a_search_all_of_which_diverges_raises(wine, diabetes, search):
     X, y = diabetes if search is NUMBERS else wine
     net = clone(search.estimator).set_params(optimizer=torch.optim.SGD, lr=1e300)
     search = clone(search).set_params(estimator=net)
-    with pytest.raises(ValueError, match="training has diverged, lower"):
+    with pytest.raises(ValueError, match="Training has diverged for each"):
         search.fit(1e5 * X, y)
     assert not hasattr(search, "estimators_")
 
@@ -1120,3 +1120,71 @@ def test_a_callback_may_stop_a_member_in_mid_epoch(wine, kind):
     assert np.isnan(search.curves_[:, :, 1]).all()
     assert np.isfinite(search.curves_[:, :, 0]).all()
     assert np.isfinite(search.predict_proba(X)).all()
+
+
+def test_a_pair_is_no_list_of_pairs(wine):
+    X, y = wine
+    rows = np.arange(len(y))
+    with pytest.raises(TypeError, match=r"cv=\[\(train, test\)\]"):
+        clone(SEARCH).set_params(cv=(rows[:100], rows[100:])).fit(X, y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_never_finite_is_named(wine, value):
+    search = clone(SEARCH).set_params(scoring=lambda *args: value)
+    with (
+        pytest.warns(UserWarning, match="failed in fold 0, 1, 2"),
+        pytest.raises(ValueError, match="has no finite value"),
+    ):
+        search.fit(*wine)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, np.float32])
+def test_scores_that_grid_search_takes_are_taken(wine, kind):
+    search = clone(SEARCH).set_params(scoring=lambda *args: kind([0.5]).sum())
+    assert search.fit(*wine).best_score_ == 0.5
+
+
+def test_folds_that_lack_classes_are_told_from_a_scoring_that_does_not_fit(wine):
+    X, y = wine  # sorted by class
+    search = clone(SEARCH).set_params(cv=KFold(3), scoring="roc_auc_ovr")
+    with pytest.raises(ValueError, match="Rows held out lack a class in each fold"):
+        search.fit(X, y)
+
+
+class ReshapesByRows(nn.Module):
+    def __init__(self, d_in, d_out, throws_away=False):
+        super().__init__()
+        self.first, self.block = nn.Linear(d_in, 8), nn.Linear(8, 8)
+        self.last, self.throws_away = nn.Linear(8, d_out), throws_away
+
+    def forward(self, X):
+        hidden = self.first(X)
+        block = self.block(hidden)
+        return self.last(hidden if self.throws_away else block.view(X.shape[0], -1))
+
+
+@pytest.mark.parametrize("throws_away", [False, True])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_layers_behind_which_rows_cannot_be_mixed_are_named(wine, throws_away):
+    net = logits_net(module=ReshapesByRows, module__throws_away=throws_away)
+    search = clone(SEARCH).set_params(estimator=net, layers="block")
+    with pytest.raises((RuntimeError, ValueError), match="'block'"):
+        search.fit(*wine)
+
+
+@pytest.mark.parametrize("layers", ["auto", "hidden"])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_modules_in_bfloat16(wine, layers):
+    X, y = wine
+    net = logits_net(module=HalfPrecision, max_epochs=3)
+    search = clone(SEARCH).set_params(estimator=net, layers=layers).fit(X, y)
+    proba = search.predict_proba(X)
+    assert proba.dtype == np.float64
+    assert_allclose(proba.sum(axis=1), 1)
+
+
+class HalfPrecision(Layers):
+    def __init__(self, d_in, d_out):
+        super().__init__(d_in, d_out)
+        self.bfloat16()
