@@ -88,6 +88,17 @@ class _MixupCV(MixupEstimator):
         ValueError, TypeError
             If a parameter, the table or the net is not as expected, if folds cannot be
             made, if no fold can be scored, or if training has diverged for each alpha.
+        KeyboardInterrupt
+            If it is interrupted.
+
+        Warns
+        -----
+        UserWarning
+            Of what is not as it seems: members that are trained one by one, candidates
+            without a score, folds that cannot be scored, columns that are not read as
+            they are written.
+        ConvergenceWarning
+            If the training loss of a candidate ended above its start in most folds.
 
         Notes
         -----
