@@ -159,16 +159,22 @@ def ends_above_start(first, last, *, mixed, comparable=True):
 
     Notes
     -----
-    Two things are looked for. Rows are the same in both epochs, so that their mean loss
+    Three things are looked for. Rows are the same in both epochs, so that their mean loss
     differs by what is drawn only (the order, what is mixed, dropout): a mean that is
     significantly higher, in one of a thousand fits where nothing can be learnt, is not
     by chance. A single batch that is mixed tells nothing of the kind. And a net that
     has exploded in its first epoch is far from where it was before its first update:
     the lower quartile of the last losses is so many times the very first one as cannot
     be by the rows of that one batch, even if targets have heavy tails: 10 times if
-    batches are many, 100 times with two of them.
+    batches are many, 100 times with two of them. Where it is less far from there, the
+    very first loss must be lower than one more draw from the last ones would be, in one
+    of a thousand, and their mean half as high again (see `_is_far_below`).
     """
     first, last = (np.asarray(losses, dtype=np.float64) for losses in (first, last))
+    # (Two epochs are alike to the last bit only where nothing moves.)
+    same = np.array_equal(first, last)
+    if (comparable or same) and _is_far_below(first[0], last[1:] if same else last):
+        return True
     positive = min(first.min(), last.min()) >= 0
     n_batches = min(len(first), len(last))
     if positive and _lower_quartile(last) > 10 ** (1 + 2 / n_batches) * first[0] > 0:
@@ -181,6 +187,24 @@ def ends_above_start(first, last, *, mixed, comparable=True):
         error = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / n_batches)
         allowed = error * stdtrit(2 * n_batches - 2, 0.999)
     return bool(last.mean() - first.mean() > allowed)
+
+
+def _is_far_below(start, losses):
+    """Whether a loss is no draw like others, all of them positive, but far below these.
+
+    By the logarithms of three batches or more, whose tails are light whatever targets
+    are like. Or, as these vary widely where a net swings to and fro, below a third of
+    the median, where there are eight or more and their mean shows no heavy tail.
+    """
+    if len(losses) < 3 or min(start, losses.min()) <= 0:
+        return False
+    logs, mean = np.log(losses), losses.mean()
+    error = logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs))
+    beyond = logs.mean() - np.log(start) > error * stdtrit(len(logs) - 1, 0.999)
+    if beyond and mean > 1.5 * start:
+        return True
+    median = np.median(losses)
+    return bool(len(losses) >= 8 and median > 3 * start and mean < 2 * median)
 
 
 def _lower_quartile(losses):
