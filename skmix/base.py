@@ -35,12 +35,20 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix.changes import Recipe, alike, changed_params, set_changed, unsettable
+from skmix.changes import (
+    Recipe,
+    alike,
+    changed_params,
+    complete_optimizer,
+    set_changed,
+    unsettable,
+)
 from skmix.checks import (
     check_alpha,
     check_at_least_0,
     check_categorical_features,
     check_groups,
+    check_integer,
     check_layers,
     check_net,
     check_no_target_missing,
@@ -288,6 +296,8 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _set_changed(self, net, n_samples):
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
+        # (A call is one epoch, whatever their number, which is refused all the same.)
+        check_integer("max_epochs", self._given_net().max_epochs, at_least=0)
         if not hasattr(self, "_fitted_with"):
             return
         before, categorical = self._fitted_with
@@ -653,7 +663,9 @@ def _copied(net):
     """
     history, callbacks = net.history, net.callbacks_
     shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
-    return deepcopy(net, shared | {id(history): type(history)(history)})
+    copied = deepcopy(net, shared | {id(history): type(history)(history)})
+    complete_optimizer(copied)
+    return copied
 
 
 @contextmanager

@@ -159,16 +159,17 @@ def ends_above_start(first, last, *, mixed, comparable=True):
 
     Notes
     -----
-    Three things are looked for. Rows are the same in both epochs, so that their mean loss
-    differs by what is drawn only (the order, what is mixed, dropout): a mean that is
-    significantly higher, in one of a thousand fits where nothing can be learnt, is not
-    by chance. A single batch that is mixed tells nothing of the kind. And a net that
-    has exploded in its first epoch is far from where it was before its first update:
-    the lower quartile of the last losses is so many times the very first one as cannot
-    be by the rows of that one batch, even if targets have heavy tails: 10 times if
-    batches are many, 100 times with two of them. Where it is less far from there, the
-    very first loss must be lower than one more draw from the last ones would be, in one
-    of a thousand, and their mean half as high again (see `_is_far_below`).
+    Three things are looked for. Rows are the same in both epochs, so that their mean
+    loss differs by what is drawn only (the order, what is mixed, dropout): a mean that
+    is significantly higher, in one of a thousand fits where nothing can be learnt, is
+    not by chance. A single batch that is mixed tells nothing of the kind. And a net
+    that has exploded in its first epoch is far from where it was before its first
+    update: the lower quartile of the last losses is so many times the very first one
+    as cannot be by the rows of that one batch, even if targets have heavy tails: 10
+    times if batches are many, 100 times with two of them. Where it is less far from
+    there, the very first loss must be lower than one more draw from the last ones
+    would be, in one of a thousand, and their mean half as high again (see
+    `_is_far_below`).
     """
     first, last = (np.asarray(losses, dtype=np.float64) for losses in (first, last))
     # (Two epochs are alike to the last bit only where nothing moves.)

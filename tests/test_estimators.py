@@ -851,7 +851,18 @@ def test_bad_batch_sizes(wine, net, name, value, error):
 def test_good_batch_sizes(wine, name, size):
     X, y = wine
     net = logits_net(max_epochs=1).set_params(**{name: size})
-    MixupClassifier(net).fit(X, y, X_val=X, y_val=y).predict(X)
+    clf = MixupClassifier(net).fit(X, y, X_val=X, y_val=y)
+    counts = {
+        part: clf.history_[-1, f"{part}_batch_count"] for part in ("train", "valid")
+    }
+    n_batches = 1 if size == -1 else -(-len(y) // size)
+    expected = dict.fromkeys(("train", "valid"), -(-len(y) // 32))
+    if name == "batch_size":
+        expected = dict.fromkeys(("train", "valid"), n_batches)
+    else:
+        expected["train" if name.startswith("iterator_train") else "valid"] = n_batches
+    assert counts == expected
+    assert clf.predict(X).shape == y.shape
 
 
 @pytest.mark.parametrize(
@@ -1184,6 +1195,77 @@ def test_partial_fit_takes_a_rate_where_a_schedule_starts_from(wine):
     clf = MixupClassifier(net, random_state=0).fit(*wine)
     clf.set_params(estimator__lr=0.2).partial_fit(*wine)
     assert clf.history_[-1, "event_lr"] > 0.09
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize("begin", ["fit", "partial_fit", "set_params"])
+def test_partial_fit_goes_on_with_LBFGS_and_its_directions(wine, begin, trip):
+    X, y = wine
+    kind = torch.optim.SGD if begin == "set_params" else torch.optim.LBFGS
+    net = logits_net(optimizer=kind, lr=0.1, batch_size=-1, max_epochs=1)
+    clf = MixupClassifier(net, random_state=0)
+    if begin == "partial_fit":
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    else:
+        clf.fit(X, y)
+    clf = ROUND_TRIPS[trip](clf.set_params(estimator__optimizer=torch.optim.LBFGS))
+    clf.partial_fit(X, y)
+    (state,) = clf.estimator_.optimizer_.state.values()
+    n_before = state["n_iter"]
+    clf = ROUND_TRIPS[trip](clf)
+    clf.partial_fit(X, y)
+    (state,) = clf.estimator_.optimizer_.state.values()
+    assert state["n_iter"] > n_before
+    assert type(clf.estimator_.optimizer_) is torch.optim.LBFGS
+    mine = list(clf.estimator_.module_.parameters())
+    held = clf.estimator_.optimizer_.param_groups[0]["params"]
+    assert all(a is b for a, b in zip(mine, held, strict=True))
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize("also", [{}, {"estimator__optimizer__nesterov": True}])
+def test_partial_fit_takes_a_schedule_that_comes_later(wine, started, trip, also):
+    clf = ROUND_TRIPS[trip](started)
+    callbacks = [LRScheduler("StepLR", step_size=1, gamma=0.5)]
+    clf.set_params(estimator__callbacks=callbacks, **also)
+    clf.partial_fit(*wine).partial_fit(*wine)
+    assert 0 < clf.history_[-1, "event_lr"] < clf.history_[-2, "event_lr"] < 0.01
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("lr", -1.0, ValueError, "Invalid learning rate: -1.0"),
+        ("lr", "a", TypeError, "not supported between"),
+        ("optimizer__momentum", -5.0, ValueError, "Invalid momentum"),
+        ("optimizer__weight_decay", -1.0, ValueError, "Invalid weight_decay"),
+        ("max_epochs", -1, ValueError, "max_epochs=-1"),
+        ("max_epochs", "a", TypeError, "max_epochs='a'"),
+        ("batch_size", 0, ValueError, "batch_size=0"),
+    ],
+)
+def test_partial_fit_refuses_what_fit_does(
+    wine, started, name, value, error, message, trip
+):
+    clf = ROUND_TRIPS[trip](started)
+    before = weights(clf)
+    clf.set_params(**{f"estimator__{name}": value})
+    with pytest.raises(error, match=message):
+        clf.partial_fit(*wine)
+    assert all(map(torch.equal, before, weights(clf)))
+    assert clf.estimator_.optimizer_.param_groups[0]["lr"] == 0.01
+
+
+def test_partial_fit_leaves_alone_what_a_group_of_parameters_names_itself(wine):
+    groups = [("*bias", {"lr": 0.0}), ("no such", {"lr": 3.0})]
+    net = logits_net(
+        optimizer=torch.optim.SGD, optimizer__param_groups=groups, max_epochs=1
+    )
+    clf = MixupClassifier(net, random_state=0).fit(*wine)
+    clf.set_params(estimator__lr=0.5).partial_fit(*wine)
+    rates = [group["lr"] for group in clf.estimator_.optimizer_.param_groups]
+    assert rates == [0.0, 0.5]
 
 
 def test_partial_fit_takes_a_changed_callback(wine):
