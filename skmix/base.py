@@ -216,7 +216,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 sequence = np.random.SeedSequence([seed, len(net.history)])
                 seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
-            _warn_of_small_split(draft.estimator, len(rows.y), None)
+            _warn_of_small_split(draft.estimator, len(rows.y), None, stacklevel=4)
             with _one_epoch(net):
                 draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
         return self
@@ -355,6 +355,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
         """
+        self._codec.check_criterion(net)
         training = mixed_training(
             net,
             plan=self._plan(net, seed),
@@ -722,7 +723,7 @@ def _fill_sizes(net, X, encoder, n_outputs):
             net.set_params(**{f"module__{name}": size})
 
 
-def _warn_of_small_split(given, n_rows, validation):
+def _warn_of_small_split(given, n_rows, validation, stacklevel=3):
     """Warn of rows held out by the way, by a net that the user has `given`."""
     if given is None or validation is not None or n_rows >= 1000:
         return
@@ -734,7 +735,7 @@ def _warn_of_small_split(given, n_rows, validation):
         "watches them. Set train_split=None to train on all rows, or "
         "ValidSplit(0.2, stratified=True) to draw them at random.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 

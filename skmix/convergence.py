@@ -1,5 +1,6 @@
 """Whether a training led anywhere: losses and weights that are no numbers, or grow."""
 
+import math
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ class Diverged(ValueError):
     """A training whose losses or weights are no finite numbers any more."""
 
 
-def check_epoch(epoch):
+def check_epoch(epoch, prefixes=("train", "valid")):
     """Refuse an epoch, as a history holds it, with a loss that is no finite number.
 
     Parameters
@@ -20,18 +21,23 @@ def check_epoch(epoch):
     epoch : mapping
         Losses of the epoch, or of its ``"batches"``, by the names ``"train_loss"`` and
         ``"valid_loss"``.
+    prefixes : sequence of str, default=("train", "valid")
+        Which of them to look at.
 
     Raises
     ------
     Diverged
     """
-    for prefix, kind in (("train", "training"), ("valid", "validation")):
-        name = f"{prefix}_loss"
+    for prefix in prefixes:
+        name, kind = f"{prefix}_loss", _KINDS.get(prefix, prefix)
         losses = [row[name] for row in epoch.get("batches", ()) if name in row]
         losses += [epoch[name]] if name in epoch else []
-        bad = [loss for loss in losses if not np.isfinite(loss)]
+        bad = [loss for loss in losses if not math.isfinite(loss)]
         if bad:
             raise diverged(f"a {kind} loss of {bad[0]} in epoch {epoch.get('epoch')}")
+
+
+_KINDS = {"train": "training", "valid": "validation"}
 
 
 def check_finite(net, n_epochs_before=0):
@@ -50,7 +56,9 @@ def check_finite(net, n_epochs_before=0):
     """
     epochs = net.history.to_list()[n_epochs_before:]
     for epoch in epochs:
-        check_epoch(epoch)
+        # The mean of an epoch is finite only where its batches are.
+        means = {name: loss for name, loss in epoch.items() if name != "batches"}
+        check_epoch(means if "train_loss" in means else epoch)
     if not epochs:
         return
     for name, parameter in net.get_all_learnable_params():
@@ -112,14 +120,14 @@ def batch_losses(epoch):
     return np.array(losses, dtype=np.float64)
 
 
-def warn_above_start(first, last, stacklevel=4):
+def warn_above_start(first, last):
     """Say that a training loss has grown from the `first` epoch to the `last` one."""
     warnings.warn(
         f"The training loss is {np.mean(last):.4g} in the last epoch, from "
         f"{first[0]:.4g} in the first batch of the first epoch, so that the net has "
         f"hardly learnt anything. Training may have diverged; {_WAY_OUT}.",
         ConvergenceWarning,
-        stacklevel=stacklevel,
+        stacklevel=5,  # where `fit` is called
     )
 
 

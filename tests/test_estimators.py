@@ -34,12 +34,19 @@ from skorch.callbacks import (
     EpochScoring,
     GradientNormClipping,
     LRScheduler,
+    PassthroughScoring,
     TrainEndCheckpoint,
 )
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix import (
+    MixupClassifier,
+    MixupClassifierCV,
+    MixupRegressor,
+    MixupRegressorCV,
+    default_net,
+)
 
 
 @pytest.fixture(scope="module")
@@ -1423,3 +1430,73 @@ def test_a_sink_of_ones_own_is_ones_own(wine, verbose, capfd):
     MixupClassifier(net, verbose=verbose).fit(*wine)
     assert lines
     assert capfd.readouterr().out == ""
+
+
+# What a module puts out, and how its criterion weighs.
+
+
+class Parts(Layers):
+    def forward(self, X):
+        hidden = self.hidden(X)
+        return self.output(hidden), hidden
+
+
+class FirstPart(NeuralNetClassifier):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return super().get_loss(y_pred[0], y_true, *args, **kwargs)
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_parts_that_get_loss_does_not_take_apart_are_told(wine, task, lam_per, alpha):
+    X, y = wine
+    if task == "classifier":
+        one, many = MixupClassifier, MixupClassifierCV
+        net = logits_net(module=Parts, max_epochs=1)
+    else:
+        one, many = MixupRegressor, MixupRegressorCV
+        net = number_net(module=Parts, max_epochs=1)
+    told = r"Got a tuple of 2 from the module.*get_loss take the first part"
+    with pytest.raises(ValueError, match=told):
+        one(net, alpha=alpha, lam_per=lam_per).fit(X, y)
+    with pytest.raises(ValueError, match=told):
+        many(net, alphas=[0, 1], cv=2, lam_per=lam_per).fit(X, y)
+
+
+def test_parts_that_get_loss_takes_apart_are_fine(wine):
+    net = FirstPart(**logits_net(module=Parts, max_epochs=1).get_params(deep=False))
+    MixupClassifier(net).fit(*wine).predict(wine[0])
+
+
+@pytest.mark.parametrize("n_weights", [1, 2, 4])
+def test_a_criterion_weighs_each_class_once(wine, n_weights):
+    told = r"Got criterion__weight of shape .*one weight for each class"
+    weight = torch.ones(n_weights)
+    nets = [
+        logits_net(max_epochs=1, criterion__weight=weight),
+        logits_net(max_epochs=1, criterion=nn.CrossEntropyLoss(weight=weight)),
+    ]
+    for net in nets:
+        with pytest.raises(ValueError, match=told):
+            MixupClassifier(net).fit(*wine)
+        with pytest.raises(ValueError, match=told):
+            MixupClassifierCV(net, cv=2, alphas=[0, 1]).fit(*wine)
+    clf = MixupClassifier(logits_net(max_epochs=1)).fit(*wine)
+    with pytest.raises(ValueError, match=told):
+        clf.set_params(estimator__criterion__weight=weight).partial_fit(*wine)
+
+
+def test_the_warning_of_the_split_points_at_the_call(wine):
+    X, y = wine
+    net = NeuralNetClassifier(Layers, criterion=nn.CrossEntropyLoss, verbose=0)
+    net.set_params(max_epochs=1, module__d_out=3)
+    calls = [MixupClassifier(net).fit, MixupClassifier(net).partial_fit]
+    for call in calls:
+        more = {} if call.__name__ == "fit" else {"classes": [0, 1, 2]}
+        with pytest.warns(UserWarning, match="train_split") as caught:
+            call(X, y, **more)
+        assert [warning.filename for warning in caught] == [__file__]
+    # Who passes validation losses on has a use for the rows held out.
+    net.set_params(callbacks=[("mine", PassthroughScoring("valid_loss"))])
+    MixupClassifier(net).fit(X, y)
