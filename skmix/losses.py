@@ -197,12 +197,10 @@ def _nll(log_proba, n_members, labels, share, output):
 
 def _refuse_parts(net, output):
     """Refuse several outputs for a criterion of torch's that takes one tensor."""
-    forward = type(net.criterion_).forward
-    if (
-        isinstance(output, tuple | list)
-        and is_skorchs_own(net, "get_loss")
-        and forward.__module__.startswith(("torch.nn.", "skmix."))
-    ):
+    if not isinstance(output, tuple | list) or not is_skorchs_own(net, "get_loss"):
+        return
+    forward = getattr(type(net.criterion_), "forward", None)
+    if str(getattr(forward, "__module__", "")).startswith(("torch.nn.", "skmix.")):
         raise ValueError(_PARTS.format(type(output).__name__, len(output)))
 
 
