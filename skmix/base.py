@@ -35,12 +35,20 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix.changes import Recipe, alike, changed_params, set_changed, unsettable
+from skmix.changes import (
+    Recipe,
+    alike,
+    changed_params,
+    complete_optimizer,
+    set_changed,
+    unsettable,
+)
 from skmix.checks import (
     check_alpha,
     check_at_least_0,
     check_categorical_features,
     check_groups,
+    check_integer,
     check_layers,
     check_net,
     check_no_target_missing,
@@ -208,7 +216,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 sequence = np.random.SeedSequence([seed, len(net.history)])
                 seed = int(sequence.generate_state(1)[0])
             stop_stopping(net)  # one epoch a call leaves nothing to stop
-            _warn_of_small_split(draft.estimator, len(rows.y), None)
+            _warn_of_small_split(draft.estimator, len(rows.y), None, stacklevel=4)
             with _one_epoch(net):
                 draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
         return self
@@ -288,6 +296,8 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _set_changed(self, net, n_samples):
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
+        # (A call is one epoch, whatever their number, which is refused all the same.)
+        check_integer("max_epochs", self._given_net().max_epochs, at_least=0)
         if not hasattr(self, "_fitted_with"):
             return
         before, categorical = self._fitted_with
@@ -345,6 +355,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
 
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
         """
+        self._codec.check_criterion(net)
         training = mixed_training(
             net,
             plan=self._plan(net, seed),
@@ -653,7 +664,9 @@ def _copied(net):
     """
     history, callbacks = net.history, net.callbacks_
     shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
-    return deepcopy(net, shared | {id(history): type(history)(history)})
+    copied = deepcopy(net, shared | {id(history): type(history)(history)})
+    complete_optimizer(copied)
+    return copied
 
 
 @contextmanager
@@ -710,7 +723,7 @@ def _fill_sizes(net, X, encoder, n_outputs):
             net.set_params(**{f"module__{name}": size})
 
 
-def _warn_of_small_split(given, n_rows, validation):
+def _warn_of_small_split(given, n_rows, validation, stacklevel=3):
     """Warn of rows held out by the way, by a net that the user has `given`."""
     if given is None or validation is not None or n_rows >= 1000:
         return
@@ -722,7 +735,7 @@ def _warn_of_small_split(given, n_rows, validation):
         "watches them. Set train_split=None to train on all rows, or "
         "ValidSplit(0.2, stratified=True) to draw them at random.",
         UserWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 

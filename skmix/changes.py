@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmix.nets import named_callbacks
+from skmix.nets import named_callbacks, twin
 from skmix.printing import is_print
 
 
@@ -168,6 +168,15 @@ def set_changed(net, names, wanted):
     of_optimizer = [name for name in names if _is_of_optimizer(net, name)]
     if of_optimizer:
         _renew_optimizer(net, of_optimizer)
+    _let_schedules_start(net)
+
+
+def _let_schedules_start(net):
+    """Say where a schedule starts from that comes after the first epoch."""
+    optimizer = getattr(net, "optimizer_", None)
+    for group in getattr(optimizer, "param_groups", ()):
+        if "lr" in group:
+            group.setdefault("initial_lr", group["lr"])
 
 
 def _renew_criterion(net):
@@ -190,14 +199,40 @@ def _renew_optimizer(net, names):
     """Set what was changed for the optimizer; make a new one only if it must be."""
     groups = net.optimizer_.param_groups
     settings = {name.removeprefix("optimizer__"): name for name in names}
-    if not all(
+    # A new one refuses what cannot be, and tells what groups of parameters have.
+    new = _new_optimizer(net)
+    if len(new.param_groups) != len(groups) or not all(
         name in vars(net) and all(setting in group for group in groups)
         for setting, name in settings.items()
     ):
         net.initialize_optimizer()
         return
-    for group in groups:
+    for group, of_new in zip(groups, new.param_groups, strict=True):
         for setting, name in settings.items():
+            if not alike(of_new[setting], vars(net)[name]):
+                continue  # the group names its own
             group[setting] = vars(net)[name]
             if setting == "lr" and "initial_lr" in group:  # where schedules start from
                 group["initial_lr"] = group["lr"]
+
+
+def _new_optimizer(net):
+    """Return another optimizer of an initialised net, which keeps its own."""
+    other = twin(net)
+    other.initialize_optimizer()
+    return other.optimizer_
+
+
+def complete_optimizer(net):
+    """Make the optimizer of a copied net anew if the copy lacks some of it.
+
+    torch copies and pickles settings and state, and not what an optimizer like LBFGS
+    holds beside them.
+    """
+    optimizer = getattr(net, "optimizer_", None)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        return
+    new = _new_optimizer(net)
+    if type(new) is type(optimizer) and not vars(new).keys() <= vars(optimizer).keys():
+        new.load_state_dict(optimizer.state_dict())
+        vars(net)["optimizer_"] = new

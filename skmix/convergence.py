@@ -1,5 +1,6 @@
 """Whether a training led anywhere: losses and weights that are no numbers, or grow."""
 
+import math
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ class Diverged(ValueError):
     """A training whose losses or weights are no finite numbers any more."""
 
 
-def check_epoch(epoch):
+def check_epoch(epoch, prefixes=("train", "valid")):
     """Refuse an epoch, as a history holds it, with a loss that is no finite number.
 
     Parameters
@@ -20,18 +21,23 @@ def check_epoch(epoch):
     epoch : mapping
         Losses of the epoch, or of its ``"batches"``, by the names ``"train_loss"`` and
         ``"valid_loss"``.
+    prefixes : sequence of str, default=("train", "valid")
+        Which of them to look at.
 
     Raises
     ------
     Diverged
     """
-    for prefix, kind in (("train", "training"), ("valid", "validation")):
-        name = f"{prefix}_loss"
+    for prefix in prefixes:
+        name, kind = f"{prefix}_loss", _KINDS.get(prefix, prefix)
         losses = [row[name] for row in epoch.get("batches", ()) if name in row]
         losses += [epoch[name]] if name in epoch else []
-        bad = [loss for loss in losses if not np.isfinite(loss)]
+        bad = [loss for loss in losses if not math.isfinite(loss)]
         if bad:
             raise diverged(f"a {kind} loss of {bad[0]} in epoch {epoch.get('epoch')}")
+
+
+_KINDS = {"train": "training", "valid": "validation"}
 
 
 def check_finite(net, n_epochs_before=0):
@@ -50,7 +56,9 @@ def check_finite(net, n_epochs_before=0):
     """
     epochs = net.history.to_list()[n_epochs_before:]
     for epoch in epochs:
-        check_epoch(epoch)
+        # The mean of an epoch is finite only where its batches are.
+        means = {name: loss for name, loss in epoch.items() if name != "batches"}
+        check_epoch(means if "train_loss" in means else epoch)
     if not epochs:
         return
     for name, parameter in net.get_all_learnable_params():
@@ -112,14 +120,14 @@ def batch_losses(epoch):
     return np.array(losses, dtype=np.float64)
 
 
-def warn_above_start(first, last, stacklevel=4):
+def warn_above_start(first, last):
     """Say that a training loss has grown from the `first` epoch to the `last` one."""
     warnings.warn(
         f"The training loss is {np.mean(last):.4g} in the last epoch, from "
         f"{first[0]:.4g} in the first batch of the first epoch, so that the net has "
         f"hardly learnt anything. Training may have diverged; {_WAY_OUT}.",
         ConvergenceWarning,
-        stacklevel=stacklevel,
+        stacklevel=5,  # where `fit` is called
     )
 
 
@@ -159,16 +167,23 @@ def ends_above_start(first, last, *, mixed, comparable=True):
 
     Notes
     -----
-    Two things are looked for. Rows are the same in both epochs, so that their mean loss
-    differs by what is drawn only (the order, what is mixed, dropout): a mean that is
-    significantly higher, in one of a thousand fits where nothing can be learnt, is not
-    by chance. A single batch that is mixed tells nothing of the kind. And a net that
-    has exploded in its first epoch is far from where it was before its first update:
-    the lower quartile of the last losses is so many times the very first one as cannot
-    be by the rows of that one batch, even if targets have heavy tails: 10 times if
-    batches are many, 100 times with two of them.
+    Three things are looked for. Rows are the same in both epochs, so that their mean
+    loss differs by what is drawn only (the order, what is mixed, dropout): a mean that
+    is significantly higher, in one of a thousand fits where nothing can be learnt, is
+    not by chance. A single batch that is mixed tells nothing of the kind. And a net
+    that has exploded in its first epoch is far from where it was before its first
+    update: the lower quartile of the last losses is so many times the very first one
+    as cannot be by the rows of that one batch, even if targets have heavy tails: 10
+    times if batches are many, 100 times with two of them. Where it is less far from
+    there, the very first loss must be lower than one more draw from the last ones
+    would be, in one of a thousand, and their mean half as high again (see
+    `_is_far_below`).
     """
     first, last = (np.asarray(losses, dtype=np.float64) for losses in (first, last))
+    # (Two epochs are alike to the last bit only where nothing moves.)
+    same = np.array_equal(first, last)
+    if (comparable or same) and _is_far_below(first[0], last[1:] if same else last):
+        return True
     positive = min(first.min(), last.min()) >= 0
     n_batches = min(len(first), len(last))
     if positive and _lower_quartile(last) > 10 ** (1 + 2 / n_batches) * first[0] > 0:
@@ -181,6 +196,24 @@ def ends_above_start(first, last, *, mixed, comparable=True):
         error = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / n_batches)
         allowed = error * stdtrit(2 * n_batches - 2, 0.999)
     return bool(last.mean() - first.mean() > allowed)
+
+
+def _is_far_below(start, losses):
+    """Whether a loss is no draw like others, all of them positive, but far below these.
+
+    By the logarithms of three batches or more, whose tails are light whatever targets
+    are like. Or, as these vary widely where a net swings to and fro, below a third of
+    the median, where there are eight or more and their mean shows no heavy tail.
+    """
+    if len(losses) < 3 or min(start, losses.min()) <= 0:
+        return False
+    logs, mean = np.log(losses), losses.mean()
+    error = logs.std(ddof=1) * np.sqrt(1 + 1 / len(logs))
+    beyond = logs.mean() - np.log(start) > error * stdtrit(len(logs) - 1, 0.999)
+    if beyond and mean > 1.5 * start:
+        return True
+    median = np.median(losses)
+    return bool(len(losses) >= 8 and median > 3 * start and mean < 2 * median)
 
 
 def _lower_quartile(losses):

@@ -60,6 +60,7 @@ def losses_of_steps(
     """
 
     def own(y, output):
+        _refuse_parts(net, output)
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
 
@@ -180,6 +181,8 @@ def _parts(rows, n_steps):
 
 
 def _nll(log_proba, n_members, labels, share, output):
+    if isinstance(output, tuple | list):
+        raise ValueError(_PARTS.format(type(output).__name__, len(output)))
     if len(output) != len(labels):
         raise ValueError(
             f"Got a module output of {len(output)} rows for a batch of {len(labels)}, "
@@ -190,6 +193,22 @@ def _nll(log_proba, n_members, labels, share, output):
         labels = labels[:, :, None].expand(-1, -1, k)
         share = share[:, :, None] / k
     return mixed_nll(log_proba(output), labels, share, n_members)
+
+
+def _refuse_parts(net, output):
+    """Refuse several outputs for a criterion of torch's that takes one tensor."""
+    if not isinstance(output, tuple | list) or not is_skorchs_own(net, "get_loss"):
+        return
+    forward = getattr(type(net.criterion_), "forward", None)
+    if str(getattr(forward, "__module__", "")).startswith(("torch.nn.", "skmix.")):
+        raise ValueError(_PARTS.format(type(output).__name__, len(output)))
+
+
+_PARTS = (
+    "Got a {} of {} from the module, but expected one tensor, which is what the net's "
+    "get_loss passes to the criterion. Subclass the net, and let get_loss take the "
+    "first part: return super().get_loss(y_pred[0], y_true, *args, **kwargs)."
+)
 
 
 def _two_means(own, y, y_partner, share, output):

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
-from skorch.callbacks import EarlyStopping
 from tqdm.auto import tqdm
 
 from skmix.alone import LoneFits
@@ -34,7 +33,7 @@ from skmix.interruption import interruptible
 from skmix.lanes import Fold
 from skmix.layers import check_layers_of
 from skmix.losses import first_output
-from skmix.nets import inferring, is_skorchs_own, named_callbacks
+from skmix.nets import inferring, is_skorchs_own, patience_of
 from skmix.networks import stop_stopping, trains_twice
 from skmix.printing import bind_prints
 from skmix.seeding import Stream, one_thread_each, seeded
@@ -583,10 +582,8 @@ MARGIN = 0.02
 
 def _patience(net):
     """Half of that of early stopping: a mean over folds is smoother than one."""
-    for _, callback in named_callbacks(net):
-        if isinstance(callback, EarlyStopping):
-            return -(-callback.patience // 2)
-    return np.inf
+    patience = patience_of(net)
+    return np.inf if patience is None else -(-patience // 2)
 
 
 def _stacked_groups(candidates, splits):

@@ -8,7 +8,13 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch import NeuralNet
-from skorch.callbacks import BatchScoring, Checkpoint, EarlyStopping, EpochScoring
+from skorch.callbacks import (
+    BatchScoring,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    PassthroughScoring,
+)
 from skorch.utils import to_tensor
 from torch import nn
 
@@ -59,6 +65,19 @@ def named_callbacks(net):
         yield tuple(callback) if named else (_class_of(callback).__name__, callback)
 
 
+def stops_early(callback):
+    """Whether a callback is early stopping, or its class."""
+    return issubclass(_class_of(callback), EarlyStopping)
+
+
+def patience_of(net):
+    """Epochs that early stopping of an unfitted net waits for; None without any."""
+    for _, callback in named_callbacks(net):
+        if stops_early(callback):
+            return _parameter(callback, "patience")
+    return None
+
+
 def _class_of(callback):
     return callback if isinstance(callback, type) else type(callback)
 
@@ -80,10 +99,14 @@ def may_watch_validation(callback):
         return True
     monitor = _parameter(callback, "monitor")
     plateau = "Plateau" in str(_parameter(callback, "policy"))
-    stops = issubclass(_class_of(callback), EarlyStopping | Checkpoint) or plateau
+    keeps = issubclass(_class_of(callback), Checkpoint)
+    stops = stops_early(callback) or keeps or plateau
     watches = stops and monitor is not None and not str(monitor).startswith("train")
-    scores = issubclass(_class_of(callback), EpochScoring | BatchScoring)
+    scores = issubclass(_class_of(callback), _SCORINGS)
     return watches or (scores and not _parameter(callback, "on_train"))
+
+
+_SCORINGS = (EpochScoring, BatchScoring, PassthroughScoring)
 
 
 def _parameter(callback, name):

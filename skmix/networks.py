@@ -15,7 +15,7 @@ from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 from torch.utils.data import Subset
 
-from skmix.nets import named_callbacks, watches_validation
+from skmix.nets import named_callbacks, stops_early, watches_validation
 
 
 class NumberEmbedding(nn.Module):
@@ -292,20 +292,15 @@ def trains_twice(net):
     the net (a schedule) or keep one (a checkpoint), and have nothing to watch later.
     """
     others = (
-        callback for _, callback in named_callbacks(net) if not _stops_early(callback)
+        callback for _, callback in named_callbacks(net) if not stops_early(callback)
     )
     return holds_out(net) and not any(map(watches_validation, others))
-
-
-def _stops_early(callback):
-    kind = callback if isinstance(callback, type) else type(callback)
-    return issubclass(kind, EarlyStopping)
 
 
 def epochs_found(net):
     """Epochs after which a fitted net was best; None where nothing stopped it."""
     for _, callback in net.callbacks_ if len(net.history) else ():
-        if _stops_early(callback):
+        if stops_early(callback):
             return max(1, callback.best_epoch_)
     return None
 
@@ -389,7 +384,9 @@ def _without_early_stopping(callbacks):
     return [
         callback
         for callback in callbacks
-        if not _stops_early(callback[1] if isinstance(callback, tuple) else callback)
+        if not stops_early(
+            callback[1] if isinstance(callback, tuple | list) else callback
+        )
     ]
 
 

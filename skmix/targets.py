@@ -14,7 +14,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from torch import nn
 
-from skmix.nets import criterion_is
+from skmix.nets import criterion_is, is_skorchs_own
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,24 @@ class ClassCodec:
             )
         return np.searchsorted(self.classes, y)
 
+    def check_criterion(self, net):
+        """Raise if a criterion weighs another number of classes than there are."""
+        kind = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+        own = not is_skorchs_own(net, "get_loss", "predict_proba")
+        if own or not issubclass(kind, nn.CrossEntropyLoss | nn.NLLLoss):
+            return
+        of_instance = getattr(net.criterion, "weight", None)
+        weight = net.get_params_for("criterion").get("weight", of_instance)
+        if weight is not None and np.shape(weight) != (len(self.classes),):
+            raise ValueError(
+                f"Got criterion__weight of shape {tuple(np.shape(weight))}, but "
+                f"expected ({len(self.classes)},): one weight for each class of "
+                f"{self.classes.tolist()}. (class_weight takes weights by label.)"
+            )
+
     def check_output(self, net, output):
         """Raise if a first output of the module cannot be right for the classes."""
+        self.check_criterion(net)
         if self.binary or not _decoded_by_skorch(net, "predict_proba", output):
             return
         # (An ensemble may put out its members along a third axis.)
@@ -202,6 +218,9 @@ class NumberCodec:
 
     def class_factor(self, y):
         """Numbers have no classes to be weighted."""
+
+    def check_criterion(self, net):
+        """Numbers are weighed by no criterion."""
 
     def check_output(self, net, output):
         """Raise if a first output of the module is not one number a row."""

@@ -285,7 +285,7 @@ class _Seams:
                 net, iterator, training, prefix, step_fn, **fit_params
             )
         if len(net.history):
-            check_epoch(net.history[-1])
+            check_epoch(net.history[-1], (prefix,))
         return result
 
     def _steps(self, batches, training):

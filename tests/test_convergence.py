@@ -30,11 +30,16 @@ class Perceptron(nn.Module):
 
 
 def own(task, **params):
-    params = {"train_split": None, "max_epochs": 3, "verbose": 0} | params
+    params = {
+        "module": Perceptron,
+        "train_split": None,
+        "max_epochs": 3,
+        "verbose": 0,
+    } | params
     if task == "classifier":
         criterion = nn.CrossEntropyLoss
-        return NeuralNetClassifier(Perceptron, criterion=criterion, **params)
-    return NeuralNetRegressor(Perceptron, **params)
+        return NeuralNetClassifier(criterion=criterion, **params)
+    return NeuralNetRegressor(**params)
 
 
 def mixup(task, net, **params):
@@ -170,12 +175,19 @@ GROWING = [
     ([1, 200, 190, 210], [180, 170, 190, 200], "exploded in the first epoch"),
     ([1, 400], [300, 300], "exploded, two batches"),
     ([-5, -5.1, -4.9], [-2, -2.1, -1.9], "negative"),
+    ([58, 9e6, 3e5, 8e3], [226, 317, 280, 250, 260], "exploded, and came back halfway"),
+    ([58, 4e6, 9e5, 9e3], [50, 90, 230, 290, 310, 250, 260, 270], "swings to and fro"),
+]
+WITHIN_AN_EPOCH = [
+    ([58, 226, 317, 280, 250, 260], "above the start"),
+    ([58, 50, 90, 230, 290, 310, 250, 260, 270], "swings to and fro"),
 ]
 FINE = [
     ([1, 1.1, 0.9, 1], [0.5, 0.6, 0.4, 0.5], "falls"),
     ([1, 1.1, 0.9, 1], [1, 1.05, 1.1, 0.95], "stays"),
     ([1, 90, 0.1, 3], [3, 0.2, 95, 1.1], "heavy tails"),
     ([1], [1], "one batch that stays"),
+    ([1, 90, 4, 0.3, 8, 7], [4, 8, 0.3, 90, 7, 1], "heavy tails, a low first batch"),
     ([0.0, 0.0], [0.0, 0.0], "nothing to learn"),
     ([0.0], [0.0], "nothing to learn, one batch"),
 ]
@@ -185,6 +197,28 @@ FINE = [
 @pytest.mark.parametrize(("first", "last", "what"), GROWING)
 def test_a_loss_that_grows_is_found(first, last, what, mixed):
     assert ends_above_start(first, last, mixed=mixed)
+
+
+@pytest.mark.parametrize(("losses", "what"), WITHIN_AN_EPOCH)
+def test_a_loss_that_grows_within_the_only_epoch_is_found(losses, what):
+    assert ends_above_start(losses, losses, mixed=True, comparable=False)
+    assert not ends_above_start(losses[::-1], losses[::-1], mixed=True)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 10])
+@pytest.mark.parametrize(
+    ("task", "optimizer", "lr"),
+    [("classifier", torch.optim.SGD, 1e3), ("regressor", torch.optim.Adam, 10.0)],
+)
+def test_a_linear_net_far_from_its_start_is_told(task, optimizer, lr, n_epochs):
+    rng = np.random.default_rng(0)
+    X = rng.normal([50, 1000, 0], [20, 300, 1], size=(150, 3))
+    y = X[:, 2] > 0 if task == "classifier" else X[:, 0] + X[:, 1]
+    net = own(task, module=Linear, lr=lr, optimizer=optimizer, batch_size=16)
+    net.set_params(max_epochs=n_epochs if task == "classifier" else 1)
+    with pytest.warns(ConvergenceWarning, match="may have diverged") as caught:
+        mixup(task, net).fit(X, y)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_a_single_batch_that_is_mixed_differs_each_time():

@@ -34,12 +34,19 @@ from skorch.callbacks import (
     EpochScoring,
     GradientNormClipping,
     LRScheduler,
+    PassthroughScoring,
     TrainEndCheckpoint,
 )
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix import (
+    MixupClassifier,
+    MixupClassifierCV,
+    MixupRegressor,
+    MixupRegressorCV,
+    default_net,
+)
 
 
 @pytest.fixture(scope="module")
@@ -851,7 +858,18 @@ def test_bad_batch_sizes(wine, net, name, value, error):
 def test_good_batch_sizes(wine, name, size):
     X, y = wine
     net = logits_net(max_epochs=1).set_params(**{name: size})
-    MixupClassifier(net).fit(X, y, X_val=X, y_val=y).predict(X)
+    clf = MixupClassifier(net).fit(X, y, X_val=X, y_val=y)
+    counts = {
+        part: clf.history_[-1, f"{part}_batch_count"] for part in ("train", "valid")
+    }
+    n_batches = 1 if size == -1 else -(-len(y) // size)
+    expected = dict.fromkeys(("train", "valid"), -(-len(y) // 32))
+    if name == "batch_size":
+        expected = dict.fromkeys(("train", "valid"), n_batches)
+    else:
+        expected["train" if name.startswith("iterator_train") else "valid"] = n_batches
+    assert counts == expected
+    assert clf.predict(X).shape == y.shape
 
 
 @pytest.mark.parametrize(
@@ -1186,6 +1204,77 @@ def test_partial_fit_takes_a_rate_where_a_schedule_starts_from(wine):
     assert clf.history_[-1, "event_lr"] > 0.09
 
 
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize("begin", ["fit", "partial_fit", "set_params"])
+def test_partial_fit_goes_on_with_LBFGS_and_its_directions(wine, begin, trip):
+    X, y = wine
+    kind = torch.optim.SGD if begin == "set_params" else torch.optim.LBFGS
+    net = logits_net(optimizer=kind, lr=0.1, batch_size=-1, max_epochs=1)
+    clf = MixupClassifier(net, random_state=0)
+    if begin == "partial_fit":
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    else:
+        clf.fit(X, y)
+    clf = ROUND_TRIPS[trip](clf.set_params(estimator__optimizer=torch.optim.LBFGS))
+    clf.partial_fit(X, y)
+    (state,) = clf.estimator_.optimizer_.state.values()
+    n_before = state["n_iter"]
+    clf = ROUND_TRIPS[trip](clf)
+    clf.partial_fit(X, y)
+    (state,) = clf.estimator_.optimizer_.state.values()
+    assert state["n_iter"] > n_before
+    assert type(clf.estimator_.optimizer_) is torch.optim.LBFGS
+    mine = list(clf.estimator_.module_.parameters())
+    held = clf.estimator_.optimizer_.param_groups[0]["params"]
+    assert all(a is b for a, b in zip(mine, held, strict=True))
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize("also", [{}, {"estimator__optimizer__nesterov": True}])
+def test_partial_fit_takes_a_schedule_that_comes_later(wine, started, trip, also):
+    clf = ROUND_TRIPS[trip](started)
+    callbacks = [LRScheduler("StepLR", step_size=1, gamma=0.5)]
+    clf.set_params(estimator__callbacks=callbacks, **also)
+    clf.partial_fit(*wine).partial_fit(*wine)
+    assert 0 < clf.history_[-1, "event_lr"] < clf.history_[-2, "event_lr"] < 0.01
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS)
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("lr", -1.0, ValueError, "Invalid learning rate: -1.0"),
+        ("lr", "a", TypeError, "not supported between"),
+        ("optimizer__momentum", -5.0, ValueError, "Invalid momentum"),
+        ("optimizer__weight_decay", -1.0, ValueError, "Invalid weight_decay"),
+        ("max_epochs", -1, ValueError, "max_epochs=-1"),
+        ("max_epochs", "a", TypeError, "max_epochs='a'"),
+        ("batch_size", 0, ValueError, "batch_size=0"),
+    ],
+)
+def test_partial_fit_refuses_what_fit_does(
+    wine, started, name, value, error, message, trip
+):
+    clf = ROUND_TRIPS[trip](started)
+    before = weights(clf)
+    clf.set_params(**{f"estimator__{name}": value})
+    with pytest.raises(error, match=message):
+        clf.partial_fit(*wine)
+    assert all(map(torch.equal, before, weights(clf)))
+    assert clf.estimator_.optimizer_.param_groups[0]["lr"] == 0.01
+
+
+def test_partial_fit_leaves_alone_what_a_group_of_parameters_names_itself(wine):
+    groups = [("*bias", {"lr": 0.0}), ("no such", {"lr": 3.0})]
+    net = logits_net(
+        optimizer=torch.optim.SGD, optimizer__param_groups=groups, max_epochs=1
+    )
+    clf = MixupClassifier(net, random_state=0).fit(*wine)
+    clf.set_params(estimator__lr=0.5).partial_fit(*wine)
+    rates = [group["lr"] for group in clf.estimator_.optimizer_.param_groups]
+    assert rates == [0.0, 0.5]
+
+
 def test_partial_fit_takes_a_changed_callback(wine):
     callback = GradientNormClipping(1.0)
     net = logits_net(callbacks=[callback], max_epochs=1)
@@ -1341,3 +1430,73 @@ def test_a_sink_of_ones_own_is_ones_own(wine, verbose, capfd):
     MixupClassifier(net, verbose=verbose).fit(*wine)
     assert lines
     assert capfd.readouterr().out == ""
+
+
+# What a module puts out, and how its criterion weighs.
+
+
+class Parts(Layers):
+    def forward(self, X):
+        hidden = self.hidden(X)
+        return self.output(hidden), hidden
+
+
+class FirstPart(NeuralNetClassifier):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return super().get_loss(y_pred[0], y_true, *args, **kwargs)
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_parts_that_get_loss_does_not_take_apart_are_told(wine, task, lam_per, alpha):
+    X, y = wine
+    if task == "classifier":
+        one, many = MixupClassifier, MixupClassifierCV
+        net = logits_net(module=Parts, max_epochs=1)
+    else:
+        one, many = MixupRegressor, MixupRegressorCV
+        net = number_net(module=Parts, max_epochs=1)
+    told = r"Got a tuple of 2 from the module.*get_loss take the first part"
+    with pytest.raises(ValueError, match=told):
+        one(net, alpha=alpha, lam_per=lam_per).fit(X, y)
+    with pytest.raises(ValueError, match=told):
+        many(net, alphas=[0, 1], cv=2, lam_per=lam_per).fit(X, y)
+
+
+def test_parts_that_get_loss_takes_apart_are_fine(wine):
+    net = FirstPart(**logits_net(module=Parts, max_epochs=1).get_params(deep=False))
+    MixupClassifier(net).fit(*wine).predict(wine[0])
+
+
+@pytest.mark.parametrize("n_weights", [1, 2, 4])
+def test_a_criterion_weighs_each_class_once(wine, n_weights):
+    told = r"Got criterion__weight of shape .*one weight for each class"
+    weight = torch.ones(n_weights)
+    nets = [
+        logits_net(max_epochs=1, criterion__weight=weight),
+        logits_net(max_epochs=1, criterion=nn.CrossEntropyLoss(weight=weight)),
+    ]
+    for net in nets:
+        with pytest.raises(ValueError, match=told):
+            MixupClassifier(net).fit(*wine)
+        with pytest.raises(ValueError, match=told):
+            MixupClassifierCV(net, cv=2, alphas=[0, 1]).fit(*wine)
+    clf = MixupClassifier(logits_net(max_epochs=1)).fit(*wine)
+    with pytest.raises(ValueError, match=told):
+        clf.set_params(estimator__criterion__weight=weight).partial_fit(*wine)
+
+
+def test_the_warning_of_the_split_points_at_the_call(wine):
+    X, y = wine
+    net = NeuralNetClassifier(Layers, criterion=nn.CrossEntropyLoss, verbose=0)
+    net.set_params(max_epochs=1, module__d_out=3)
+    calls = [MixupClassifier(net).fit, MixupClassifier(net).partial_fit]
+    for call in calls:
+        more = {} if call.__name__ == "fit" else {"classes": [0, 1, 2]}
+        with pytest.warns(UserWarning, match="train_split") as caught:
+            call(X, y, **more)
+        assert [warning.filename for warning in caught] == [__file__]
+    # Who passes validation losses on has a use for the rows held out.
+    net.set_params(callbacks=[("mine", PassthroughScoring("valid_loss"))])
+    MixupClassifier(net).fit(X, y)

@@ -190,3 +190,16 @@ def test_regressors_of_the_default_kind_mix_behind_the_embedding(cancer):
         MixupRegressor(net, random_state=0).fit(X, y).predict(X),
         MixupRegressor(net, layers="input", random_state=0).fit(X, y).predict(X),
     )
+
+
+class OwnFault(Layers):
+    def forward(self, X):
+        hidden = self.hidden(X)
+        return self.output(hidden) + torch.zeros(len(hidden), 7)
+
+
+def test_a_fault_of_the_module_behind_a_layer_is_not_said_to_be_of_layers(cancer):
+    net = logits_net(module=OwnFault, batch_size=8, max_epochs=1)
+    with pytest.raises(RuntimeError, match="must match the size") as caught:
+        MixupClassifier(net, layers="hidden").fit(cancer[0][:64], cancer[1][:64])
+    assert "layers" not in str(caught.value)

@@ -12,6 +12,7 @@ from skorch.callbacks import Checkpoint, EarlyStopping, Freezer, LRScheduler
 from skorch.dataset import Dataset, ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix.nets import patience_of
 from skmix.networks import (
     MembersCrossEntropyLoss,
     MembersMSELoss,
@@ -23,6 +24,7 @@ from skmix.networks import (
     holds_out,
     set_batch_size,
     stop_stopping,
+    trains_twice,
     wants_scaled,
 )
 
@@ -372,3 +374,22 @@ def test_temperature_keeps_the_order_of_classes():
     hotter = net(X).softmax(dim=1)
     torch.testing.assert_close(hotter, (proba.log() / 2).softmax(dim=1))
     assert torch.equal(hotter.argmax(dim=1), proba.argmax(dim=1))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        EarlyStopping,
+        EarlyStopping(),
+        ("es", EarlyStopping),
+        ("es", EarlyStopping()),
+        ["es", EarlyStopping()],
+    ],
+)
+def test_early_stopping_is_known_however_it_is_given(item):
+    net = default_net("classifier").set_params(callbacks=[item])
+    assert patience_of(net) == 5
+    assert trains_twice(net)
+    stop_stopping(net)
+    assert net.callbacks == []
+    assert patience_of(net) is None
