@@ -4,6 +4,7 @@ A `Reader` turns any table into one array of numbers, in which a level of a cate
 a code; it knows what columns hold, and no statistics. docs/tables.md has the rules.
 """
 
+import inspect
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -342,8 +343,16 @@ def _tell(told):
         warnings.warn(
             "Got columns that are not read as they are:\n- " + "\n- ".join(told),
             UserWarning,
-            stacklevel=3,
+            stacklevel=_level_of_caller(),
         )
+
+
+def _level_of_caller():
+    """The stacklevel, in the function that asks, of who called this package."""
+    frame, level, package = inspect.currentframe().f_back, 1, __name__.split(".")[0]
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _framed(X):
@@ -632,12 +641,9 @@ def _look_at_values(values):
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
     if values.are_complex.any():
         return _Look("complex")
-    n_distinct = (~missing).sum()
-    if strings.all() and n_distinct >= MIN_DAYS:
-        no_days = values.of_strings(are_no_days)
-        days = values.values[~missing & ~no_days]
-        if len(days) >= MIN_DAYS and are_days_of_digits(days):
-            return _Look("date")
+    days = values.values[~missing] if strings.all() else []
+    if len(days) >= MIN_DAYS and are_days_of_digits(days):
+        return _Look("date")
     notation = values.notation()
     numbers = real.copy()
     if notation is not None:
@@ -834,13 +840,32 @@ def _as_numbers(column, notation):
     wrong = no_number & ~missing & (values.counts > 0)
     if 2 * values.occur(wrong) > values.occur(~missing):
         raise ValueError(f"such as {values.example(wrong)}")
-    about, lost = "", values.occur(no_number)
+    about, lost = [], values.occur(no_number)
     if lost:
-        about = (
+        about.append(
             f"{lost} of {values.counts.sum()} values (such as "
             f"{values.example(no_number)}) are no numbers and count as missing."
         )
-    return np.append(numbers, np.nan)[values.codes], about
+    if notation == NOTATIONS[-1]:
+        about += _about_points(values, ~no_number)
+    return np.append(numbers, np.nan)[values.codes], " ".join(about)
+
+
+def _about_points(values, numbers):
+    """What is to be told where a decimal comma is in force, but points may be such."""
+    has = [[mark in s for s in values.values[values.are_strings]] for mark in ",."]
+    commas, points = [values.of_strings(lambda _, m=mask: m) for mask in has]
+    points &= numbers & (values.counts > 0)
+    several = points & np.isnan(values.numbers_of_strings(NOTATIONS[0]))
+    if commas.any() or several.any() or not points.any():
+        return []
+    example = values.example(points)
+    read = values.numbers_of_strings(NOTATIONS[-1])[points]
+    read = read[np.argmax(values.counts[points])]
+    return [
+        f"numbers with a decimal comma, as in fit: {example} is {read:.12g}, since "
+        "points are between thousands."
+    ]
 
 
 def _factorized(column):

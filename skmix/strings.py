@@ -31,11 +31,13 @@ _INDIAN = "[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
 def _number(thousands, decimal, *others):
     """The pattern of numbers whose thousands and decimals are marked like this."""
     by_three = rf"[1-9][0-9]{{0,2}}(?:{thousands}[0-9]{{3}})+"
-    whole = "|".join(["[0-9]+", by_three, *others])
+    whole = "|".join([*others, by_three, "[0-9]+"])
     digits = rf"(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][-+]?[0-9]+)?"
     space = f"[{_SPACE}]?"
-    currency, after = rf"(?:{_CURRENCY}{space})?", rf"(?:{space}(?:{_CURRENCY}|%))?"
-    before = rf"(?:{_SIGN}{space}{currency}|{_CURRENCY}{space}[-\u2212])"
+    # (Where a digit is next, it is quicker not to try each currency.)
+    currency = rf"(?:(?![0-9]){_CURRENCY}{space})?"
+    after = rf"(?:{space}(?![0-9])(?:{_CURRENCY}|%))?"
+    before = rf"(?:{_SIGN}{space}{currency}|(?![0-9]){_CURRENCY}{space}[-\u2212])"
     negative = rf"{currency}\({space}{currency}{digits}{after}{space}\){after}"
     return re.compile(rf"{before}{digits}{after}|{negative}")
 
@@ -61,7 +63,6 @@ _TO_PLAIN = {
 }
 _TO_PLAIN["comma for thousands"] = _TO_PLAIN["decimal point"] | {",": ""}
 _TO_PLAIN["decimal comma"] = _TO_PLAIN["decimal point"] | {".": "", ",": "."}
-_TO_PLAIN = {notation: str.maketrans(table) for notation, table in _TO_PLAIN.items()}
 _SEVERAL_DOTS = re.compile(r"[0-9]\.[0-9]+\.[0-9]")
 
 
@@ -107,7 +108,9 @@ def _plain(strings, notation):
     text = "\n".join(strings)
     if _LETTER.search(text):
         text = _CODE.sub("", text)
-    return text.translate(_TO_PLAIN[notation]).split("\n")
+    for mark, plain in _TO_PLAIN[notation].items():
+        text = text.replace(mark, plain)
+    return text.split("\n")
 
 
 def notation_of(strings, counts):
@@ -277,8 +280,9 @@ def are_no_days(strings):
 
 
 def are_days_of_digits(strings):
-    """Whether each string is a day of eight digits, such as 20200131."""
+    """Whether strings are days of eight digits, such as 20200131, or stand for none."""
     if not all(len(s) == 8 and s.isascii() and s.isdigit() for s in strings):
         return False
-    days = pd.to_datetime(pd.Series(strings), format="%Y%m%d", errors="coerce")
+    days = pd.Series(strings, dtype=object)[~are_no_days(strings)]
+    days = pd.to_datetime(days, format="%Y%m%d", errors="coerce")
     return bool(days.dt.year.between(1900, 2100).all())

@@ -410,6 +410,18 @@ def test_the_notation_of_fit_holds_at_prediction():
         numbers(reader, ["12.5"])
 
 
+def test_points_alone_where_a_decimal_comma_is_in_force_are_told():
+    with pytest.warns(UserWarning, match="decimal comma"):
+        reader = learn(["1,5", "2,25", "0,5"])
+    with pytest.warns(UserWarning, match=r"decimal comma, as in fit: '1.500' is 1500"):
+        assert numbers(reader, ["1.500", "7", None])[:2] == [1500, 7]
+    assert numbers(reader, ["1.500", "7,5"]) == [1500, 7.5]  # nothing is told
+    plain = learn(["1.5", "2"])
+    assert numbers(plain, ["1.500"]) == [1.5]
+    with pytest.warns(UserWarning, match="1 of 3 values"):
+        assert np.isnan(numbers(plain, ["1,500", "2", "3"])[0])
+
+
 def test_a_reader_is_frozen_and_can_be_shared():
     reader = learn(["1", "2"])
     with pytest.raises(FrozenInstanceError):
@@ -704,6 +716,37 @@ def test_a_single_fit_tells_once(messy):
     with pytest.warns(UserWarning, match="2 of 60") as told:
         ESTIMATORS["classifier"]().fit(dirty, y)
     assert len(told) == 1
+
+
+@each_estimator
+def test_what_is_told_points_at_the_line_of_the_user(messy, make):
+    X, y = messy
+    dirty = X.astype({"price": str})
+    dirty.loc[:1, "price"] = "?"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fitted = make().fit(dirty, y)
+        fitted.predict(dirty)
+    told = [warning for warning in told if "not read as they" in str(warning.message)]
+    assert len(told) == 2
+    assert {warning.filename for warning in told} == {__file__}
+
+
+@each_estimator
+def test_categories_named_for_a_dict_of_arrays_are_refused(make):
+    X = {"X": np.ones((ROWS, 5), dtype=np.float32)}
+    y = np.arange(ROWS) % 2
+    for given in (["X"], [0], np.array([True, False])):
+        clf = make().set_params(categorical_features=given)
+        with pytest.raises(ValueError, match=r"categorical_features=.* for a dict of"):
+            clf.fit(X, y)
+
+
+@pytest.mark.parametrize("given", ["from_dtype", None, [], ()], ids=str)
+def test_a_dict_of_arrays_is_taken_where_no_category_is_named(given):
+    X = {"X": np.ones((ROWS, 5), dtype=np.float32)}
+    net = logits_net(module=Layers, max_epochs=1)
+    MixupClassifier(net, categorical_features=given).fit(X, np.arange(ROWS) % 2)
 
 
 def test_an_array_of_strings_is_read_where_numbers_were(messy):
