@@ -91,8 +91,9 @@ def as_numbers(strings, notation):
     """Return what numbers strings stand for, float64, NaN where they are none."""
     values = np.full(len(strings), np.nan)
     if notation != "decimal comma":
-        read = pd.to_numeric(pd.Series(strings, dtype=object), errors="coerce")
-        values = read.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        quick = ~np.array(["," in s for s in strings], dtype=bool)
+        read = pd.to_numeric(pd.Series(strings[quick], dtype=object), errors="coerce")
+        values[quick] = read.to_numpy(dtype=np.float64, na_value=np.nan)
         values[np.isinf(values)] = np.nan  # "inf" is a word, "1e400" is read below
     odd = np.flatnonzero(np.isnan(values))
     stripped, fits = [s.strip() for s in strings[odd]], _PATTERNS[notation].fullmatch
