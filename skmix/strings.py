@@ -286,4 +286,5 @@ def are_days_of_digits(strings):
         return False
     days = pd.Series(strings, dtype=object)[~are_no_days(strings)]
     days = pd.to_datetime(days, format="%Y%m%d", errors="coerce")
-    return bool(days.dt.year.between(1900, 2100).all())
+    most = 2 * len(days) >= len(strings)
+    return bool(most and days.dt.year.between(1900, 2100).all())

@@ -346,6 +346,7 @@ def test_days_of_eight_digits_are_dates_where_there_are_many():
         learn([*days, None, "?"])
     with pytest.raises(ValueError, match=r"dates or times \(a\)"):
         learn([*days, "00000000"])
+    assert learn([f"{i:08}" for i in range(12)] * 2).categorical.all()
     assert learn(days[:9]).levels == [None]
     assert learn([*days, "20201301"]).levels == [None]
     assert learn([*days, "30200101"]).levels == [None]
