@@ -57,6 +57,7 @@ from skmix.checks import (
     check_training_parameters,
     check_untrained,
     explain_not_finite,
+    refuse_categories_of_dict,
 )
 from skmix.convergence import check_finite, warn_if_above_start
 from skmix.encoding import TableEncoder, learn_encoder
@@ -562,6 +563,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
         if is_dict(X):
             if reset:
+                refuse_categories_of_dict(self.categorical_features)
                 for name in ("n_features_in_", "feature_names_in_"):
                     vars(self).pop(name, None)
             elif hasattr(self, "n_features_in_"):

@@ -270,6 +270,17 @@ def _check_group(columns, given):
         )
 
 
+def refuse_categories_of_dict(given):
+    """Refuse to name categories in a dict of arrays, of which no column is read."""
+    if given is None or isinstance(given, str) or len(given) == 0:
+        return
+    raise ValueError(
+        f"Got categorical_features={given!r} for a dict of arrays, which is passed to "
+        "the module as it is, but expected 'from_dtype'. Pass a table, or let the "
+        "module take the codes of categories from an array of the dict."
+    )
+
+
 def explain_not_finite(table, names, error, estimator):
     """Raise again what scikit-learn says of NaN and infinity, and name the columns.
 

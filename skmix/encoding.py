@@ -199,7 +199,7 @@ class TableEncoder:
         if code == len(levels):
             return f"{name}_nan"
         made_upstream = j in self.reader.made_upstream
-        return levels[code] if made_upstream else f"{name}_{levels[code]}"
+        return levels[code] if made_upstream else f"{name}_{levels[code]!s}"
 
     def feature_summary(self) -> pd.DataFrame:
         """Show what became of each column of the table.

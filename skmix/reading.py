@@ -4,6 +4,7 @@ A `Reader` turns any table into one array of numbers, in which a level of a cate
 a code; it knows what columns hold, and no statistics. docs/tables.md has the rules.
 """
 
+import inspect
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -22,11 +23,16 @@ from skmix.strings import (
     NOTATIONS,
     are_codes,
     are_dates,
+    are_days_of_digits,
     are_missing,
+    are_no_days,
     are_plain,
+    as_booleans,
     as_numbers,
     key_of,
     notation_of,
+    other_keys_of,
+    units_of,
 )
 
 # Levels of a category that have a column, or a code, of their own; by frequency.
@@ -34,6 +40,15 @@ MAX_CATEGORIES = 50
 
 # Of the values of a column: so many must be numbers, or dates, for it to hold such.
 NEARLY_ALL = 0.95
+
+# So many distinct strings, at most, tell how numbers are written.
+MAX_DECIDING = 10_000
+
+# Numbers with a unit are told of a category of more values than this.
+MANY_MEASURES = 20
+
+# A number of days is a date where it has so many distinct values.
+MIN_DAYS = 10
 
 # So many strings that all differ tell rows apart, and no kinds of rows.
 MIN_IDS = 20
@@ -105,6 +120,8 @@ class Reader:
     notations : list of (str or None)
         How the numbers of each are written that came as text, one of
         `skmix.strings.NOTATIONS`; None for numbers that came as such, and categories.
+    has_missing : list of bool
+        Whether a missing value is among the levels of each.
     """
 
     columns: list
@@ -112,6 +129,7 @@ class Reader:
     names: list
     levels: list
     notations: list
+    has_missing: list
 
     @classmethod
     def learn(cls, X, categorical_features):
@@ -173,13 +191,18 @@ class Reader:
         _tell(told)
         for j, group in _made_upstream(columns, groups).items():
             levels[j] = np.array([columns[p] for p in group], dtype=object)
-        return cls(columns, groups, names, levels, as_text.tolist())
+        has_missing = [
+            of is not None and bool(X.iloc[:, j].isna().any())
+            for j, of in enumerate(levels)
+        ]
+        return cls(columns, groups, names, levels, as_text.tolist(), has_missing)
 
     @classmethod
     def of_numbers(cls, n_columns):
         """Know that columns without names hold numbers."""
         names = [f"x{j}" for j in range(n_columns)]
-        return cls(names, [], names, [None] * n_columns, [None] * n_columns)
+        nothing = [None] * n_columns
+        return cls(names, [], names, nothing, nothing, [False] * n_columns)
 
     def is_idle(self, X):
         """Whether scikit-learn reads numbers from the table just as well."""
@@ -208,6 +231,13 @@ class Reader:
     def _codes_by_key(self):
         """The codes of the levels of each column by what is alike of values."""
         return [None if of is None else _by_key(of) for of in self.levels]
+
+    @cached_property
+    def _indices(self):
+        """The levels of each column as an index, which finds them by hashing."""
+        return [
+            None if of is None else pd.Index(of, dtype=object) for of in self.levels
+        ]
 
     def read(self, X, *, is_new=True):
         """Return the table as numbers, levels being codes.
@@ -271,11 +301,12 @@ class Reader:
                 f"Got column {self.names[j]!r} with values that are no levels "
                 f"({error}), but expected those of a category, as in training."
             ) from error
-        index = pd.Index(values.values, dtype=object)
-        known = pd.Index(levels, dtype=object).get_indexer(index)
+        known = self._indices[j].get_indexer(pd.Index(values.values, dtype=object))
         occurs = values.counts > 0
         for i in np.flatnonzero(occurs & (known < 0)):
-            known[i] = self._codes_by_key[j].get(key_of(values.values[i]), -1)
+            known[i] = self._code_alike(values.values[i], j)
+        if self.has_missing[j] and (known < 0).any():
+            known[(known < 0) & values.are_missing] = len(levels)
         about = ""
         if occurs.any() and (known[occurs] < 0).all():
             about = (
@@ -284,12 +315,27 @@ class Reader:
             )
         return np.append(known, len(levels))[values.codes], about  # (found at -1)
 
+    def _code_alike(self, value, j):
+        """The code of the one level that is like a value, or -1."""
+        by_key = self._codes_by_key[j]
+        for key in (key_of(value), *other_keys_of(value)):
+            if key in by_key:
+                return by_key[key]
+        return -1
+
 
 def _by_key(levels):
-    """The code of each level by its key; -1 where several levels have the same."""
-    keys = [key_of(level) for level in levels]
-    times = Counter(keys)
-    return {key: code if times[key] == 1 else -1 for code, key in enumerate(keys)}
+    """The code of each level by its keys; -1 where several levels have the same."""
+    own = [(key_of(level), code) for code, level in enumerate(levels)]
+    others = [
+        (k, code) for code, level in enumerate(levels) for k in other_keys_of(level)
+    ]
+    return _of_one_level(others) | _of_one_level(own)
+
+
+def _of_one_level(pairs):
+    times = Counter(key for key, _ in pairs)
+    return {key: code if times[key] == 1 else -1 for key, code in pairs}
 
 
 def _tell(told):
@@ -297,8 +343,16 @@ def _tell(told):
         warnings.warn(
             "Got columns that are not read as they are:\n- " + "\n- ".join(told),
             UserWarning,
-            stacklevel=3,
+            stacklevel=_level_of_caller(),
         )
+
+
+def _level_of_caller():
+    """The stacklevel, in the function that asks, of who called this package."""
+    frame, level, package = inspect.currentframe().f_back, 1, __name__.split(".")[0]
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _framed(X):
@@ -518,9 +572,13 @@ class _Values:
         self.codes, self.values = _factorized(column)
         counts = np.bincount(self.codes + 1, minlength=len(self.values) + 1)
         self.n_missing, self.counts = counts[0], counts[1:]
+        self._numbers = {}
 
-    def _are(self, kind):
-        return np.array([isinstance(value, kind) for value in self.values], dtype=bool)
+    def _others_are(self, kind):
+        """Mask of the values that are of a kind, and no strings."""
+        mask = ~self.are_strings
+        mask[mask] = [isinstance(value, kind) for value in self.values[mask]]
+        return mask
 
     def of_strings(self, function, *args):
         """Mask of the values that are strings of which a mask of strings is true."""
@@ -534,19 +592,20 @@ class _Values:
 
     def example(self, mask):
         """The most frequent of the values of a mask, as Python writes it."""
-        return repr(self.values[mask][np.argmax(self.counts[mask])])
+        value = self.values[mask][np.argmax(self.counts[mask])]
+        return str(value) if isinstance(value, np.floating) else repr(value)
 
     @cached_property
     def are_strings(self):
-        return self._are(str)
+        return np.array([isinstance(value, str) for value in self.values], dtype=bool)
 
     @cached_property
     def are_real(self):
-        return self._are(bool | np.bool_ | Real | Decimal)
+        return self._others_are((bool, np.bool_, Real, Decimal))
 
     @cached_property
     def are_complex(self):
-        return self._are(Complex) & ~self.are_real
+        return self._others_are(Complex) & ~self.are_real
 
     @cached_property
     def are_missing(self):
@@ -554,15 +613,25 @@ class _Values:
 
     def notation(self):
         """How numbers among the strings are written; None without strings."""
-        if not self.are_strings.any():
+        strings = np.flatnonzero(self.are_strings)
+        if len(strings) == 0:
             return None
-        strings = self.are_strings
+        if len(strings) > MAX_DECIDING:
+            some = np.linspace(0, len(strings) - 1, MAX_DECIDING).astype(int)
+            strings = strings[some]
         return notation_of(self.values[strings], self.counts[strings])
+
+    def numbers_of_strings(self, notation):
+        """The numbers that strings are, float64; NaN for all other values."""
+        if notation not in self._numbers:
+            numbers, strings = np.full(len(self.values), np.nan), self.are_strings
+            numbers[strings] = as_numbers(self.values[strings], notation)
+            self._numbers[notation] = numbers
+        return self._numbers[notation]
 
     def as_numbers(self, notation):
         """The numbers that values are, float64; NaN for those that are none."""
-        numbers, strings = np.full(len(self.values), np.nan), self.are_strings
-        numbers[strings] = as_numbers(self.values[strings], notation)
+        numbers = self.numbers_of_strings(notation).copy()
         numbers[self.are_real] = [float(value) for value in self.values[self.are_real]]
         return numbers
 
@@ -572,28 +641,61 @@ def _look_at_values(values):
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
     if values.are_complex.any():
         return _Look("complex")
+    days = values.values[~missing] if strings.all() else []
+    if len(days) >= MIN_DAYS and are_days_of_digits(days):
+        return _Look("date")
     notation = values.notation()
     numbers = real.copy()
     if notation is not None:
-        numbers |= values.of_strings(lambda of: ~np.isnan(as_numbers(of, notation)))
+        numbers |= ~np.isnan(values.numbers_of_strings(notation))
     n_present, n_numbers = values.occur(~missing), values.occur(numbers)
     codes = strings.all() and are_codes(values.values[numbers])
     nearly_all = NEARLY_ALL * n_present
     if n_numbers > 0 and n_numbers >= nearly_all and not codes:
         told = _about_numbers(values, numbers, notation)
         return _Look("number", notation, told)
-    if 0 < nearly_all <= values.occur(values.of_strings(are_dates)):
+    few = strings.all() and len(values.values) <= MAX_CATEGORIES
+    if _holds_dates(values, NEARLY_ALL if few else 0.5):
         return _Look("date")
     if not real.any() and not strings.all():
         return _Look("object")
     if not real.any() and _is_text(values):
         return _Look("text")
     if strings.sum() >= MIN_IDS and values.counts.max() == 1:
-        return _Look("id")
-    few = strings.all() and len(values.values) <= MAX_CATEGORIES
+        return _Look("measure" if _are_measures(values) else "id")
     if 0 < n_present <= 2 * n_numbers and not codes and not few:
         return _Look("mixed")
-    return _Look("category", told=_about_levels(values))
+    return _Look("category", told=_about_units(values) or _about_levels(values))
+
+
+def _holds_dates(values, share):
+    """Whether such a share of the values are dates, missing days apart."""
+    dates, none = values.of_strings(are_dates), values.of_strings(are_no_days)
+    n_dates = values.occur(dates & ~none)
+    return 0 < n_dates >= share * values.occur(~values.are_missing & ~none)
+
+
+def _are_measures(values):
+    """Whether most strings are a number with something beside that others have, too."""
+    units = units_of(values.values[values.are_strings][:MAX_DECIDING])
+    known = [unit for unit in units if unit is not None]
+    return 2 * len(known) > len(units) and 10 * len(set(known)) <= len(known)
+
+
+def _about_units(values):
+    """What is to be told of a category nearly all levels of which have one unit."""
+    strings = values.are_strings & ~values.are_missing
+    if strings.sum() <= MANY_MEASURES:
+        return ""
+    units = Counter(units_of(values.values[strings][:MAX_DECIDING]).tolist())
+    (unit, times), n_units = units.most_common(1)[0], sum(units.values())
+    if unit is None or times < NEARLY_ALL * n_units:
+        return ""
+    return (
+        f"{strings.sum()} different strings that count as levels of a category, but "
+        f"hold a number each with {unit!r} beside (such as {values.example(strings)}). "
+        f"{_TAKE_AWAY}"
+    )
 
 
 def _about_numbers(values, numbers, notation):
@@ -602,7 +704,8 @@ def _about_numbers(values, numbers, notation):
     odd = values.of_strings(lambda of: ~are_plain(of)) & numbers
     if odd.any():
         first = values.example(odd)
-        number = as_numbers(values.values[odd], notation)[np.argmax(values.counts[odd])]
+        number = values.numbers_of_strings(notation)[odd]
+        number = number[np.argmax(values.counts[odd])]
         told.append(f"numbers with a {notation}, {first} being {number:.12g}")
     lost = values.occur(~numbers)
     if lost:
@@ -669,6 +772,10 @@ _SKRUB = (
     "skrub.tabular_pipeline(MixupClassifier()), or the same around another estimator, "
     "does it for all columns"
 )
+_TAKE_AWAY = (
+    "Where they are numbers, take away what is beside, for column c: "
+    "X[c].str.extract(r'([\\d.]+)')[0].astype(float)."
+)
 _WAYS_OUT = {
     "date": (
         "dates or times",
@@ -684,6 +791,11 @@ _WAYS_OUT = {
         "strings that are all different, as ids are",
         "They tell nothing of other rows, so drop them; where part of each tells "
         f"something, make a column of that part, or numbers: {_SKRUB}. {_LEVELS}",
+    ),
+    "measure": (
+        "strings that are all different, and hold numbers with something beside, as "
+        "units are",
+        f"{_TAKE_AWAY} {_LEVELS}",
     ),
     "mixed": (
         "numbers and words side by side",
@@ -722,33 +834,71 @@ def _as_numbers(column, notation):
     values = _Values(column)
     numbers = values.as_numbers(notation or NOTATIONS[0])
     if notation is None:  # as Python has it
-        for word, number in (("True", 1), ("False", 0)):
-            numbers[values.values == word] = number
+        words = np.isnan(numbers) & values.are_strings
+        numbers[words] = as_booleans(values.values[words])
     no_number, missing = np.isnan(numbers), values.are_missing
     wrong = no_number & ~missing & (values.counts > 0)
     if 2 * values.occur(wrong) > values.occur(~missing):
         raise ValueError(f"such as {values.example(wrong)}")
-    about, lost = "", values.occur(no_number)
+    about, lost = [], values.occur(no_number)
     if lost:
-        about = (
+        about.append(
             f"{lost} of {values.counts.sum()} values (such as "
             f"{values.example(no_number)}) are no numbers and count as missing."
         )
-    return np.append(numbers, np.nan)[values.codes], about
+    if notation == NOTATIONS[-1]:
+        about += _about_points(values, ~no_number)
+    return np.append(numbers, np.nan)[values.codes], " ".join(about)
+
+
+def _about_points(values, numbers):
+    """What is to be told where a decimal comma is in force, but points may be such."""
+    has = [[mark in s for s in values.values[values.are_strings]] for mark in ",."]
+    commas, points = [values.of_strings(lambda _, m=mask: m) for mask in has]
+    points &= numbers & (values.counts > 0)
+    several = points & np.isnan(values.numbers_of_strings(NOTATIONS[0]))
+    if commas.any() or several.any() or not points.any():
+        return []
+    example = values.example(points)
+    read = values.numbers_of_strings(NOTATIONS[-1])[points]
+    read = read[np.argmax(values.counts[points])]
+    return [
+        f"numbers with a decimal comma, as in fit: {example} is {read:.12g}, since "
+        "points are between thousands."
+    ]
 
 
 def _factorized(column):
     """Codes of a column, -1 where missing, and the values that they stand for."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, categories = column.cat.codes.to_numpy(), column.cat.categories
-        return codes.astype(np.intp), np.asarray(categories, dtype=object)
-    codes, values = pd.factorize(column.astype(object))
-    return codes, np.asarray(values, dtype=object)
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        codes, present = pd.factorize(column.cat.codes.to_numpy(), sort=True)
+        codes = codes.astype(np.intp)
+        if len(present) and present[0] < 0:  # missing
+            codes, present = codes - 1, present[1:]
+        values, dtype = column.cat.categories.take(present), column.cat.categories.dtype
+    else:
+        codes, values = pd.factorize(column.astype(object))
+    return codes, _as_objects(values, getattr(dtype, "numpy_dtype", dtype))
+
+
+def _as_objects(values, dtype):
+    """Values of a dtype as an array of objects; numbers of few bits stay such."""
+    few_bits = isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize < 8
+    if not few_bits:
+        return np.asarray(values, dtype=object)
+    return np.array([dtype.type(value) for value in values] + [None], dtype=object)[:-1]
 
 
 def _levels(column):
     codes, values = _factorized(column)
     present = values[np.unique(codes[codes >= 0])]
     # Levels of several types have an order, too, whichever row comes first.
-    levels = sorted(present, key=lambda value: (type(value).__name__, value))
-    return np.array([*levels, None], dtype=object)[:-1]
+    try:
+        levels = sorted(present, key=lambda value: (type(value).__name__, value))
+    except TypeError:  # tuples of a number and of a word
+        levels = sorted(present, key=lambda value: (type(value).__name__, repr(value)))
+    in_order = np.empty(len(levels), dtype=object)
+    for code, level in enumerate(levels):
+        in_order[code] = level
+    return in_order

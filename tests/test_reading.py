@@ -1,5 +1,6 @@
 """What strings are read as, what is refused and told, and which levels match."""
 
+import io
 import pickle
 import re
 import warnings
@@ -22,6 +23,7 @@ from skmix import (
     MixupRegressor,
     MixupRegressorCV,
     default_net,
+    strings,
 )
 from skmix.encoding import TableEncoder
 from skmix.reading import Reader, as_frame
@@ -154,6 +156,13 @@ DATES = [
     "03-Jan-20",
     "January 2020",
     "Mon, 03 Feb 2020 10:00:00 GMT",
+    "31.12.20",
+    "20200131T101500",
+    "20200131T1015Z",
+    "2020\u5e741\u670831\u65e5",
+    "1 days 00:00:00",
+    "-1 days +23:00:00.5",
+    "1 day, 0:30:00",
 ]
 
 
@@ -172,7 +181,18 @@ def test_dates_are_known_in_strings_of_any_dtype(dtype):
 
 
 @pytest.mark.parametrize(
-    "word", ["1.2.3", "may", "mon", "45/12/2020", "MARK 12", "10.0.0.1", "3:2", "1/2"]
+    "word",
+    [
+        "1.2.3",
+        "1.10.20",
+        "may",
+        "mon",
+        "45/12/2020",
+        "MARK 12",
+        "10.0.0.1",
+        "3:2",
+        "1/2",
+    ],
 )
 def test_what_only_looks_like_a_date_is_a_category(word):
     assert learn([word, "other"] * 3).categorical.all()
@@ -241,6 +261,115 @@ def test_strings_that_are_numbers_need_no_declaration(declared):
     assert Reader.learn(X, ["a"]).levels[0].tolist() == ["1", "2.5"]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected", "told"),
+    [
+        (["($1,062.87)", "$950.00"], [-1062.87, 950], "being -1062.87"),
+        (["$(1,062.87)", "(5)", "7"], [-1062.87, -5, 7], "being -1062.87"),
+        (["(1.062,87)", "5,5", "1"], [-1062.87, 5.5, 1], "being -1062.87"),
+        (["EUR 12.30", "7"], [12.3, 7], "being 12.3"),
+        (["12.30 EUR", "EUR -7", "-EUR 8"], [12.3, -7, -8], "being 12.3"),
+        (["CHF 1'200.50", "CHF 5"], [1200.5, 5], "being 1200.5"),
+        (["USD 1,200", "GBP 5", "6 GBP"], [1200, 5, 6], "being 1200"),
+        (["R$ 1.234,50", "R$ 0,5", "R$7"], [1234.5, 0.5, 7], "being 1234.5"),
+        (["US$5.50", "US$ 7"], [5.5, 7], "being 5.5"),
+        (["12,50 kr.", "12 kr", "kr 3,5"], [12.5, 12, 3.5], "being 12.5"),
+        (["EUR 1e3", "EUR 5"], [1000, 5], "being 1000"),
+        (
+            ["1.234.567", "12.345", "7"],
+            [1234567, 12345, 7],
+            "'1.234.567' being 1234567",
+        ),
+        (
+            ["12,34,567", "1,234", "99"],
+            [1234567, 1234, 99],
+            "'12,34,567' being 1234567",
+        ),
+        (["1,23,45,678.50", "-5"], [12345678.5, -5], "being 12345678.5"),
+    ],
+)
+def test_common_notations_of_money_and_of_thousands_are_read(values, expected, told):
+    with pytest.warns(UserWarning, match=re.escape(told)):
+        reader = learn(values)
+    assert numbers(reader, values) == expected
+
+
+def test_a_point_is_between_thousands_only_where_several_say_so():
+    assert numbers(learn(["1.234", "950.000"]), ["1.234"]) == [1.234]
+    many = [f"{i}.5" for i in range(1, 100)]
+    with pytest.warns(UserWarning, match="1 of 100 values"):
+        assert learn([*many, "1.234.567"]).notations == ["decimal point"]
+    assert learn(["1.2.3", "1.2.4", "1.10.0"] * 3).categorical.all()
+    assert learn(["10.0.0.1", "10.0.0.2"] * 3).categorical.all()
+
+
+@pytest.mark.parametrize(
+    "text", ["{} km", "{}.6k", "{} kg/m2", "{},000+", "~{} years old"]
+)
+def test_numbers_with_a_unit_are_not_said_to_be_ids(text):
+    values = [text.format(1063 + i) for i in range(25)]
+    with pytest.raises(ValueError, match=r"hold numbers with something beside") as told:
+        learn(values)
+    assert "X[c].str.extract(r'([\\d.]+)')[0].astype(float)" in str(told.value)
+    assert "drop" not in str(told.value)
+    with pytest.warns(UserWarning, match="'a': 25 different strings .*hold a number"):
+        assert learn(values * 2).categorical.all()
+    assert learn(values * 2, ["a"]).categorical.all()
+    assert learn(values[:10] * 2).categorical.all()
+
+
+@pytest.mark.parametrize("text", ["T-{}", "{} of a kind {}", "x{}y", "{}-{}"])
+def test_ids_with_digits_are_ids(text):
+    with pytest.raises(ValueError, match=r"as ids are|free text"):
+        learn([text.format(i, i) for i in range(30)])
+
+
+def test_how_a_long_column_is_written_is_decided_by_some_of_its_values(monkeypatch):
+    asked = []
+    decide = strings.notation_of
+
+    def notation_of(values, counts):
+        asked.append(len(values))
+        return decide(values, counts)
+
+    monkeypatch.setattr("skmix.reading.notation_of", notation_of)
+    values = [f"{i:,}.25" for i in range(1000, 15_000)]
+    with pytest.warns(UserWarning, match="comma for thousands"):
+        reader = learn(values)
+    assert asked == [10_000]
+    assert numbers(reader, values) == [i + 0.25 for i in range(1000, 15_000)]
+
+
+def test_days_of_eight_digits_are_dates_where_there_are_many():
+    days = pd.date_range("2020-01-25", periods=12).strftime("%Y%m%d").tolist()
+    with pytest.raises(ValueError, match=r"dates or times \(a\)"):
+        learn([*days, None, "?"])
+    with pytest.raises(ValueError, match=r"dates or times \(a\)"):
+        learn([*days, "00000000"])
+    assert learn([f"{i:08}" for i in range(12)] * 2).categorical.all()
+    assert learn(days[:9]).levels == [None]
+    assert learn([*days, "20201301"]).levels == [None]
+    assert learn([*days, "30200101"]).levels == [None]
+    assert learn(list(map(int, days))).levels == [None]
+    assert learn(days, ["a"]).categorical.all()
+
+
+@pytest.mark.parametrize("none", ["0000-00-00", "0000-00-00 00:00:00", "9999-12-31"])
+def test_days_that_are_none_are_missing_among_dates(none):
+    with pytest.raises(ValueError, match=r"dates or times \(a\)"):
+        learn(["2020-01-31", "2020-02-01", none, none] * 3)
+    assert learn([none, "a", "b"]).categorical.all()
+
+
+def test_dates_among_words_are_refused_where_there_are_many():
+    days = pd.date_range("2020", periods=60).astype(str).tolist()
+    for words in (["open"] * 30, [f"word {i}" for i in range(30)]):
+        with pytest.raises(ValueError, match=r"dates or times \(a\)"):
+            learn([*days, *words])
+    assert learn([*days[:40], *["open"] * 30]).categorical.all()
+    assert learn([*days, *["open"] * 61]).categorical.all()
+
+
 # Categories most of which are not kept.
 
 
@@ -280,6 +409,18 @@ def test_the_notation_of_fit_holds_at_prediction():
     assert reader.read(pd.DataFrame({"a": [1.5, 2]})).ravel().tolist() == [1.5, 2]
     with pytest.raises(ValueError, match="column 'a' with values"):
         numbers(reader, ["12.5"])
+
+
+def test_points_alone_where_a_decimal_comma_is_in_force_are_told():
+    with pytest.warns(UserWarning, match="decimal comma"):
+        reader = learn(["1,5", "2,25", "0,5"])
+    with pytest.warns(UserWarning, match=r"decimal comma, as in fit: '1.500' is 1500"):
+        assert numbers(reader, ["1.500", "7", None])[:2] == [1500, 7]
+    assert numbers(reader, ["1.500", "7,5"]) == [1500, 7.5]  # nothing is told
+    plain = learn(["1.5", "2"])
+    assert numbers(plain, ["1.500"]) == [1.5]
+    with pytest.warns(UserWarning, match="1 of 3 values"):
+        assert np.isnan(numbers(plain, ["1,500", "2", "3"])[0])
 
 
 def test_a_reader_is_frozen_and_can_be_shared():
@@ -377,6 +518,135 @@ def test_no_value_of_a_category_seen_is_told_by_name():
     assert "'c'" not in str(told[0].message)
 
 
+# At prediction: missing values, numbers of fewer bits, booleans and days as text.
+
+
+@pytest.mark.parametrize(
+    "text", ["None", "nan", "", "NaN", "<NA>", "NaT", " ? ", "NULL", "n/a"]
+)
+@pytest.mark.parametrize("kind", ["category", object])
+def test_a_missing_level_is_matched_by_what_is_written_for_missing(text, kind):
+    X = frame(["a", "b", None]).astype(kind)
+    assert_array_equal(hot(X, X), np.eye(3))
+    for dtype in (object, "str", "category"):
+        assert_array_equal(hot(X, frame(["a", "b", text], dtype)), np.eye(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing level was seen in fit
+        assert_array_equal(hot(X, frame([text])), [[0, 0, 1]])
+
+
+def test_what_is_written_for_missing_stays_a_level_where_it_is_one():
+    X = frame(["a", "?", None, "none"])
+    read = Reader.learn(X, "from_dtype").read(frame(["?", "none", "", "None"]))
+    assert read.ravel().tolist() == [0, 2, 3, 3]
+    # Where none was missing in fit, it is a level like others: not seen.
+    with pytest.warns(UserWarning, match="none of its values"):
+        assert hot(frame(["a", "b"]), frame(["nan"])).tolist() == [[0, 0]]
+
+
+def test_missing_numbers_of_a_category_come_back_as_text():
+    X = frame([1.0, 2.0, None], float).astype("category")
+    assert_array_equal(hot(X, frame(["1.0", "2.0", "nan"])), np.eye(3))
+
+
+@pytest.mark.parametrize("seen", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("new", ["float16", "float32", "float64", "text", "csv"])
+def test_numbers_of_fewer_bits_are_the_levels_that_they_are_written_as(seen, new):
+    values = [0.1, 0.3, 0.5, 2.0]
+    X = frame(values, seen)
+    asked = {
+        "text": lambda: X.map(str),
+        "csv": lambda: pd.read_csv(io.StringIO(X.to_csv(index=False))),
+    }.get(new, lambda: frame(values, new))()
+    kinds = [None] + ["category"] * (seen != "float16")
+    for kind in kinds:
+        fitted = X if kind is None else X.astype(kind)
+        assert_array_equal(hot(fitted, asked, ["a"]), np.eye(4))
+        assert_array_equal(hot(asked, fitted, ["a"]), np.eye(4))
+    wide = X.astype(float)  # the same bits, and zeros
+    assert_array_equal(hot(X, wide, ["a"]), np.eye(4))
+    assert_array_equal(hot(wide, X, ["a"]), np.eye(4))
+    assert_array_equal(hot(X, wide.map(str), ["a"]), np.eye(4))
+
+
+def test_features_of_few_bits_are_named_as_they_are_written():
+    X = frame([0.1, 0.5], "float32").astype("category")
+    reader = Reader.learn(X, "from_dtype")
+    encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
+    assert encoder.get_feature_names_out().tolist() == ["a_0.1", "a_0.5"]
+
+
+@pytest.mark.parametrize(
+    "new",
+    [["false", "true"], ["FALSE", "TRUE"], [" False", "True "], ["0", "1"], [0, 1.0]],
+    ids=str,
+)
+def test_booleans_are_matched_as_other_programs_write_them(new):
+    X = frame([False, True], bool)
+    for fitted in (X.astype("category"), X.astype(object), X.astype("boolean")):
+        assert_array_equal(hot(fitted, frame(new), ["a"]), np.eye(2))
+    assert numbers(Reader.learn(X, "from_dtype"), new) == [0, 1]
+    words = frame(["False", "True"])
+    if isinstance(new[0], str) and new[0] != "0":
+        assert_array_equal(hot(words, frame(new)), np.eye(2))
+        assert_array_equal(
+            hot(frame(new), X), np.eye(2)[:, np.argsort(np.argsort(new))]
+        )
+
+
+def test_booleans_are_not_matched_where_it_is_ambiguous():
+    X = frame(["1", "true", "x"])
+    assert_array_equal(hot(X, frame([1.0, "1", "true"]), ["a"])[:, 0], [1, 1, 0])
+    new = frame(["True", "true"])
+    assert_array_equal(hot(frame(["true", "TRUE"]), new), [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    "text", ["{}T00:00:00", "{}T00:00:00.000", "{} 00:00:00", "{} 00:00:00.000000"]
+)
+def test_days_are_matched_as_other_programs_write_them(text):
+    X = frame(pd.date_range("2020", periods=2)).astype("category")
+    new = frame([text.format(day) for day in ("2020-01-01", "2020-01-02")])
+    assert_array_equal(hot(X, new), np.eye(2))
+    assert_array_equal(hot(new.astype("category"), X), np.eye(2))
+
+
+def test_times_are_matched_as_other_programs_write_them():
+    X = frame(pd.date_range("2020-01-01 10:30", periods=2)).astype("category")
+    new = frame(["2020-01-01T10:30:00", "2020-01-02T10:30:00.000"])
+    assert_array_equal(hot(X, new), np.eye(2))
+
+
+def test_levels_without_an_order_are_ordered_as_they_are_written():
+    X = frame([(1, "a"), (1, 2)] * 3).astype("category")
+    reader = Reader.learn(X, "from_dtype")
+    assert reader.levels[0].tolist() == [(1, "a"), (1, 2)]
+    backwards = X[::-1].reset_index(drop=True)
+    assert Reader.learn(backwards, "from_dtype").levels[0].tolist() == [
+        (1, "a"),
+        (1, 2),
+    ]
+    assert reader.read(X).ravel().tolist() == [0, 1] * 3
+
+
+def test_categories_that_do_not_occur_are_not_looked_at(monkeypatch):
+    categories = [f"n{i:04}" for i in range(2000)]
+    X = frame(categories).astype("category")
+    reader = Reader.learn(X, ["a"])
+    new = X.iloc[[1999, 7]]
+    seen = []
+    as_index = pd.Index
+
+    def index(values, **options):
+        seen.append(len(values))
+        return as_index(values, **options)
+
+    reader.read(X)
+    monkeypatch.setattr("skmix.reading.pd.Index", index)
+    assert reader.read(new).ravel().tolist() == [1999, 7]
+    assert max(seen) == 2
+
+
 # Through the door.
 
 ROWS = 60
@@ -447,6 +717,37 @@ def test_a_single_fit_tells_once(messy):
     with pytest.warns(UserWarning, match="2 of 60") as told:
         ESTIMATORS["classifier"]().fit(dirty, y)
     assert len(told) == 1
+
+
+@each_estimator
+def test_what_is_told_points_at_the_line_of_the_user(messy, make):
+    X, y = messy
+    dirty = X.astype({"price": str})
+    dirty.loc[:1, "price"] = "?"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fitted = make().fit(dirty, y)
+        fitted.predict(dirty)
+    told = [warning for warning in told if "not read as they" in str(warning.message)]
+    assert len(told) == 2
+    assert {warning.filename for warning in told} == {__file__}
+
+
+@each_estimator
+def test_categories_named_for_a_dict_of_arrays_are_refused(make):
+    X = {"X": np.ones((ROWS, 5), dtype=np.float32)}
+    y = np.arange(ROWS) % 2
+    for given in (["X"], [0], np.array([True, False])):
+        clf = make().set_params(categorical_features=given)
+        with pytest.raises(ValueError, match=r"categorical_features=.* for a dict of"):
+            clf.fit(X, y)
+
+
+@pytest.mark.parametrize("given", ["from_dtype", None, [], ()], ids=str)
+def test_a_dict_of_arrays_is_taken_where_no_category_is_named(given):
+    X = {"X": np.ones((ROWS, 5), dtype=np.float32)}
+    net = logits_net(module=Layers, max_epochs=1)
+    MixupClassifier(net, categorical_features=given).fit(X, np.arange(ROWS) % 2)
 
 
 def test_an_array_of_strings_is_read_where_numbers_were(messy):
