@@ -45,6 +45,19 @@ class Linear(nn.Module):
         return self.output(X)
 
 
+class Parts(nn.Module):
+    """Takes numbers and codes of categories apart."""
+
+    def __init__(self, n_num_features, cat_cardinalities, d_out):
+        super().__init__()
+        self.embedding = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
+        self.output = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
+
+    def forward(self, x_num, x_cat):
+        codes = [e(x_cat[:, j]) for j, e in enumerate(self.embedding)]
+        return self.output(torch.cat([x_num, *codes], dim=1))
+
+
 SHARED = {
     "optimizer": torch.optim.Adam,
     "lr": 0.01,

@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import torch
-from nets import Layers, logits_net, number_net
+from nets import Layers, Parts, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_predict
-from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.networks import TabularNet
@@ -43,19 +41,6 @@ def mixed():
 def quick(task="classifier", **params):
     params = {"max_epochs": 6, "module__d_block": 16, "module__k": 2} | params
     return default_net(task).set_params(**params)
-
-
-class Parts(nn.Module):
-    """Takes numbers and codes of categories apart."""
-
-    def __init__(self, n_num_features, cat_cardinalities, d_out):
-        super().__init__()
-        self.embedding = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
-        self.output = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
-
-    def forward(self, x_num, x_cat):
-        codes = [e(x_cat[:, j]) for j, e in enumerate(self.embedding)]
-        return self.output(torch.cat([x_num, *codes], dim=1))
 
 
 NETS = {

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from nets import Parts
 from numpy.testing import assert_allclose
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -39,17 +40,6 @@ def mlp(d_in, d_out):
     return nn.Sequential(nn.Linear(d_in, 8), nn.ReLU(), nn.Linear(8, d_out))
 
 
-class NumbersAndCodes(nn.Module):
-    def __init__(self, n_num_features, cat_cardinalities, d_out):
-        super().__init__()
-        self.codes = nn.ModuleList(nn.Embedding(n, 2) for n in cat_cardinalities)
-        self.last = nn.Linear(n_num_features + 2 * len(cat_cardinalities), d_out)
-
-    def forward(self, x_num, x_cat):
-        codes = [layer(x_cat[:, j]) for j, layer in enumerate(self.codes)]
-        return self.last(torch.cat([x_num, *codes], dim=1))
-
-
 def own_net(task, module):
     kind = NeuralNetClassifier if task == "classifier" else NeuralNetRegressor
     criterion = nn.CrossEntropyLoss if task == "classifier" else nn.MSELoss
@@ -64,7 +54,7 @@ def small_default(task):
 NETS = {
     "default": small_default,
     "mlp": lambda task: own_net(task, mlp),
-    "numbers and codes": lambda task: own_net(task, NumbersAndCodes),
+    "numbers and codes": lambda task: own_net(task, Parts),
 }
 
 

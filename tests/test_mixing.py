@@ -10,7 +10,7 @@ import references
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import Linear, logits_net, number_net
+from nets import Linear, Parts, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -387,19 +387,6 @@ def test_importances_are_the_mutual_information():
 
 
 # What tells nothing of other rows.
-
-
-class Parts(nn.Module):
-    """Takes numbers and codes of categories apart."""
-
-    def __init__(self, n_num_features, cat_cardinalities, d_out):
-        super().__init__()
-        self.embedding = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
-        self.output = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
-
-    def forward(self, x_num, x_cat):
-        codes = [e(x_cat[:, j]) for j, e in enumerate(self.embedding)]
-        return self.output(torch.cat([x_num, *codes], dim=1))
 
 
 @pytest.mark.parametrize("kind", ["default", "one array", "parts", "csr"])

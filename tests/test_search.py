@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import Layers, binary_net, logits_net, number_net
+from nets import Layers, Parts, binary_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
@@ -833,24 +833,13 @@ def test_outputs_that_are_no_number_in_the_trial_are_no_error_of_it(wine):
         assert clone(SEARCH).set_params(estimator=net).fit(*wine).n_splits_ == 3
 
 
-class NumbersAndCodes(nn.Module):
-    def __init__(self, n_num_features, cat_cardinalities, d_out):
-        super().__init__()
-        self.embeddings = nn.ModuleList(nn.Embedding(n, 3) for n in cat_cardinalities)
-        self.last = nn.Linear(n_num_features + 3 * len(cat_cardinalities), d_out)
-
-    def forward(self, x_num, x_cat):
-        codes = [layer(x_cat[:, j]) for j, layer in enumerate(self.embeddings)]
-        return self.last(torch.cat([x_num.to(self.last.weight), *codes], dim=1))
-
-
 @pytest.mark.parametrize("columns", [["x", "z"], ["g"], ["x", "z", "g"]], ids=str)
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
 def test_numbers_and_codes_of_which_the_table_has_one_kind(columns, mixing):
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["x", "z"])
     X["g"] = pd.Categorical(rng.choice(list("abc"), 60))
-    net = logits_net(module=NumbersAndCodes, max_epochs=2)
+    net = logits_net(module=Parts, max_epochs=2)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, mixing=mixing)
     search.fit(X[columns], X["x"] > 0)
     assert search.stacked_
