@@ -142,7 +142,8 @@ def test_weights_that_are_not_trained_may_be_infinite(wine):
             return super().forward(X) + self.mask.clamp(min=-1)
 
     net = logits_net(module=Masked, max_epochs=1)
-    MixupClassifier(net).fit(wine[0], wine[1] > 0)
+    clf = MixupClassifier(net).fit(wine[0], wine[1] > 0)
+    assert np.isfinite(clf.predict_proba(wine[0])).all()
 
 
 def test_clipped_gradients_are_a_way_out(wine):
@@ -248,9 +249,11 @@ def test_nothing_to_learn_is_no_divergence(seed):
     settings["batch_size"] = int(rng.choice([8, 32, -1]))
     alpha = float(rng.choice([0, 0.2, 1]))
     labels = np.arange(n) % 2
-    mixup("classifier", own("classifier", **settings), alpha=alpha).fit(X, labels)
+    clf = mixup("classifier", own("classifier", **settings), alpha=alpha)
+    assert clf.fit(X, labels).n_iter_ == 5
     heavy = rng.standard_cauchy(size=n)
-    mixup("regressor", own("regressor", **settings), alpha=alpha).fit(X, heavy)
+    reg = mixup("regressor", own("regressor", **settings), alpha=alpha)
+    assert reg.fit(X, heavy).n_iter_ == 5
 
 
 def test_partial_fit_does_not_warn_of_losses_that_grow(wine):

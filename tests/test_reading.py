@@ -747,7 +747,9 @@ def test_categories_named_for_a_dict_of_arrays_are_refused(make):
 def test_a_dict_of_arrays_is_taken_where_no_category_is_named(given):
     X = {"X": np.ones((ROWS, 5), dtype=np.float32)}
     net = logits_net(module=Layers, max_epochs=1)
-    MixupClassifier(net, categorical_features=given).fit(X, np.arange(ROWS) % 2)
+    clf = MixupClassifier(net, categorical_features=given)
+    clf.fit(X, np.arange(ROWS) % 2)
+    assert clf.predict_proba(X).shape == (ROWS, 2)
 
 
 def test_an_array_of_strings_is_read_where_numbers_were(messy):
