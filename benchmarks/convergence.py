@@ -26,7 +26,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix.convergence import Diverged
+from skmix._training.convergence import Diverged
 
 OUT = Path(__file__).parent / "results" / "convergence.json"
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam

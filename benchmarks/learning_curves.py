@@ -63,7 +63,7 @@ from sklearn.model_selection import train_test_split
 from torch.nn.functional import cross_entropy
 
 from skmix import MixupClassifier, default_net
-from skmix.networks import MembersCrossEntropyLoss
+from skmix._default_net import MembersCrossEntropyLoss
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "learning_curves.svg"
 TABLES = (  # rows enough, and no class so rare that a small sample would lack it

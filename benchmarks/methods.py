@@ -49,9 +49,10 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
+from skmix._sampler import Plan, Table
 from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 from skmix.pairing import NAMED, Nearest, SimilarTarget
-from skmix.plan import Plan, Schedule, Table
+from skmix.schedules import Schedule
 
 SCRATCH, OUT = RESULTS / "methods.jsonl", RESULTS / "methods.json"
 BASE, PLAIN = "mixup at the input", "not mixed"

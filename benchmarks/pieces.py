@@ -26,12 +26,12 @@ from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
-from skmix.batches import Batches, copied, take
-from skmix.losses import losses_of_steps
-from skmix.mixing import lerp_steps
-from skmix.nets import as_module_dtype
-from skmix.plan import Plan
-from skmix.prediction import in_chunks
+from skmix._mixup import lerp_steps
+from skmix._sampler import Plan
+from skmix._training.loader import Batches, copied, take
+from skmix._training.loss import losses_of_steps
+from skmix._training.predict import in_chunks
+from skmix._training.skorch_compat import as_module_dtype
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pieces.json"
 BATCH_SIZES = (256, 32)

@@ -53,7 +53,7 @@ from tqdm import tqdm
 
 import skmix
 from skmix import MixupClassifier, default_net
-from skmix.batches import Batches
+from skmix._training.loader import Batches
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PARTS = ("bars", "grid", "memory", "predict")

@@ -37,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmix import MixupClassifierCV, MixupRegressorCV, default_net
-from skmix.reading import Reader
+from skmix._dtypes import Reader
 
 ALPHAS = (0, 0.2, 1)
 # The default net is twice as wide; smaller ones are quick.

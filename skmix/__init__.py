@@ -1,8 +1,8 @@
 """Mixup on tables: scikit-learn estimators that train any skorch net on mixed rows."""
 
-from skmix.estimators import MixupClassifier, MixupRegressor
-from skmix.networks import default_net
-from skmix.search import MixupClassifierCV, MixupRegressorCV
+from skmix._default_net import default_net
+from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._search import MixupClassifierCV, MixupRegressorCV
 
 __all__ = [
     "MixupClassifier",

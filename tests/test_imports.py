@@ -1,4 +1,4 @@
-"""Imports between the rooms of the package go downwards only."""
+"""Imports between modules of the package go down by layers, and make no circle."""
 
 import ast
 from pathlib import Path
@@ -8,95 +8,85 @@ import pytest
 import skmix
 
 PACKAGE = Path(skmix.__file__).parent
-GROUND = {"checks", "columns", "convergence", "inspection", "interruption", "nets"}
-GROUND |= {"alone", "carrying", "evidence", "folds", "seeding", "showing", "strings"}
-# What each room may import. Rooms that do not exist yet have their place.
-MAY_IMPORT = {room: set() for room in GROUND}
-MAY_IMPORT["reading"] = {"strings"}
-MAY_IMPORT["networks"] = {"nets"}
-MAY_IMPORT["printing"] = {"nets"}
-MAY_IMPORT["changes"] = {"nets", "printing"}
-MAY_IMPORT["encoding"] = {"reading"}
-MAY_IMPORT["layers"] = {"columns"}
-MAY_IMPORT["pairing"] = {"checks"}
-MAY_IMPORT["mixing"] = {"checks", "columns"}
-MAY_IMPORT["plan"] = {"checks", "columns", "mixing", "pairing"}
-MAY_IMPORT["batches"] = {"nets"}
-MAY_IMPORT["targets"] = {"nets"}
-MAY_IMPORT["loop"] = {"interruption", "nets"}
-MAY_IMPORT["losses"] = {"nets"}
-MAY_IMPORT["prediction"] = {"nets", "batches"}
-MAY_IMPORT["passes"] = {"layers", "losses", "mixing"}
-MAY_IMPORT["dealing"] = {"batches", "nets", "plan"}
-MAY_IMPORT["training"] = MAY_IMPORT["passes"] | MAY_IMPORT["dealing"]
-MAY_IMPORT["training"] |= {"dealing", "loop", "passes"}
-MAY_IMPORT["training"] |= {"convergence", "interruption", "printing", "seeding"}
-MAY_IMPORT["base"] = GROUND | {"changes", "encoding", "mixing", "networks", "pairing"}
-MAY_IMPORT["base"] |= {"plan", "printing"}
-MAY_IMPORT["base"] |= {"prediction", "reading", "targets", "training"}
-MAY_IMPORT["estimators"] = MAY_IMPORT["base"] | {"base"}
-MAY_IMPORT["stack"] = {"layers", "mixing"}
-MAY_IMPORT["lanes"] = {"batches", "columns", "dealing", "mixing", "seeding"}
-MAY_IMPORT["stacking"] = {"batches", "columns", "lanes", "loop", "losses", "nets"}
-MAY_IMPORT["stacking"] |= {"interruption", "stack"}
-MAY_IMPORT["stackable"] = {"batches", "columns", "layers", "losses", "mixing", "nets"}
-MAY_IMPORT["stackable"] |= {"stack", "stacking"}
-MAY_IMPORT["alone"] = {"convergence", "interruption"}
-MAY_IMPORT["members"] = GROUND | {"alone", "base", "batches", "carrying", "dealing"}
-MAY_IMPORT["members"] |= {"lanes", "layers", "losses", "networks", "printing"}
-MAY_IMPORT["members"] |= {"stackable", "stacking", "training"}
-MAY_IMPORT["search"] = MAY_IMPORT["estimators"] | {"estimators", "members"}
-MAY_IMPORT["search"] |= {"evidence", "folds"}
-MAY_IMPORT["__init__"] = MAY_IMPORT.keys() - {"__init__"}
+# From the bottom up. A module may import from its own layer and from those below.
+LAYERS = [
+    # words that everything shares: checks, structures of tensors, skorch nets, seeds
+    {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"},
+    {"_training.random", "_training.convergence", "_training.interruption"},
+    # the method, tables, targets, and the default net; each knows none of the others
+    {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
+    | {"_dtypes", "preprocessing", "_targets", "_default_net"},
+    # one net in training
+    {"_training.changes", "_training.loader", "_training.loss", "_training.steps"}
+    | {"_training.epoch", "_training.predict", "_training.patch", "_training"},
+    # from the user's arguments to a net in training
+    {"_preparation", "_base", "_estimators"},
+    # many nets in training
+    {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
+    | {"_vectorized.support", "_vectorized.race", "_vectorized.carrying"},
+    {"_selection", "_search"},
+    {"__init__"},
+]
+LAYER_OF = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 
 
-def imported_rooms(source):
-    """Rooms that a module of the package imports; "skmix" for the package itself."""
-    modules = set()
+def name_of(path):
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name if name == "__init__" else name.removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported_modules(source):
+    """Modules of the package that a source imports; "skmix" for the package itself."""
+    found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(filter(None, ["skmix" * bool(node.level), node.module]))
-            if base == "skmix":
-                modules |= {f"skmix.{alias.name}" for alias in node.names}
-            else:
-                modules.add(base)
-    own = [name.split(".") for name in modules if name.split(".")[0] == "skmix"]
-    return {parts[1] if len(parts) > 1 else "skmix" for parts in own}
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            known = {n for n in names if n.removeprefix("skmix.") in MODULES}
+            found |= known if known == names else known | {base}
+    own = {name for name in found if name.split(".")[0] == "skmix"}
+    return {name.removeprefix("skmix.") for name in own}
 
 
-def forbidden(room, source):
-    return imported_rooms(source) - MAY_IMPORT[room]
+def forbidden(module, source):
+    layer = LAYER_OF[module]
+    return {m for m in imported_modules(source) if LAYER_OF.get(m, 99) > layer}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.stem)
-def test_imports_go_downwards(path):
-    assert path.stem in MAY_IMPORT, f"{path.name} has no place in MAY_IMPORT yet"
-    found = forbidden(path.stem, path.read_text(encoding="utf-8"))
-    assert not found, f"{path.name} may not import {', '.join(sorted(found))}"
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_by_layers(module):
+    assert module in LAYER_OF, f"{module} has no place in LAYERS yet"
+    found = forbidden(module, MODULES[module].read_text(encoding="utf-8"))
+    assert not found, f"{module} may not import {', '.join(sorted(found))}"
+
+
+def test_imports_make_no_circle():
+    left = {m: imported_modules(p.read_text("utf-8")) for m, p in MODULES.items()}
+    while left:
+        free = {m for m, imported in left.items() if not imported & left.keys()}
+        assert free, f"a circle among {', '.join(sorted(left))}"
+        left = {m: imported for m, imported in left.items() if m not in free}
 
 
 @pytest.mark.parametrize(
-    ("room", "source", "expected"),
+    ("module", "source", "expected"),
     [
-        ("mixing", "import skmix.training", {"training"}),
-        ("training", "from skmix.base import x", {"base"}),
-        ("mixing", "import skmix as package", {"skmix"}),
-        ("batches", "from skmix.plan import Plan", {"plan"}),
-        ("networks", "from skmix import training", {"training"}),
-        ("networks", "from skmix import MixupClassifier", {"MixupClassifier"}),
-        ("targets", "from . import estimators", {"estimators"}),
-        ("targets", "from .estimators import MixupClassifier", {"estimators"}),
-        (
-            "training",
-            "def f():\n    from skmix.networks import TabularNet",
-            {"networks"},
-        ),
-        ("estimators", "from skmix.search import MixupClassifierCV", {"search"}),
-        ("training", "from skmix.plan import Plan\nimport torch, skorch", set()),
-        ("mixing", '"""from skmix.training import x"""\nimport skmixer', set()),
+        ("_mixup", "import skmix._training.patch", {"_training.patch"}),
+        ("_training.patch", "from skmix._base import x", {"_base"}),
+        ("_mixup", "import skmix as package", {"skmix"}),
+        ("networks", "from skmix._sampler import Plan", {"_sampler"}),
+        ("networks", "from skmix._training import patch", {"_training.patch"}),
+        ("networks", "from skmix import MixupClassifier", {"skmix"}),
+        ("_targets", "from . import _estimators", {"_estimators"}),
+        ("_dtypes", "def f():\n    from skmix._search import x", {"_search"}),
+        ("_training.loader", "from skmix._sampler import Plan\nimport torch", set()),
+        ("_mixup", '"""from skmix._training import x"""\nimport skmixer', set()),
     ],
 )
-def test_a_forbidden_import_is_found(room, source, expected):
-    assert forbidden(room, source) == expected
+def test_a_forbidden_import_is_found(module, source, expected):
+    assert forbidden(module, source) == expected

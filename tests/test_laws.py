@@ -38,13 +38,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import skmix
-from skmix import MixupClassifier, MixupRegressor, mixing
-from skmix.encoding import TableEncoder
-from skmix.losses import losses_of_steps
+from skmix import MixupClassifier, MixupRegressor
+from skmix._dtypes import Reader
+from skmix._mixup import mix_step, mixup
+from skmix._sampler import Draw, Plan, Table
+from skmix._training.loss import losses_of_steps
+from skmix._training.patch import mixed_training
 from skmix.pairing import bound
-from skmix.plan import Draw, Plan, Table
-from skmix.reading import Reader
-from skmix.training import mixed_training
+from skmix.preprocessing import TableEncoder
 
 
 @pytest.fixture(scope="module")
@@ -436,7 +437,7 @@ def pairs(draw_):
 
 
 def mixup(x, partner, draw):
-    return mixing.mix_step(mixing.mixup, x, partner, None, None, draw)[0]
+    return mix_step(mixup, x, partner, None, None, draw)[0]
 
 
 @given(pairs())

@@ -12,7 +12,7 @@ from nets import logits_net
 from skorch.callbacks import Callback
 
 from skmix import MixupClassifier, default_net
-from skmix.seeding import one_thread_each
+from skmix._training.random import one_thread_each
 
 ROWS, COLUMNS = 40_000, 50
 COPY = 4 * ROWS * COLUMNS  # bytes of the table in float32

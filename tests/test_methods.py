@@ -22,7 +22,7 @@ from torch import nn
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix.mixing import FeatMix, Mixup, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 from skmix.pairing import Lisa, SimilarTarget
-from skmix.plan import Schedule
+from skmix.schedules import Schedule
 
 
 def mixing_of_ones_own(x, x_partner, lam, y, y_partner, rng):

@@ -18,8 +18,10 @@ from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix.columns import mutual_information
-from skmix.encoding import TableEncoder
+from skmix._dtypes import Reader
+from skmix._mixup import bound, is_interpolating, mix_step
+from skmix._sampler import Draw, Plan, Table
+from skmix._variants import mutual_information
 from skmix.mixing import (
     CutMix,
     FeatMix,
@@ -29,13 +31,9 @@ from skmix.mixing import (
     Prob,
     Remix,
     Warped,
-    bound,
-    is_interpolating,
-    mix_step,
     mixup,
 )
-from skmix.plan import Draw, Plan, Table
-from skmix.reading import Reader
+from skmix.preprocessing import TableEncoder
 
 N, D = 12, 6
 OWNER = np.array([0, 1, 2, 2, 2, 1])  # a number, one with an indicator, a category

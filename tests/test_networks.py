@@ -12,12 +12,9 @@ from skorch.callbacks import Checkpoint, EarlyStopping, Freezer, LRScheduler
 from skorch.dataset import Dataset, ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix.nets import patience_of
-from skmix.networks import (
+from skmix._default_net import (
     MembersCrossEntropyLoss,
     MembersMSELoss,
-    NumberEmbedding,
-    TabularNet,
     calibrate,
     epochs_found,
     hold_out,
@@ -27,6 +24,8 @@ from skmix.networks import (
     trains_twice,
     wants_scaled,
 )
+from skmix._training.skorch_compat import patience_of
+from skmix.networks import NumberEmbedding, TabularNet
 
 
 def split(y):

@@ -13,6 +13,7 @@ from sklearn.datasets import make_blobs
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, pairing
+from skmix._sampler import Plan, Table
 from skmix.pairing import (
     Lisa,
     Nearest,
@@ -22,7 +23,6 @@ from skmix.pairing import (
     _Similar,
     bound,
 )
-from skmix.plan import Plan, Table
 
 N = 30
 Y = np.random.default_rng(1).choice(3, size=N, p=[0.6, 0.3, 0.1])

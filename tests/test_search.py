@@ -713,7 +713,7 @@ def test_several_scores_are_refused(wine, scoring):
 
 
 def test_a_score_that_is_none_is_refused_before_training(wine, monkeypatch):
-    monkeypatch.setattr("skmix.search.train_members", None)
+    monkeypatch.setattr("skmix._search.train_members", None)
     with pytest.raises(ValueError, match="nonsense"):
         clone(SEARCH).set_params(scoring="nonsense").fit(*wine)
 
@@ -852,7 +852,7 @@ def no_number(estimator, X, y):
 
 @pytest.mark.parametrize("scoring", ["roc_auc", no_number, "neg_log_loss_of_nothing"])
 def test_a_scoring_that_cannot_work_is_told_before_training(wine, monkeypatch, scoring):
-    monkeypatch.setattr("skmix.search.train_members", None)
+    monkeypatch.setattr("skmix._search.train_members", None)
     with pytest.raises(ValueError, match="scoring"):
         clone(SEARCH).set_params(scoring=scoring).fit(*wine)
 

@@ -1,0 +1,265 @@
+"""Targets in the user's terms and in the net's: labels, numbers, probabilities.
+
+A codec is learnt from training targets; it encodes targets for a net, checks the
+net's first outputs against them, and decodes what the fitted net predicts.
+"""
+
+import inspect
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from torch import nn
+
+from skmix._training.skorch_compat import criterion_is, is_skorchs_own
+
+
+@dataclass(frozen=True)
+class ClassCodec:
+    """Labels to class indices, and a net's outputs to probabilities.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    binary : bool
+        Whether the net has a single output, for the second of two classes.
+    class_weight : ndarray of shape (n_classes,) or None
+    """
+
+    classes: np.ndarray
+    binary: bool
+    class_weight: np.ndarray | None
+
+    @classmethod
+    def learn(
+        cls, y, *, binary, class_weight=None, weight=None, name="y", classes=None
+    ):
+        """Learn the codec from training labels and their row weights.
+
+        `classes` are all there are, sorted, where `y` may lack some.
+        """
+        check_classification_targets(y)
+        present = np.unique(y)
+        classes = present if classes is None else classes
+        if len(classes) < 2:
+            raise ValueError(
+                f"Got {name} with one class only ({classes.tolist()[0]!r}), but "
+                "expected at least two classes (rows of weight 0 do not count)."
+            )
+        if binary and len(classes) > 2:
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(y)}: got {len(classes)} classes for a net with a "
+                "single output. Use skorch.NeuralNetClassifier for more than two."
+            )
+        if isinstance(class_weight, str) and class_weight != "balanced":
+            raise ValueError(
+                f"Got class_weight={class_weight!r}, but expected 'balanced', a dict "
+                "{label: weight} or None."
+            )
+        if class_weight is not None:
+            # Those of classes that are not there cannot be balanced, and are 1.
+            known = present if isinstance(class_weight, str) else classes
+            of_known = compute_class_weight(
+                class_weight, classes=known, y=y, sample_weight=weight
+            )
+            class_weight = np.ones(len(classes))
+            class_weight[np.searchsorted(classes, known)] = of_known
+            if not (class_weight >= 0).all() or not np.isfinite(class_weight).all():
+                raise ValueError(
+                    f"Got class weights {class_weight} for the classes "
+                    f"{classes.tolist()}, but expected finite numbers of at least 0."
+                )
+            if (class_weight > 0).sum() < 2:
+                raise ValueError(
+                    f"Got class weights {class_weight} for the classes "
+                    f"{classes.tolist()}, but expected at least two classes of a "
+                    "weight above zero."
+                )
+        return cls(classes, binary, class_weight)
+
+    @property
+    def n_outputs(self):
+        return 1 if self.binary else len(self.classes)
+
+    def encode(self, y, name="y"):
+        """Return indices into `classes`, as the net's criterion wants them."""
+        index = self._index(y, name)
+        return index.astype(np.float64 if self.binary else np.int64)
+
+    def class_factor(self, y):
+        """Weight of each row's class, of shape (n,), or None."""
+        return None if self.class_weight is None else self.class_weight[self._index(y)]
+
+    def check_classes(self, classes):
+        """Raise unless `classes` are those of the codec."""
+        if not np.array_equal(np.unique(classes), self.classes):
+            raise ValueError(
+                f"Got classes={classes!r}, but expected those of the first call, "
+                f"{self.classes.tolist()}."
+            )
+
+    def _index(self, y, name="y"):
+        known = np.isin(y, self.classes)
+        if not known.all():
+            raise ValueError(
+                f"Got {name} with unknown labels {np.unique(y[~known]).tolist()}, but "
+                f"expected only {self.classes.tolist()}, the classes seen in training."
+            )
+        return np.searchsorted(self.classes, y)
+
+    def check_criterion(self, net):
+        """Raise if a criterion weighs another number of classes than there are."""
+        kind = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+        own = not is_skorchs_own(net, "get_loss", "predict_proba")
+        if own or not issubclass(kind, nn.CrossEntropyLoss | nn.NLLLoss):
+            return
+        of_instance = getattr(net.criterion, "weight", None)
+        weight = net.get_params_for("criterion").get("weight", of_instance)
+        if weight is not None and np.shape(weight) != (len(self.classes),):
+            raise ValueError(
+                f"Got criterion__weight of shape {tuple(np.shape(weight))}, but "
+                f"expected ({len(self.classes)},): one weight for each class of "
+                f"{self.classes.tolist()}. (class_weight takes weights by label.)"
+            )
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module cannot be right for the classes."""
+        self.check_criterion(net)
+        if self.binary or not _decoded_by_skorch(net, "predict_proba", output):
+            return
+        # (An ensemble may put out its members along a third axis.)
+        if output.ndim not in (2, 3) or output.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, {len(self.classes)}): one column for each class. Set "
+                "the width of the module's last layer, or name it `d_out` in the "
+                "module's signature to have it filled in."
+            )
+        proba = output.detach()
+        if callable(net.predict_nonlinearity):
+            proba = net.predict_nonlinearity(proba)
+        elif net.predict_nonlinearity == "auto" and criterion_is(net, *_LOGITS):
+            # (Logits of a few rows may sum to 1 by chance.)
+            enough = criterion_is(net, nn.CrossEntropyLoss) and len(proba) >= 8
+            if enough and _are_probabilities(proba, proba.sum(dim=1)):
+                warnings.warn(
+                    "The module's outputs are probabilities already, of which "
+                    "CrossEntropyLoss takes the softmax once more. Let the module end "
+                    "without a softmax, or use criterion=torch.nn.NLLLoss.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return
+        if not _are_probabilities(proba, proba.sum(dim=1)):
+            raise ValueError(
+                "Got module outputs that are no probabilities (rows sum to "
+                f"{proba.sum(dim=1).min():.3g} to {proba.sum(dim=1).max():.3g}, the "
+                f"smallest entry is {proba.min():.3g}), but the criterion "
+                f"{type(net.criterion_).__name__} makes skorch take them for "
+                "probabilities. End the module with a softmax, use criterion=torch.nn."
+                "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
+            )
+
+    def decode(self, output):
+        """Return probabilities of shape (n, n_classes), float64, rows sum to 1."""
+        proba = np.asarray(output, dtype=np.float64)
+        if proba.ndim != 2 or proba.shape[1] != len(self.classes):
+            raise ValueError(
+                f"Got outputs of shape {proba.shape} from the net's predict_proba, but "
+                f"expected ({len(proba)}, {len(self.classes)})."
+            )
+        total = proba.sum(axis=1, keepdims=True)
+        if not _are_probabilities(proba, total):
+            if np.isnan(proba).any():
+                raise ValueError(_DIVERGED.format("predict_proba"))
+            raise ValueError(
+                "Got outputs of the net's predict_proba that are no probabilities. "
+                "Pass a predict_nonlinearity that makes them so."
+            )
+        return proba / total
+
+
+@dataclass(frozen=True)
+class NumberCodec:
+    """Numbers to standardised numbers and back.
+
+    Attributes
+    ----------
+    mean, scale : float
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    n_outputs = 1
+
+    @classmethod
+    def learn(cls, y, weight=None):
+        """Learn mean and standard deviation from training targets."""
+        y = np.asarray(y, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(y, weights=weight)
+            scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        if not np.isfinite(scale):
+            raise ValueError(
+                f"Got targets of up to {np.abs(y).max():.3g}, whose variance is no "
+                "finite number. Express y in another unit."
+            )
+        return cls(mean, scale if scale > 0 else 1.0)
+
+    def encode(self, y, name="y"):
+        """Return standardised targets of shape (n,), float64."""
+        return (np.asarray(y, dtype=np.float64) - self.mean) / self.scale
+
+    def class_factor(self, y):
+        """Numbers have no classes to be weighted."""
+
+    def check_criterion(self, net):
+        """Numbers are weighed by no criterion."""
+
+    def check_output(self, net, output):
+        """Raise if a first output of the module is not one number a row."""
+        if not _decoded_by_skorch(net, "predict", output):
+            return
+        # (An ensemble may put out its members along a third axis.)
+        if output.ndim not in (1, 2, 3) or output.shape[1:2] not in ((), (1,)):
+            raise ValueError(
+                f"Got a module output of shape {tuple(output.shape)}, but expected "
+                f"({len(output)}, 1) or ({len(output)},): one number a row. Set the "
+                "width of the module's last layer to 1."
+            )
+
+    def decode(self, output):
+        """Return predictions of shape (n,), float64."""
+        numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
+        if not np.isfinite(numbers).all():
+            raise ValueError(_DIVERGED.format("predict"))
+        return numbers * self.scale + self.mean
+
+
+_DIVERGED = (
+    "Got outputs of the net's {} that are no finite numbers. Training has diverged; "
+    "lower `lr`, or scale the columns (and the targets of a regression)."
+)
+
+# skorch makes probabilities of the outputs that belong to these criteria.
+_LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
+
+
+def _decoded_by_skorch(net, method, output):
+    """Whether a net's own `method` makes predictions of a single tensor of outputs."""
+    if not isinstance(output, torch.Tensor):
+        return False
+    module = inspect.getmodule(getattr(type(net), method))
+    return module is not None and module.__name__.startswith("skorch.")
+
+
+def _are_probabilities(proba, total):
+    """Whether rows, and what each sums to, are probabilities of classes."""
+    # Half precision sums to 1 within some 1e-2.
+    return bool((proba.min() >= 0) & (abs(total - 1).max() < 2e-2))

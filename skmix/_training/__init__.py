@@ -1,0 +1,1 @@
+"""How one net is trained on mixed rows, and asked to predict."""

@@ -1,0 +1,483 @@
+"""Which rows a net is trained and validated on, what they weigh, and their partners.
+
+From top to bottom: what is dealt, the weights, and the `Dealer` of one fit.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch.dataset import Dataset
+from skorch.utils import multi_indexing, to_device
+from torch.utils.data import DataLoader, Subset
+
+from skmix._sampler import Draw, Table
+from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
+
+
+class Batch(list):
+    """A pair ``[X, y]``, as a DataLoader deals it, that knows where it is from.
+
+    Attributes
+    ----------
+    table : object
+        The `X` that the rows are from.
+    rows : torch.Tensor of shape (B,), int64
+        Their numbers in it.
+    """
+
+    def __init__(self, pair, table, rows):
+        super().__init__(pair)
+        self.table = table
+        self.rows = rows
+
+
+class Chunk(NamedTuple):
+    """Rows of S consecutive batches of equal size B, gathered at once.
+
+    Attributes
+    ----------
+    X, y : structure of torch.Tensor of shape (S * B, ...)
+        Copies, on the device of the batches.
+    table : object
+        The `X` that the rows are from.
+    rows : torch.Tensor of shape (S * B,), int64
+        Their numbers in it.
+    batch_size : int
+        B.
+    """
+
+    X: Any
+    y: torch.Tensor
+    table: Any
+    rows: torch.Tensor
+    batch_size: int
+
+    @property
+    def n_batches(self):
+        return len(self.rows) // self.batch_size
+
+    def part(self, k):
+        """Return the rows of batch number `k`, as a slice of those of the chunk."""
+        return slice(k * self.batch_size, (k + 1) * self.batch_size)
+
+    def batch(self, k):
+        """Return the `Batch` number `k` of the chunk."""
+        X, y = copied(self.X, self.part(k)), copied(self.y, self.part(k))
+        return Batch([X, y], self.table, self.rows[self.part(k)])
+
+
+class Batches:
+    """Iterate over an in-memory table in batches of rows.
+
+    Draws from torch's global generator what a `torch.utils.data.DataLoader`
+    with the same arguments draws, in the same order, so that training with
+    either gives the same bits.
+
+    Parameters
+    ----------
+    X : ndarray, torch.Tensor, CSR matrix or array, or a mapping of dense ones
+        The table, of n rows. Dense arrays are shared, not copied.
+    y : ndarray or torch.Tensor of shape (n,) or (n, 1)
+        The targets.
+    indices : array-like of shape (n_rows,), int, default=None
+        The rows of the table to iterate over; all of them by default.
+    batch_size : int, default=1
+    shuffle : bool, default=False
+    drop_last : bool, default=False
+        Leave out a last batch smaller than the others.
+    device : str or torch.device, default="cpu"
+        Where the batches are put. The table is put there, too, if it takes no more
+        than half of the free memory.
+    draws : bool, default=True
+        Draw what a DataLoader draws. Without, rows are dealt as they come.
+
+    Attributes
+    ----------
+    table : object
+        `X` as it was given.
+    indices : torch.Tensor of shape (n_rows,), int64
+    """
+
+    def __init__(
+        self,
+        X,
+        y,
+        *,
+        indices=None,
+        batch_size=1,
+        shuffle=False,
+        drop_last=False,
+        device="cpu",
+        draws=True,
+    ):
+        self.table = X
+        self.X = _held(_in_memory(X), device)
+        self.y = torch.as_tensor(y)
+        self.device = device
+        indices = np.arange(len(y)) if indices is None else np.asarray(indices)
+        self.indices = torch.from_numpy(indices.astype(np.int64, copy=False))
+        self.batch_size = int(batch_size)  # torch wants no numpy.int64
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.draws = draws
+
+    def __len__(self):
+        n_rows, size = len(self.indices), self.batch_size
+        return n_rows // size if self.drop_last else -(-n_rows // size)
+
+    def __iter__(self):
+        for chunk in self.chunks():
+            for k in range(chunk.n_batches):
+                yield chunk.batch(k)
+
+    def chunks(self, order=None, n_steps=None):
+        """Iterate in chunks of batches, with the draws of an iteration in batches.
+
+        Parameters
+        ----------
+        order : torch.Tensor of shape (n_rows,), int64, default=None
+            The rows in the order in which they are dealt, as `order` has drawn it.
+        n_steps : int, default=None
+            Batches of a chunk, if not as many as fit into `CHUNK_CELLS`.
+        """
+        order, size = self.order() if order is None else order, self.batch_size
+        n_whole = len(order) // size * size
+        if n_steps is None:
+            n_steps = max(1, CHUNK_CELLS // (size * n_cells(self.X)))
+        step = n_steps * size
+        ends = [*range(step, n_whole, step), n_whole]
+        if not self.drop_last and n_whole < len(order):
+            ends.append(len(order))
+        start = 0
+        for end in ends:
+            if end > start:
+                rows = order[start:end]
+                X, y = self.take(rows)
+                yield Chunk(X, y, self.table, rows, min(size, end - start))
+            start = end
+
+    def take(self, rows):
+        """Gather ``(X, y)`` of any rows of the table, CSR rows made dense."""
+        rows = torch.as_tensor(rows)
+        return to_device((take(self.X, rows), take(self.y, rows)), self.device)
+
+    def order(self):
+        """Draw the order in which the rows of an epoch are dealt, (n_rows,)."""
+        if not self.draws:
+            return self.indices
+        # A DataLoader draws a seed for its workers on every pass, used or not;
+        # its RandomSampler then draws the seed of a generator of its own.
+        _draw_int64()
+        if not self.shuffle:
+            return self.indices
+        sampler = torch.Generator().manual_seed(_draw_int64())
+        return self.indices[torch.randperm(len(self.indices), generator=sampler)]
+
+
+# Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
+# cost next to nothing a batch, and little enough to stay in a processor's cache.
+CHUNK_CELLS = 2**19
+
+
+def take(data, rows):
+    """Gather rows of a tensor, of a CSR table (made dense), or of a nest of them."""
+    if isinstance(data, torch.Tensor):
+        # (Six times as fast as data[rows].)
+        return data.index_select(0, rows.to(data.device))
+    if isinstance(data, Mapping):
+        return {name: take(column, rows) for name, column in data.items()}
+    if isinstance(data, list | tuple):
+        return type(data)(take(part, rows) for part in data)
+    if sparse.issparse(data):
+        return torch.from_numpy(data[rows.numpy()].toarray())
+    return data[rows]
+
+
+def copied(X, part):
+    """Copy a slice of rows of a tensor, or of a mapping of tensors, unless it is all.
+
+    A view would not do: modules may write to what they are given, which torch refuses
+    for some views, and the bits of a matrix product depend on its alignment in memory.
+    """
+    if isinstance(X, Mapping):
+        return {name: copied(column, part) for name, column in X.items()}
+    return X if part.stop - part.start >= len(X) else X[part].clone()
+
+
+def _in_memory(X):
+    if isinstance(X, Mapping):
+        return {name: _in_memory(column) for name, column in X.items()}
+    return X if sparse.issparse(X) else torch.as_tensor(X)
+
+
+def _held(X, device):
+    """Put a table on the device, if that has room enough for it."""
+    if sparse.issparse(X) or device is None or torch.device(device).type != "cuda":
+        return X
+    columns = X.values() if isinstance(X, Mapping) else [X]
+    free, _ = torch.cuda.mem_get_info(device)
+    return X if sum(x.nbytes for x in columns) > free / 2 else to_device(X, device)
+
+
+def n_cells(X):
+    """Numbers in a row."""
+    if isinstance(X, Mapping):
+        return sum(map(n_cells, X.values()))
+    return max(1, math.prod(X.shape[1:]))
+
+
+def _draw_int64():
+    return int(torch.empty((), dtype=torch.int64).random_().item())
+
+
+def in_memory_batches(net, dataset, training, *, draws=True):
+    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
+
+    None where anything is the user's own: an overridden `get_iterator`, another
+    iterator, dataset, sampler, collate function, worker processes.
+    """
+    prefix = "iterator_train" if training else "iterator_valid"
+    if not is_skorchs_own(net, "get_iterator"):
+        return None
+    if getattr(net, prefix) is not DataLoader:
+        return None
+    kwargs = {"batch_size": net.batch_size} | net.get_params_for(prefix)
+    if not kwargs.keys() <= {"batch_size", "shuffle", "drop_last"}:
+        return None
+    table, indices = table_and_rows(dataset)
+    if table is None or table.y is None or not is_table(table.X):
+        return None
+    if kwargs["batch_size"] == -1:
+        kwargs["batch_size"] = len(dataset)
+    if training and not kwargs.get("drop_last"):
+        kwargs["batch_size"] = _no_lonely_row(len(dataset), kwargs["batch_size"])
+    where = {"indices": indices, "device": net.device, "draws": draws}
+    return Batches(table.X, table.y, **where, **kwargs)
+
+
+def table_and_rows(dataset):
+    """Unwrap `Subset`s into skorch's own dataset and the rows of it that remain.
+
+    ``(None, None)`` where something else is at the bottom.
+    """
+    rows = None
+    while type(dataset) is Subset:
+        indices = np.asarray(dataset.indices)
+        rows = indices if rows is None else indices[rows]
+        dataset = dataset.dataset
+    if type(dataset) is not Dataset:
+        return None, None
+    return dataset, np.arange(len(dataset)) if rows is None else rows
+
+
+def is_table(X):
+    """Whether X is an array, a CSR table or a mapping of arrays or tensors."""
+    if isinstance(X, Mapping):
+        return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
+    if sparse.issparse(X):
+        return X.format == "csr"
+    return isinstance(X, np.ndarray | torch.Tensor)
+
+
+def _no_lonely_row(n_rows, batch_size):
+    """Smallest batch size from `batch_size` up that leaves no last batch of one row.
+
+    BatchNorm refuses such a batch, and its row has nobody to be mixed with.
+    """
+    while 1 < batch_size < n_rows and n_rows % batch_size == 1:
+        batch_size += 1
+    return batch_size
+
+
+class Dealt(NamedTuple):
+    """Rows of S consecutive batches of B rows, and who they are mixed with.
+
+    Attributes
+    ----------
+    chunk : skmix._training.loader.Chunk
+    weight : ndarray of shape (S * B,), or None
+    draw : skmix._sampler.Draw, or None where nothing is mixed
+    X_partner, y_partner : structure of torch.Tensor of shape (S * B, ...), or None
+    """
+
+    chunk: Chunk
+    weight: np.ndarray | None = None
+    draw: Draw | None = None
+    X_partner: Any = None
+    y_partner: Any = None
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Row weights of a table, of mean 1 over the rows of it that are dealt."""
+
+    table: Dataset
+    rows: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def over(cls, dataset, X, values):
+        """Weigh the rows of `X` that a dataset deals; None if it deals others."""
+        table, rows = table_and_rows(dataset)
+        if table is None or table.X is not X:
+            return None
+        return cls(table, rows, values / values[rows].mean())
+
+    def of(self, batch):
+        if not isinstance(batch, Batch | Chunk) or batch.table is not self.table.X:
+            raise ValueError(ROWS_UNKNOWN)
+        return self.values[batch.rows.numpy()]
+
+
+ROWS_UNKNOWN = (
+    "Got row weights (sample_weight or class_weight) and a net with a data iterator, "
+    "dataset, split or collate function of its own, which does not tell which rows a "
+    "batch holds. Leave these at skorch's defaults, or leave out the weights (classes "
+    "can be weighted by criterion__weight)."
+)
+
+
+class Dealer:
+    """Deals the rows of one fit, with their weights and partners.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    plan : skmix._sampler.Plan or None
+        It is shown the rows that are trained on, once it is known which these are.
+    weight : ndarray of shape (n,), float64, or None
+        A positive weight for each row of the table that the net is fitted on.
+    validation : tuple (X, y, weight), or None
+        Rows to validate on instead of those that the net's `train_split` holds out.
+    about : mapping
+        What the plan's mixing and pairing may ask, as `skmix._sampler.Table`.
+
+    Attributes
+    ----------
+    train_weight, valid_weight : object with a method `of`, or None
+        ``of(batch)`` are the weights of a batch or chunk of rows.
+    table : skmix._training.loader.Batches or None
+        To take partners from that are not of the batch.
+    """
+
+    def __init__(self, net, plan, weight, validation, about):
+        self.net, self.plan, self.about = net, plan, about
+        self.weight, self.validation = weight, validation
+        self.train_weight = self.valid_weight = None
+        self.table = self.valid = None
+
+    def split(self, X, y=None, **fit_params):
+        """Return datasets of the rows to train and to validate on."""
+        net = self.net
+        X = as_module_dtype(net, X, kinds="fiub")
+        y = as_module_dtype(net, y, name="y")
+        if self.validation is None:
+            train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
+            X_val, valid_weight = X, self.weight
+        else:
+            X_val, y_val, valid_weight = self.validation
+            X_val = as_module_dtype(net, X_val, name="X_val", kinds="fiub")
+            y_val = as_module_dtype(net, y_val, name="y_val")
+            train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
+        if self.weight is not None:
+            self.train_weight = _Weights.over(train, X, self.weight)
+            if self.train_weight is None:
+                raise ValueError(ROWS_UNKNOWN)
+        if self.plan is not None:
+            self._bind(train, X)
+        if valid_weight is not None:
+            # A split may validate on rows of another table, which have no weights.
+            self.valid_weight = _Weights.over(valid, X_val, valid_weight)
+        self.valid = None if valid is train else valid
+        return train, valid
+
+    def _bind(self, train, X):
+        """Show the plan the rows that are trained on."""
+        dataset, rows = table_and_rows(train)
+        if dataset is None or dataset.X is not X:
+            self.plan.bind(Table(None, None, None, **self.about))  # rows are unknown
+            return
+        weights = self.train_weight
+        weight = None if weights is None else weights.values[rows]
+        self.plan.bind(Table(X, dataset.y, rows, weight, **self.about))
+        if self.plan.from_table:
+            self.table = Batches(X, dataset.y)
+
+    def validated_on(self):
+        """Return ``(X, y, weight)`` of the rows that the net was validated on.
+
+        `weight` may be None. Nothing is returned where there are none, none but those
+        trained on, or where they are no rows of a table.
+        """
+        table, rows = (None, None) if self.valid is None else table_and_rows(self.valid)
+        if table is None or not is_table(table.X):
+            return None
+        weights = self.valid_weight
+        weight = None if weights is None else weights.values[rows]
+        return multi_indexing(table.X, rows), np.asarray(table.y)[rows], weight
+
+    def iterator(self, dataset, training):
+        """Return `Batches` of a dataset, or the net's own iterator."""
+        net = self.net
+        # To validate on rows that are given does not change the training.
+        draws = training or self.validation is None
+        batches = in_memory_batches(net, dataset, training, draws=draws)
+        if batches is None:
+            batches = type(net).get_iterator(net, dataset, training=training)
+        if training and _n_batches(batches) == 0:
+            raise ValueError(
+                f"Got drop_last=True and fewer rows ({len(dataset)}) than a batch "
+                "holds, so there is nothing to train on. Use a smaller batch_size, or "
+                "iterator_train__drop_last=False."
+            )
+        return batches
+
+    def deal(self, batches, *, training, epoch, order=None, n_steps=None):
+        """Deal an epoch, a chunk of batches at a time.
+
+        Parameters
+        ----------
+        batches : skmix._training.loader.Batches
+        training : bool
+        epoch : int
+            Its number, 1 for the first one.
+        order, n_steps
+            As in `skmix._training.loader.Batches.chunks`.
+
+        Yields
+        ------
+        dealt : Dealt
+        """
+        weights = self.train_weight if training else self.valid_weight
+        for chunk in batches.chunks(order, n_steps):
+            weight = None if weights is None else weights.of(chunk)
+            draw = self._drawn(chunk, epoch) if training else None
+            partners = ()
+            if draw is not None:
+                partners = self._partners(batches, chunk, draw)
+            yield Dealt(chunk, weight, draw, *partners)
+
+    def _drawn(self, chunk, epoch):
+        if self.plan is None:
+            return None
+        size, rows = chunk.batch_size, chunk.rows.numpy()
+        return self.plan.draw(size, chunk.n_batches, rows=rows, epoch=epoch)
+
+    def _partners(self, batches, chunk, draw):
+        """Rows and targets of the partners of a chunk's rows."""
+        if self.plan.from_table:
+            return batches.take(draw.partner)
+        rows = torch.from_numpy(draw.partner)
+        return take(chunk.X, rows), take(chunk.y, rows)
+
+
+def _n_batches(batches):
+    try:
+        return len(batches)
+    except TypeError:  # an iterator of unknown length
+        return None

@@ -1,0 +1,443 @@
+"""What the other rooms ask of any skorch net: whose its methods are, mode and dtype."""
+
+import builtins
+import inspect
+from collections.abc import Mapping
+from copy import copy
+from functools import lru_cache, partial
+from importlib import import_module
+from types import BuiltinFunctionType
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNet
+from skorch.callbacks import (
+    BatchScoring,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    PassthroughScoring,
+)
+from skorch.utils import to_tensor
+from torch import nn
+
+
+def is_skorchs_own(net, *methods):
+    """Whether a net's class has these methods from skorch's nets, not overridden."""
+    return _are_skorchs_own(type(net), methods)
+
+
+@lru_cache(maxsize=256)
+def _are_skorchs_own(kind, methods):
+    modules = {getattr(kind, method).__module__ for method in methods}
+    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
+
+
+# skorch tells users to override some of its private methods, too. None is named here.
+METHODS = tuple(
+    name
+    for name, attribute in vars(NeuralNet).items()
+    if callable(attribute) and not name.startswith("__")
+)
+PRIVATE_METHODS = tuple(name for name in METHODS if name.startswith("_"))
+
+
+def steps_are_skorchs_own(net):
+    """Whether nothing but skorch's own code sees the batches of an initialised net.
+
+    Its module, criterion and optimizer may be of any kind.
+    """
+    listeners = (
+        getattr(cb, name) for _, cb in net.callbacks_ for name in BATCH_METHODS
+    )
+    return is_skorchs_own(net, *METHODS) and all(
+        str(getattr(listener, "__module__", "")).startswith("skorch.callbacks.")
+        for listener in listeners
+    )
+
+
+# Of callbacks; those of skorch's own do not change a batch.
+BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+
+
+def named_callbacks(net):
+    """Callbacks that a net was given, as pairs of name and callback."""
+    given = net.callbacks if isinstance(net.callbacks, list) else ()
+    for callback in given:
+        named = isinstance(callback, tuple | list)
+        yield tuple(callback) if named else (_class_of(callback).__name__, callback)
+
+
+def stops_early(callback):
+    """Whether a callback is early stopping, or its class."""
+    return issubclass(_class_of(callback), EarlyStopping)
+
+
+def patience_of(net):
+    """Epochs that early stopping of an unfitted net waits for; None without any."""
+    for _, callback in named_callbacks(net):
+        if stops_early(callback):
+            return _parameter(callback, "patience")
+    return None
+
+
+def _class_of(callback):
+    return callback if isinstance(callback, type) else type(callback)
+
+
+def watches_validation(callback):
+    """Whether a callback acts on a score of validation rows, by its name (`monitor`).
+
+    It may be a class, which skorch makes one of.
+    """
+    return str(_parameter(callback, "monitor")).startswith("valid")
+
+
+def may_watch_validation(callback):
+    """Whether a callback acts on validation rows, scores them, or may do so.
+
+    Only the user knows of callbacks that are not skorch's.
+    """
+    if not _class_of(callback).__module__.startswith("skorch."):
+        return True
+    monitor = _parameter(callback, "monitor")
+    plateau = "Plateau" in str(_parameter(callback, "policy"))
+    keeps = issubclass(_class_of(callback), Checkpoint)
+    stops = stops_early(callback) or keeps or plateau
+    watches = stops and monitor is not None and not str(monitor).startswith("train")
+    scores = issubclass(_class_of(callback), _SCORINGS)
+    return watches or (scores and not _parameter(callback, "on_train"))
+
+
+_SCORINGS = (EpochScoring, BatchScoring, PassthroughScoring)
+
+
+def _parameter(callback, name):
+    """A parameter of a callback, or its default if that is a class yet."""
+    if not isinstance(callback, type):
+        return getattr(callback, name, None)
+    parameter = inspect.signature(callback).parameters.get(name)
+    return None if parameter is None else parameter.default
+
+
+def has_default_split(net):
+    """Whether an unfitted net has the `train_split` that skorch gives to all nets.
+
+    It is one object for all of them. One that a user gives is another.
+    """
+    for kind in type(net).__mro__:
+        if "__init__" in vars(kind) and kind.__module__.startswith("skorch."):
+            split = inspect.signature(kind).parameters.get("train_split")
+            if split is not None and split.default is net.train_split:
+                return True
+    return False
+
+
+def twin(net, **attributes):
+    """Return a net that shares all that `net` has, but for these attributes."""
+    other = object.__new__(type(net))
+    vars(other).update(vars(net), **attributes)
+    return other
+
+
+def criterion_is(net, *kinds):
+    """Whether an initialised net's criterion is of one of these classes."""
+    # A compiled criterion is no instance of its class any more, and a partial is
+    # no class to begin with.
+    made_by = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
+    return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
+
+
+def takes_num_and_cat(net):
+    """Whether the module's `forward` asks for numbers and categories by name."""
+    module = net.module.func if isinstance(net.module, partial) else net.module
+    if not isinstance(module, nn.Module | type):
+        return False
+    forward = getattr(module, "forward", None)
+    names = inspect.signature(forward).parameters if callable(forward) else ()
+    return {"x_num", "x_cat"} <= set(names)
+
+
+def set_mode(net, training):
+    """Put module and criterion into training or evaluation mode, if need be.
+
+    A walk through all parts of the module: a callback, or a pass, may have changed one.
+    """
+    for part in (net.module_, net.criterion_):
+        if isinstance(part, nn.Module) and any(
+            module.training is not training for module in part.modules()
+        ):
+            part.train(training)
+
+
+def module_dtype(net):
+    """Floating dtype of an initialised net's parameters, as far as numpy has it."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.dtype in _NUMPY_DTYPES:
+            return parameter.dtype
+    return torch.float32
+
+
+def parameter_dtype(net):
+    """Floating dtype of an initialised net's parameters, numpy's or not."""
+    for _, parameter in net.get_all_learnable_params():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32
+
+
+def as_input(x, dtype):
+    """Bring a batch to bfloat16 if parameters are, which no table can be in."""
+    if dtype is not torch.bfloat16:
+        return x
+    if isinstance(x, Mapping):
+        return {name: as_input(column, dtype) for name, column in x.items()}
+    if isinstance(x, list | tuple):
+        return type(x)(as_input(part, dtype) for part in x)
+    return x.to(dtype) if x.is_floating_point() else x
+
+
+def as_output(output, dtype):
+    """Bring outputs of less precision than `dtype` to it: those of bfloat16, say.
+
+    numpy has no bfloat16, and targets and class weights are of the table's dtype.
+    """
+    if isinstance(output, torch.Tensor):
+        halved = output.dtype in _HALVES and output.dtype is not dtype
+        return output.to(dtype) if halved else output
+    if type(output) in (list, tuple):
+        return type(output)(as_output(part, dtype) for part in output)
+    return output
+
+
+_HALVES = (torch.bfloat16, torch.float16)
+
+
+def inferring(net, infer):
+    """Let `infer`, of an initialised net, take and give what tables and losses know."""
+    own = parameter_dtype(net)
+    table = own if own in _NUMPY_DTYPES else module_dtype(net)
+
+    def infer_in_table_dtype(x, **fit_params):
+        x = to_tensor(x, device=net.device)
+        return as_output(infer(as_input(x, own), **fit_params), table)
+
+    return infer_in_table_dtype
+
+
+_NUMPY_DTYPES = {
+    torch.float16: np.float16,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
+
+
+def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
+    """Bring numbers to the dtype of an initialised net's parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    data : ndarray, CSR matrix or array, or mapping
+        Tensors, and whatever else a mapping may hold, keep their dtype.
+    name : str, default="X"
+        What `data` is called in an error.
+    kinds : str, default="f"
+        Kinds of numpy dtypes that stand for numbers. Others keep their dtype, as
+        integers in a mapping do, which may be codes.
+    copy : bool, default=False
+        Whether dense data must not share the memory of `data`.
+
+    Returns
+    -------
+    Same structure as `data`; dense arrays are such as torch can share the memory
+    of, and CSR data is a CSR matrix, as skorch wants it. Copied only if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if isinstance(data, Mapping):
+        return {k: as_module_dtype(net, v, name, copy=copy) for k, v in data.items()}
+    if sparse.issparse(data):
+        data = sparse.csr_matrix(data)  # shares the memory of a CSR array
+    elif isinstance(data, torch.Tensor):
+        return data.clone() if copy else data
+    elif not isinstance(data, np.ndarray):
+        return data
+    cast = data
+    if data.dtype.kind in kinds:
+        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name)
+    if sparse.issparse(cast):
+        return cast
+    return _shareable(cast, copy=copy and cast is data)
+
+
+def narrowed(data, dtype, name="X"):
+    """Cast an array or CSR matrix to a floating dtype, if need be.
+
+    Raises
+    ------
+    ValueError
+        If a finite value does not fit into the dtype.
+    """
+    if data.dtype == dtype:
+        return data
+    with np.errstate(over="ignore"):
+        cast = data.astype(dtype)
+    values = cast.data if sparse.issparse(cast) else cast
+    # (A sum in float64 takes no memory, and is finite where all values are.)
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise ValueError(
+            f"Got {name} with a value too large for {np.dtype(dtype)}, the dtype of "
+            "the net's parameters. Express it in another unit (columns: sklearn."
+            "preprocessing.StandardScaler), or use a module of dtype float64."
+        )
+    return cast
+
+
+def _shareable(array, *, copy=False):
+    """Copy what torch cannot share memory with (or warns about)."""
+    forward = all(stride >= 0 for stride in array.strides)
+    native = array.dtype.isnative
+    if array.flags.writeable and forward and native and not copy:
+        return array
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+class AsGiven:
+    """Stands for a net in the ``repr`` of what wraps it.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    """
+
+    def __init__(self, net):
+        self.net = net
+
+    def __repr__(self):
+        defaults = _defaults(type(self.net))
+        given = {
+            name: value
+            for name, value in self.net.get_params(deep=False).items()
+            if not name.startswith("_")
+            and not (name in defaults and _same(value, defaults[name]))
+        }
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items())
+        return f"{type(self.net).__name__}({shown})"
+
+
+def _defaults(kind):
+    """The defaults of the parameters of a class, its own before inherited ones."""
+    defaults = {}
+    for base in reversed(kind.__mro__):
+        if "__init__" in vars(base) and base is not object:
+            for name, parameter in inspect.signature(base.__init__).parameters.items():
+                if parameter.default is not inspect.Parameter.empty:
+                    defaults[name] = parameter.default
+    return defaults
+
+
+def _same(value, default):
+    if value is default:
+        return True
+    if type(value) is not type(default):
+        return False
+    if _is_shown_as_object(value) and hasattr(value, "__dict__"):  # two equal splits
+        return repr(vars(value)) == repr(vars(default))
+    return repr(value) == repr(default)
+
+
+def _shown(value):
+    if isinstance(value, list | tuple):
+        parts = ", ".join(map(_shown, value))
+        if isinstance(value, list):
+            return f"[{parts}]"
+        return f"({parts},)" if len(value) == 1 else f"({parts})"
+    if isinstance(value, partial):
+        arguments = [value.func, *value.args]
+        shown = [*map(_shown, arguments)]
+        shown += [f"{name}={_shown(given)}" for name, given in value.keywords.items()]
+        return f"partial({', '.join(shown)})"
+    if isinstance(value, type) or inspect.isroutine(value):
+        return value.__name__
+    return f"{type(value).__name__}(...)" if _is_shown_as_object(value) else repr(value)
+
+
+def _is_shown_as_object(value):
+    """Whether Python would write an address, or a module its layers line by line."""
+    return hasattr(value, "named_modules") or " object at 0x" in repr(value)
+
+
+class Printer:
+    """Prints by today's `print`, if a net is verbose, and pickles as that of tomorrow.
+
+    Parameters
+    ----------
+    net : object with an attribute `verbose`
+    """
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, *args, **kwargs):
+        if self.net.verbose:
+            print(*args, **kwargs)
+
+    def __reduce__(self):
+        return getattr, (_Builtins(), "print")
+
+
+class _Builtins:
+    """Pickles as the module `builtins`."""
+
+    def __reduce__(self):
+        return import_module, ("builtins",)
+
+
+def is_print(function):
+    """Whether a function is `print`, today's or the one that Python began with."""
+    return function is builtins.print or _is_stale(function)
+
+
+def _is_stale(function):
+    python_s = isinstance(function, BuiltinFunctionType)
+    python_s = python_s and function.__name__ == "print"
+    return python_s and function is not builtins.print
+
+
+def bind_prints(net):
+    """Let an initialised net and its callbacks print by a `Printer`, if they print."""
+    for name, value in vars(net).items():
+        if is_print(value) or isinstance(value, Printer):
+            vars(net)[name] = Printer(net)
+    for _, callback in net.callbacks_:
+        # (One that a copied net shares with another has the printer of that.)
+        sink = getattr(callback, "sink", None)
+        if is_print(sink) or isinstance(sink, Printer):
+            callback.sink = Printer(net)
+
+
+def picklable(net):
+    """Return an unfitted net, or one like it that holds no `print` of the past."""
+    changed = {name: Printer(net) for name, x in vars(net).items() if _is_stale(x)}
+    if any(_has_stale_sink(callback) for _, callback in named_callbacks(net)):
+        changed["callbacks"] = [_with_printer(item, net) for item in net.callbacks]
+    return twin(net, **changed) if changed else net
+
+
+def _has_stale_sink(callback):
+    return not isinstance(callback, type) and _is_stale(getattr(callback, "sink", None))
+
+
+def _with_printer(item, net):
+    if isinstance(item, tuple | list):
+        return item[0], _with_printer(item[1], net)
+    if not _has_stale_sink(item):
+        return item
+    other = copy(item)
+    other.sink = Printer(net)
+    return other

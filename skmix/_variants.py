@@ -1,0 +1,483 @@
+"""Variants of mixing from the literature, by the names of their papers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.special import betainc
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
+
+from skmix._columns import (
+    as_numpy,
+    columns_of,
+    dense,
+    each,
+    each_array,
+    kept,
+    take_columns,
+)
+from skmix._mixup import bound, is_interpolating, mixup
+from skmix._validation import (
+    check_above_0,
+    check_at_least_0,
+    check_share,
+)
+
+MI_ROWS, MI_COLUMNS = 10_000, 5_000
+
+
+FEW_ROWS = 8  # tell nothing
+
+
+@dataclass(frozen=True, eq=False)
+class FeatMix:
+    """Swap columns whole and weigh labels by what the columns tell (Feat-Mix).
+
+    As `CutMix` at the input, but the own row's weight in the loss is the sum of the
+    importances of the columns kept, divided by that of all. Of f columns
+    ``floor(lam * f)`` are kept.
+
+    Parameters
+    ----------
+    importances : array-like of shape (n_features,), mapping of names, or None, \
+            default=None
+        Of the columns of the table, not negative; columns that are a group of one-hot
+        columns count as one, by the sum of theirs. By default it is the mutual
+        information of each column with the target, estimated by scikit-learn on at most
+        10,000 training rows. (That knows nothing of row weights.)
+
+    References
+    ----------
+    J. Chen, J. Yan, Q. Chen, D. Z. Chen, J. Wu, J. Sun, "Can a Deep Learning Model be a
+    Sure Bet for Tabular Prediction?" (ExcelFormer), KDD 2024,
+    https://arxiv.org/abs/2301.02819
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import FeatMix
+    >>> X, y = load_wine(return_X_y=True)
+    >>> clf = MixupClassifier(mixing=FeatMix(), lam_per="row", random_state=0)
+    >>> clf.fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    importances: Any = None
+    interpolates: ClassVar[bool] = False
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input."""
+        if layer is not None:
+            raise ValueError(
+                f"Got FeatMix behind the layer {layer!r}, but its importances are "
+                "those of columns: expected layers='input'. (Units of a layer are "
+                "swapped by mixing='cutmix'.)"
+            )
+        importances = self._importances(table)
+
+        def feat_mix(x, x_partner, lam, y, y_partner, rng):
+            owner, n_columns = columns_of(x, table.columns)
+            keep = kept(lam, n_columns, rng, on_average=False)
+            mixed = each(partial(take_columns, keep), x, x_partner, owner)
+            return mixed, keep @ importances
+
+        return feat_mix
+
+    def _importances(self, table):
+        """Return importances of the table's columns that sum to 1."""
+        _, n_columns = columns_of(table.X, table.columns)
+        given, read_as = self.importances, table.read_as
+        if given is None:
+            given, read_as = mutual_information(table, n_columns), None
+        read_as = np.arange(n_columns) if read_as is None else read_as
+        if isinstance(given, Mapping):
+            names = table.names or ()
+            if set(given) != set(names):
+                raise ValueError(
+                    f"Got importances of {sorted(map(str, given))}, but expected one "
+                    f"for each column: {', '.join(names) or '(none has a name)'}."
+                )
+            given = [given[name] for name in names]
+        try:
+            given = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Got importances={self.importances!r}, but expected numbers."
+            ) from error
+        fine = given.shape == read_as.shape and (given >= 0).all()
+        if not fine or not np.isfinite(given.sum()):
+            raise ValueError(
+                f"Got importances={self.importances!r}, but expected "
+                f"({len(read_as)},): one of at least 0 for each column."
+            )
+        given = np.bincount(read_as, given, minlength=n_columns)  # groups count as one
+        if given.sum() == 0:
+            given = np.ones(n_columns)
+        return given / given.sum()
+
+
+@dataclass(frozen=True)
+class Remix:
+    """Give the label of a mixed row to the rarer class (Remix).
+
+    Rows are interpolated by `lam`; the own row's weight in the loss is 0 where its
+    class has at least `kappa` times as many rows as the partner's and ``lam < tau``, 1
+    where the partner's has as many times more and ``1 - lam < tau``, and `lam` else.
+
+    Parameters
+    ----------
+    kappa : float, default=3.0
+        At least 1.
+    tau : float, default=0.5
+        From 0 to 1.
+
+    Notes
+    -----
+    Row weights count in the sizes of classes, and so does ``class_weight``: with
+    "balanced" all classes are of one size, and it is the label of the own row that
+    `lam` weighs.
+
+    References
+    ----------
+    H.-P. Chou, S.-C. Chang, J.-Y. Pan, W. Wei, D.-C. Juan, "Remix: Rebalanced Mixup",
+    ECCV Workshops 2020, equation 8, https://arxiv.org/abs/2007.03943
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Remix
+    >>> MixupClassifier(mixing=Remix(kappa=5.0), lam_per="row")
+    MixupClassifier(lam_per='row', mixing=Remix(kappa=5.0, tau=0.5))
+    """
+
+    kappa: float = 3.0
+    tau: float = 0.5
+    task: ClassVar[str] = "classifier"
+    interpolates: ClassVar[bool] = True
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        check_above_0("kappa", self.kappa)
+        if self.kappa < 1:
+            raise ValueError(f"Got kappa={self.kappa!r}, but expected at least 1.")
+        check_share("tau", self.tau)
+        labels = np.asarray(table.y).ravel().astype(np.int64)
+        sizes = torch.from_numpy(np.bincount(labels, table.weight).astype(np.float64))
+
+        def remix(x, x_partner, lam, y, y_partner, rng):
+            mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
+            own, other = (sizes.to(t.device)[t.long().ravel()] for t in (y, y_partner))
+            share = torch.as_tensor(lam).to(own).reshape(-1).expand(len(own))
+            rarer = (other >= self.kappa * own) & (1 - share < self.tau)
+            common = (own >= self.kappa * other) & (share < self.tau)
+            return mixed, share.masked_fill(common, 0).masked_fill(rarer, 1)
+
+        return remix
+
+
+@dataclass(frozen=True)
+class OwnMajor:
+    """Keep the own row the major part: ``max(lam, 1 - lam)``.
+
+    So no row of a batch is missing among the major parts, and a pair and its mirror
+    image are not nearly the same. It is what fastai does.
+
+    Parameters
+    ----------
+    mixing : str, callable or object, default="mixup"
+        What is done with that weight.
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import OwnMajor
+    >>> MixupClassifier(mixing=OwnMajor(), lam_per="row")
+    MixupClassifier(lam_per='row', mixing=OwnMajor(mixing='mixup'))
+    """
+
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return is_interpolating(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        mix = bound(self.mixing, table, layer)
+
+        def own_major(x, x_partner, lam, y, y_partner, rng):
+            return mix(x, x_partner, torch.maximum(lam, 1 - lam), y, y_partner, rng)
+
+        return own_major
+
+
+@dataclass(frozen=True)
+class Prob:
+    """Mix with probability `p` only, and leave rows as they are otherwise.
+
+    It is decided for each row with ``lam_per="row"``, for each batch else.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        From 0 to 1.
+    mixing : str, callable or object, default="mixup"
+        What is done then.
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Prob
+    >>> MixupClassifier(mixing=Prob(0.5, "cutmix"), alpha=1.0)
+    MixupClassifier(alpha=1.0, mixing=Prob(p=0.5, mixing='cutmix'))
+    """
+
+    p: float = 0.5
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return is_interpolating(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        check_share("p", self.p)
+        mix = bound(self.mixing, table, layer)
+
+        def prob(x, x_partner, lam, y, y_partner, rng):
+            mixes = torch.from_numpy(rng.random(len(lam)) < self.p)
+            mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
+
+            def where(mixed, x):
+                mask = mixes.reshape(-1, *[1] * (x.ndim - 1)).to(x.device)
+                return torch.where(mask, mixed, x)
+
+            share = torch.as_tensor(share).reshape(-1)
+            share = torch.where(mixes.to(share.device), share, torch.ones_like(share))
+            return each(where, mixed, x), share
+
+        return prob
+
+
+@dataclass(frozen=True)
+class Warped:
+    """Mix like rows more than unlike ones (similarity kernel mixup).
+
+    With ``d`` the squared distance of a pair, divided by its mean over the batch, `lam`
+    becomes ``I(lam; tau, tau)``, the distribution function of Beta(tau, tau), and
+    ``tau = exp((d - 1) / (2 * tau_std**2)) / tau_max``. So unlike pairs are hardly
+    mixed, and pairs of the mean distance have ``tau = 1 / tau_max``.
+
+    Parameters
+    ----------
+    tau_max : float, default=1.0
+        Above 0; the greater, the more pairs are mixed.
+    tau_std : float, default=0.5
+        Above 0; the smaller, the more distance decides.
+    distance : {"rows", "targets"}, default="rows"
+        Of what: of what is mixed (columns, or hidden states), or, as in the paper for
+        regression, of targets.
+    mixing : str, callable or object, default="mixup"
+        What is done with the warped weights.
+
+    Notes
+    -----
+    ``alpha=1``, `lam` uniform, is the paper's. `tau` is kept within 1e-4 and 1e4.
+    Labels that differ are ``sqrt(2)`` apart, as their one-hot codes are, and so are
+    codes in a row.
+
+    References
+    ----------
+    Q. Bouniot, P. Mozharovskyi, F. d'Alché-Buc, "Tailoring Mixup to Data for
+    Calibration", ICLR 2025, https://arxiv.org/abs/2311.01434
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import Warped
+    >>> MixupClassifier(mixing=Warped(tau_std=0.7), alpha=1.0).mixing.tau_max
+    1.0
+    """
+
+    tau_max: float = 1.0
+    tau_std: float = 0.5
+    distance: str = "rows"
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return is_interpolating(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        check_above_0("tau_max", self.tau_max)
+        check_above_0("tau_std", self.tau_std)
+        if self.distance not in ("rows", "targets"):
+            raise ValueError(
+                f"Got distance={self.distance!r}, but expected 'rows' or 'targets'."
+            )
+        mix = bound(self.mixing, table, layer)
+
+        def warped(x, x_partner, lam, y, y_partner, rng):
+            pair = (x, x_partner) if self.distance == "rows" else (y, y_partner)
+            apart = as_numpy(_squared_distance(*pair))
+            apart = apart / (apart.mean() or 1) if apart.any() else np.ones(len(apart))
+            with np.errstate(over="ignore"):
+                tau = np.exp((apart - 1) / (2 * self.tau_std**2)) / self.tau_max
+            tau = tau.clip(1e-4, 1e4)
+            warp = betainc(tau, tau, as_numpy(lam).ravel())
+            warp = torch.from_numpy(warp).to(lam).reshape(-1, *lam.shape[1:])
+            return mix(x, x_partner, warp, y, y_partner, rng)
+
+        return warped
+
+
+def _squared_distance(x, x_partner):
+    """Sum over all cells of a row, where codes that differ are 1 apart each way."""
+    if isinstance(x, torch.Tensor):
+        if x.is_floating_point():
+            apart = (x - x_partner) ** 2
+        else:
+            apart = 2.0 * (x != x_partner)
+        return apart.detach().reshape(len(x), -1).double().sum(dim=1)
+    keys = x if hasattr(x, "items") else range(len(x))
+    return sum(_squared_distance(x[key], x_partner[key]) for key in keys)
+
+
+@dataclass(frozen=True)
+class NoisyFeatures:
+    """Mix, and add noise to the mixed numbers (noisy feature mixup).
+
+    ``x_mixed`` becomes ``(1 + m * b * u) * x_mixed + a * c * z`` with u uniform from -1
+    to 1 and z standard normal for each number, and b and c from Beta(2, 5) for each
+    batch. At the input, numbers of a table are noised, one-hot columns and indicators
+    of missing values are not.
+
+    Parameters
+    ----------
+    additive : float, default=0.4
+        `a`, at least 0: the size of noise that is added, in the unit of the columns.
+    multiplicative : float, default=0.2
+        `m`, at least 0: the size of noise relative to the number.
+    mixing : str, callable or object, default="mixup"
+        How rows are mixed before.
+
+    Notes
+    -----
+    With ``layers=["input", ...]`` it is the paper's, which mixes at a layer drawn for
+    each batch.
+
+    References
+    ----------
+    S. H. Lim, N. B. Erichson, F. Utrera, W. Xu, M. W. Mahoney, "Noisy Feature Mixup",
+    ICLR 2022, https://arxiv.org/abs/2110.02180
+
+    Examples
+    --------
+    >>> from skmix import MixupClassifier
+    >>> from skmix.mixing import NoisyFeatures
+    >>> MixupClassifier(mixing=NoisyFeatures(), layers=["input", "embedding"]).alpha
+    0.2
+    """
+
+    additive: float = 0.4
+    multiplicative: float = 0.2
+    mixing: Any = "mixup"
+
+    @property
+    def interpolates(self):
+        return is_interpolating(self.mixing)
+
+    def bind(self, table, layer=None):
+        """Return the function that mixes rows at the input, or behind a layer."""
+        check_at_least_0("additive", self.additive)
+        check_at_least_0("multiplicative", self.multiplicative)
+        mix = bound(self.mixing, table, layer)
+        numeric = table.numeric if layer is None else None
+
+        def noise(x, where, sizes, rng):
+            if not x.is_floating_point():
+                return x
+            u, z = rng.uniform(-1, 1, x.shape), rng.standard_normal(x.shape)
+            factor, term = 1 + sizes[0] * u, sizes[1] * z
+            if where is not None:
+                factor[:, ~where], term[:, ~where] = 1, 0
+            factor, term = (torch.from_numpy(part).to(x) for part in (factor, term))
+            return factor * x + term
+
+        def noisy(x, x_partner, lam, y, y_partner, rng):
+            mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
+            sizes = rng.beta(2, 5, 2) * [self.multiplicative, self.additive]
+            if numeric is None:
+                return each(lambda part: noise(part, None, sizes, rng), mixed), share
+            noised = each(lambda p, where: noise(p, where, sizes, rng), mixed, numeric)
+            return noised, share
+
+        return noisy
+
+
+def mutual_information(table, n_columns):
+    """Mutual information of each column of the user's table with the target.
+
+    Parameters
+    ----------
+    table : skmix._sampler.Table
+    n_columns : int
+
+    Returns
+    -------
+    importances : ndarray of shape (n_columns,)
+        Estimated by scikit-learn on at most `MI_ROWS` rows, without weights. That of a
+        category is 0 where few rows share their level with others, since it tells of
+        no other row.
+    """
+    rows = np.arange(len(table.y))
+    classify = table.task == "classifier"
+    y = np.asarray(table.y).ravel()
+    if len(y) < FEW_ROWS or (classify and _n_sharing(y) == 0):
+        return np.ones(n_columns)  # too few rows to tell
+    if n_columns > MI_COLUMNS:
+        raise ValueError(
+            f"Got FeatMix() and {n_columns} columns, but expected at most {MI_COLUMNS} "
+            "to estimate the mutual information of. Pass importances=..."
+        )
+    if len(rows) > MI_ROWS:
+        rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
+    X = each_array(lambda column: np.asarray(dense(column[rows])), table.X)
+    owner, _ = columns_of(X, table.columns)
+    parts = [(X, owner)] if isinstance(X, np.ndarray) else [(X[k], owner[k]) for k in X]
+    values, discrete = np.zeros((len(rows), n_columns)), np.zeros(n_columns, dtype=bool)
+    for x, of in parts:
+        if len(of) == 0:
+            continue
+        x = x.reshape(len(rows), len(of), -1)[:, :, 0]
+        for column in np.unique(of):
+            own = x[:, of == column]
+            codes = x.dtype.kind in "iub" or ((own == 0) | (own == 1)).all()
+            discrete[column] = codes
+            # One number of several one-hot columns; else the number is the first one.
+            values[:, column] = (
+                own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
+            )
+    values = np.nan_to_num(values)
+    telling = ~discrete | np.array([_n_sharing(x) >= FEW_ROWS for x in values.T])
+    if table.columns is None:  # integers that hardly repeat are numbers, no codes
+        discrete, telling = discrete & telling, np.ones(n_columns, dtype=bool)
+    importances = np.zeros(n_columns)
+    if telling.any():
+        score = mutual_info_classif if classify else mutual_info_regression
+        discrete = discrete[telling]
+        importances[telling] = score(
+            values[:, telling], y[rows], discrete_features=discrete, random_state=0
+        )
+    return importances
+
+
+def _n_sharing(values):
+    """How many rows have a value that others have, too."""
+    counts = np.unique(values, return_counts=True)[1]
+    return counts[counts > 1].sum()

@@ -1,0 +1,1 @@
+"""How many nets of one architecture are trained at once."""

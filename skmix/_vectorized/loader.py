@@ -1,0 +1,296 @@
+"""Batches of several members side by side, each in a lane of its own.
+
+Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
+What a fold is dealt is gathered once, whatever the number of its members.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from skmix._columns import each
+from skmix._mixup import mix_step
+from skmix._training.loader import CHUNK_CELLS, Batches, Dealer, n_cells
+from skmix._training.random import Stream
+
+
+class Fold(NamedTuple):
+    """Rows that some members are trained on, and others that they are validated on.
+
+    Attributes
+    ----------
+    dealer : skmix._training.loader.Dealer
+        Its plan has a list of alphas, or is None.
+    train : skmix._training.loader.Batches
+    valid : skmix._training.loader.Batches
+    stream : skmix._training.random.Stream
+        What a net that is fitted alone draws the order of its rows from.
+    """
+
+    dealer: Dealer
+    train: Batches
+    valid: Batches
+    stream: Stream
+
+    @property
+    def n_steps(self):
+        return len(self.train)
+
+
+class Lanes(NamedTuple):
+    """What M members are given in S steps of at most B rows each.
+
+    Attributes
+    ----------
+    x : structure of torch.Tensor of shape (S, M, B, ...)
+        What modules are given; rows and partners, of shape (S, M, 2 * B, ...), where
+        they are to be mixed behind a layer.
+    y : torch.Tensor of shape (S, M, B, ...)
+    sizes : ndarray of shape (S, M), int
+        Rows of each batch; what follows them, up to B, is padding.
+    weight : torch.Tensor of shape (S, M, B), float64, or None
+    y_partner : torch.Tensor of shape (S, M, B, ...), or None where nothing is mixed
+    share : torch.Tensor of shape (S, M, 1) or (S, M, B), or None
+        The own label's share in the loss.
+    lam_mean : ndarray of shape (S, M)
+    """
+
+    x: Any
+    y: torch.Tensor
+    sizes: np.ndarray
+    weight: torch.Tensor | None = None
+    y_partner: torch.Tensor | None = None
+    share: torch.Tensor | None = None
+    lam_mean: np.ndarray | None = None
+
+    @property
+    def counts(self):
+        """Which rows are no padding, (S, M, B) bool; None for all."""
+        size = self.y.shape[2]
+        if (self.sizes == size).all():
+            return None
+        there = np.arange(size) < self.sizes[:, :, None]
+        return torch.from_numpy(there).to(self.y.device)
+
+
+def train_lanes(folds, orders, fold_of, alpha_of, epoch):
+    """Deal an epoch of training, a chunk of steps at a time.
+
+    Parameters
+    ----------
+    folds : list of Fold
+        All of as many steps.
+    orders : list of torch.Tensor of shape (n_rows,), int64
+        In which rows of each fold are dealt.
+    fold_of, alpha_of : ndarray of shape (M,), int
+        Which of the folds, and which alpha of its plan, each member has.
+    epoch : int
+
+    Yields
+    ------
+    lanes : Lanes
+    """
+    size = max(_largest(fold.train) for fold in folds)
+    cells = len(fold_of) * size * n_cells(folds[0].train.X)
+    n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
+    deals = [
+        fold.dealer.deal(
+            fold.train, training=True, epoch=epoch, order=order, n_steps=n_steps
+        )
+        for fold, order in zip(folds, orders, strict=True)
+    ]
+    while left > 0:
+        dealt = [list(_next_steps(deal, min(n_steps, left))) for deal in deals]
+        left -= n_steps
+        for some, n_rows in _of_one_size(dealt, size):
+            lanes = _side_by_side(some, n_rows, fold_of)
+            if some[0][0].draw is not None:
+                lanes = _mixed(lanes, folds, some, fold_of, alpha_of)
+            yield lanes
+
+
+def _of_one_size(dealt, size):
+    """Take steps apart that need no padding, as the last one of folds of equal size."""
+    if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in dealt}) > 1:
+        yield dealt, size
+        return
+    for parts in zip(*dealt, strict=True):
+        if len({part.chunk.batch_size for part in parts}) > 1:
+            yield [[part] for part in parts], size
+        else:
+            yield [[part] for part in parts], parts[0].chunk.batch_size
+
+
+def valid_lanes(folds):
+    """Deal all that is validated on, at once, a lane for each fold.
+
+    Returns
+    -------
+    lanes : Lanes
+    """
+    dealt = [
+        list(
+            fold.dealer.deal(
+                fold.valid, training=False, epoch=0, order=fold.valid.indices
+            )
+        )
+        for fold in folds
+    ]
+    size = max(_largest(fold.valid) for fold in folds)
+    n_steps = max(len(fold.valid) for fold in folds)
+    return _side_by_side(dealt, size, np.arange(len(folds)), n_steps)
+
+
+def _largest(batches):
+    return min(batches.batch_size, len(batches.indices))
+
+
+def _next_steps(deal, n_steps):
+    while n_steps > 0:
+        dealt = next(deal)
+        n_steps -= dealt.chunk.n_batches
+        yield dealt
+
+
+def _side_by_side(dealt, size, fold_of, n_steps=None):
+    """Put what folds are dealt into lanes, as it is.
+
+    `dealt` has a list of `Dealt` for each fold.
+    """
+    lay = partial(_laid, dealt, size=size, fold_of=fold_of, n_steps=n_steps)
+    sizes = [
+        np.concatenate([np.full(d.chunk.n_batches, d.chunk.batch_size) for d in fold])
+        for fold in dealt
+    ]
+    n_steps = n_steps or len(sizes[0])
+    sizes = np.stack([np.r_[s, np.zeros(n_steps - len(s), int)] for s in sizes], axis=1)
+    weight = None
+    if any(d.weight is not None for fold in dealt for d in fold):
+        weight = lay(_weight)
+    x, y = lay(lambda d: d.chunk.X), lay(lambda d: d.chunk.y)
+    return Lanes(x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1)))
+
+
+def _weight(dealt):
+    if dealt.weight is None:
+        return torch.ones(len(dealt.chunk.rows), dtype=torch.float64)
+    return torch.from_numpy(dealt.weight)
+
+
+def _laid(dealt, get, *, size, fold_of, n_steps=None):
+    """Lay out rows of each fold as (S, M, size, ...).
+
+    `get` returns those of a `Dealt`, a structure of tensors of shape (S * B, ...).
+    """
+    folds = []
+    for fold in dealt:
+        parts = [
+            each(partial(_as_steps, n_steps=d.chunk.n_batches, size=size), get(d))
+            for d in fold
+        ]
+        steps = parts[0] if len(parts) == 1 else each(_cat, *parts)
+        if n_steps is not None:
+            steps = each(partial(_padded, length=n_steps, dim=0), steps)
+        folds.append(steps)
+
+    def together(*folds):
+        return torch.stack(folds, dim=1)[:, fold_of]
+
+    return each(together, *folds)
+
+
+def _as_steps(rows, n_steps, size):
+    # (The number of rows is said, since a table may have no columns of a kind.)
+    steps = rows.reshape(n_steps, len(rows) // n_steps, *rows.shape[1:])
+    return _padded(steps, size, dim=1)
+
+
+def _padded(tensor, length, dim):
+    """Repeat what is first along a dimension until there is enough of it."""
+    missing = length - tensor.shape[dim]
+    if missing == 0:
+        return tensor
+    first = tensor.narrow(dim, 0, 1)
+    return torch.cat([tensor, *[first] * missing], dim=dim)
+
+
+def _cat(*parts):
+    return torch.cat(parts)
+
+
+def _mixed(lanes, folds, dealt, fold_of, alpha_of):
+    """Mix the rows in lanes, or put partners beside them."""
+    plan, size = folds[0].dealer.plan, lanes.y.shape[2]
+    lay = partial(_laid, dealt, size=size, fold_of=fold_of)
+    lam = _lam(dealt, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
+    own = np.arange(lam.shape[2]) < lanes.sizes[:, :, None]  # and no padding
+    lam_mean = lam.mean(axis=2, where=own)
+    lanes = lanes._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
+    numbers = isinstance(lanes.x, torch.Tensor) and lanes.x.is_floating_point()
+    inside = plan.layers[0] is not None
+    if not (plan.is_plain and (numbers or inside)):
+        x, share = _mixed_by_batch(folds, dealt, size, fold_of, alpha_of)
+        return lanes._replace(x=x, share=share)
+    lam = torch.from_numpy(lam).to(lanes.y.device)
+    X_partner = lay(lambda d: d.X_partner)
+    if inside:
+        x = each(lambda *pair: torch.cat(pair, dim=2), lanes.x, X_partner)
+    else:
+        weight = lam.to(lanes.x.dtype).reshape(*lam.shape, *[1] * (lanes.x.ndim - 3))
+        x = X_partner.lerp_(lanes.x, weight)
+    return lanes._replace(x=x, share=lam)
+
+
+def _lam(dealt, size):
+    """Return lam of each fold and alpha, of shape (S, F, A, 1) or (S, F, A, size)."""
+    folds = []
+    for fold in dealt:
+        parts = []
+        for d in fold:  # (A, S * B) or (A, S) -> (S, A, B or 1)
+            lam = d.draw.lam.reshape(len(d.draw.lam), d.chunk.n_batches, -1)
+            parts.append(lam.transpose(1, 0, 2))
+        width = size if any(part.shape[2] > 1 for part in parts) else 1
+        padded = [
+            np.pad(part, ((0, 0), (0, 0), (0, width - part.shape[2])), mode="edge")
+            for part in parts
+        ]
+        folds.append(np.concatenate(padded))
+    width = max(fold.shape[2] for fold in folds)
+    wide = [np.broadcast_to(fold, (*fold.shape[:2], width)) for fold in folds]
+    return np.stack(wide, axis=1)
+
+
+def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
+    """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
+    xs, shares = [], []
+    for fold, alpha in zip(fold_of, alpha_of, strict=True):
+        plan = folds[fold].dealer.plan
+        for d in dealt[fold]:
+            for k in range(d.chunk.n_batches):
+                x, share = _mixed_batch(plan, d, k, alpha, size)
+                xs.append(x)
+                shares.append(share)
+
+    def laid(*batches):  # members' steps one below the other -> (S, M, B, ...)
+        steps = torch.stack(batches).unflatten(0, (len(fold_of), -1))
+        return steps.transpose(0, 1).contiguous()
+
+    return each(laid, *xs), laid(*shares)
+
+
+def _mixed_batch(plan, dealt, k, alpha, size):
+    """One batch mixed, and the own share of each row, padded to `size` rows."""
+    chunk, part = dealt.chunk, dealt.chunk.part(k)
+    own, partner = (
+        each(lambda rows: rows[part].clone(), X) for X in (chunk.X, dealt.X_partner)
+    )
+    share = np.ones(1)
+    if plan.alpha[alpha]:
+        draw = dealt.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
+        y, y_partner = chunk.y[part], dealt.y_partner[part]
+        own, share = mix_step(plan.mix[0], own, partner, y, y_partner, draw)
+    share = torch.as_tensor(share, dtype=torch.float64).to(chunk.y.device)
+    share = share.expand(chunk.batch_size)
+    return each(partial(_padded, length=size, dim=0), own), _padded(share, size, dim=0)

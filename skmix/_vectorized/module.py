@@ -1,0 +1,159 @@
+"""Modules of one architecture side by side, as one module with one more axis."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import nn
+from torch.func import functional_call, vmap
+
+from skmix._mixup import mixup
+from skmix._training.steps import mixed_inside
+
+
+class Stack(nn.Module):
+    """Modules of one architecture side by side.
+
+    Parameters
+    ----------
+    modules : list of torch.nn.Module
+        M modules that differ in the values of their parameters and buffers alone.
+    direct : bool, default=False
+        Pass rows of all members through the code of one, which must then not mind the
+        further axis, and not by `torch.func.vmap`, which takes any code but twice the
+        time. Possible where all parameters are those of linear layers.
+
+    Attributes
+    ----------
+    members : torch.nn.Module
+        A module whose parameters and buffers are those of all of them, along a first
+        axis.
+
+    Notes
+    -----
+    **Shape**: rows ``(M, B, ...)`` to outputs ``(M * B, ...)``, those of one member
+    below those of another. What a member draws in a pass (dropout) is its own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmix._vectorized.module import Stack
+    >>> modules = [torch.nn.Linear(3, 2) for _ in range(5)]
+    >>> stack, X = Stack(modules), torch.randn(5, 7, 3)
+    >>> stack(X).shape
+    torch.Size([35, 2])
+    >>> torch.allclose(stack(X)[7:14], modules[1](X[1]), atol=1e-6)
+    True
+    """
+
+    def __init__(self, modules, *, direct=False):
+        super().__init__()
+        self.members = deepcopy(modules[0])
+        self.direct = direct
+        if direct:
+            for module in self.members.modules():
+                if type(module) is nn.Linear:
+                    module.forward = partial(_linear, module)
+        self._inside = None  # the layer behind which rows are mixed, and lam
+        states = [dict(_tensors(module)) for module in modules]
+        for name, tensor in states[0].items():
+            together = torch.stack([state[name].detach() for state in states])
+            _put(self.members, name, _like(tensor, together))
+        self._stacked = dict(_tensors(self.members))
+
+    def forward(self, *args, **kwargs):
+        if self.direct:
+            outputs = self.members(*args, **kwargs)
+        elif self._inside is None:
+            member = vmap(self._member, randomness="different")
+            outputs = member(self._stacked, args, kwargs)
+        else:
+            layer, lam = self._inside
+            mixing = partial(self._mixing_member, layer)
+            member = vmap(mixing, randomness="different")
+            outputs = member(self._stacked, args, kwargs, lam)
+        return outputs.flatten(0, 1)
+
+    def _member(self, tensors, args, kwargs):
+        return functional_call(self.members, tensors, args, kwargs, tie_weights=False)
+
+    def _mixing_member(self, layer, tensors, args, kwargs, lam):
+        def mix(own, partner):
+            return mixup(own, partner, lam)[0]
+
+        n_rows = len((*args, *kwargs.values())[0]) // 2
+        with mixed_inside(self.members, layer, mix, n_rows):
+            return self._member(tensors, args, kwargs)
+
+    @contextmanager
+    def mixing_behind(self, layer, lam):
+        """Mix rows and partners, (M, 2 * B, ...), behind a layer while the block runs.
+
+        `lam` is a tensor of shape (M, 1) or (M, B).
+        """
+        self._inside = layer, lam
+        try:
+            yield
+        finally:
+            self._inside = None
+
+    def keep(self, numbers):
+        """Keep the members of these numbers alone, (m,) int64."""
+        for name, tensor in self._stacked.items():
+            _put(self.members, name, _like(tensor, tensor.detach()[numbers]))
+        self._stacked = dict(_tensors(self.members))
+
+    def show(self, number, module, *, copy=False):
+        """Let parameters and buffers of a module be views, or copies, of a member's."""
+        for name, tensor in list(_tensors(module)):
+            own = self._stacked[name].detach()[number]
+            own = own.clone() if copy else own
+            if isinstance(tensor, nn.Parameter):
+                tensor.data = own  # an optimizer knows the parameter itself
+            else:
+                _put(module, name, own)
+
+
+def may_be_direct(module):
+    """Whether all parameters of a module are those of linear layers."""
+    return not any(
+        type(part) is not nn.Linear and dict(_own_tensors(part))
+        for part in module.modules()
+    )
+
+
+def _own_tensors(module):
+    yield from module.named_parameters(recurse=False)
+    yield from module.named_buffers(recurse=False)
+
+
+def _linear(layer, x):
+    """Linear layers side by side, (M, B, d_in) to (M, B, d_out)."""
+    weight = layer.weight.transpose(1, 2)
+    if layer.bias is None:
+        return torch.bmm(x, weight)
+    return torch.baddbmm(layer.bias[:, None], x, weight)
+
+
+def is_tied(module):
+    """Whether a module knows one of its tensors by two names."""
+    named = sum(1 for _ in module.named_parameters(remove_duplicate=False))
+    named += sum(1 for _ in module.named_buffers(remove_duplicate=False))
+    return named != sum(1 for _ in _tensors(module))
+
+
+def _tensors(module):
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _like(tensor, value):
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, tensor.requires_grad)
+    return value
+
+
+def _put(module, name, tensor):
+    path, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(path), leaf, tensor)

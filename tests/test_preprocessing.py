@@ -1,0 +1,588 @@
+"""What columns hold, whatever their dtype, and what a net gets of them."""
+
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.preprocessing import StandardScaler
+
+from skmix import _dtypes, preprocessing
+from skmix._dtypes import Reader, as_frame
+from skmix.preprocessing import TableEncoder, learn_encoder
+
+
+def encoder_of(X, weight=None, *, declared="from_dtype", **options):
+    X = as_frame(X)
+    reader = Reader.learn(X, declared)
+    options = {"scale": True} | options
+    return TableEncoder(reader, **options).fit(reader.read(X), weight)
+
+
+def encoded(X, *, new=None, **options):
+    return encoder_of(X, **options).transform(X if new is None else new)
+
+
+# One table, in many dtypes.
+
+KINDS = ["a", None, "b", "a", "c", "b"]
+COUNTS = [1, None, 3, 1, 2, 3]
+FLAGS = [True, None, False, True, True, False]
+PLAIN = pd.DataFrame(
+    {
+        "kind": pd.Series(KINDS, dtype=object),
+        "count": np.array(COUNTS, dtype=float),
+        "flag": np.array(FLAGS, dtype=float),
+    }
+)
+
+
+def frame(**dtypes):
+    columns = {"kind": KINDS, "count": COUNTS, "flag": FLAGS}
+    return pd.DataFrame(
+        {
+            name: pd.Series(column, dtype=dtypes[name])
+            for name, column in columns.items()
+        }
+    )
+
+
+def arrow(kind):
+    return pd.ArrowDtype(kind)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        frame(kind="category", count="Int64", flag="boolean"),
+        frame(kind="string", count="Float64", flag="object"),
+        frame(kind="str", count="float32", flag="boolean"),
+        frame(kind="object", count="object", flag="object"),
+        frame(kind=arrow(pa.string()), count=arrow(pa.int64()), flag=arrow(pa.bool_())),
+        frame(
+            kind=arrow(pa.dictionary(pa.int32(), pa.string())),
+            count=arrow(pa.float32()),
+            flag=arrow(pa.bool_()),
+        ),
+        pl.DataFrame({"kind": KINDS, "count": COUNTS, "flag": FLAGS}),
+        pl.DataFrame(
+            {"kind": KINDS, "count": COUNTS, "flag": FLAGS},
+            schema={"kind": pl.Categorical, "count": pl.Int8, "flag": pl.Boolean},
+        ),
+        pl.DataFrame(
+            {"kind": KINDS, "count": COUNTS, "flag": FLAGS},
+            schema={
+                "kind": pl.Enum(["c", "b", "a", "z"]),
+                "count": pl.Float32,
+                "flag": pl.Boolean,
+            },
+        ),
+        PLAIN.to_numpy(),
+        [list(row) for row in zip(KINDS, COUNTS, FLAGS, strict=True)],
+    ],
+    ids=[
+        "nullable",
+        "string",
+        "str",
+        "object",
+        "arrow",
+        "arrow-dictionary",
+        "polars",
+        "polars-categorical",
+        "polars-enum",
+        "object-array",
+        "list",
+    ],
+)
+def test_dtypes_do_not_matter(same):
+    expected = encoded(PLAIN)
+    assert expected.shape == (6, 2 + 2 + 4)  # numbers, indicators, a b c and missing
+    assert_array_equal(encoded(same), expected)
+    assert_array_equal(encoded(PLAIN, new=same), expected)
+
+
+def test_columns_come_in_a_known_order():
+    names = encoder_of(PLAIN).get_feature_names_out()
+    assert names.tolist() == [
+        "count",
+        "flag",
+        "missingindicator_count",
+        "missingindicator_flag",
+        "kind_a",
+        "kind_b",
+        "kind_c",
+        "kind_nan",
+    ]
+    assert encoder_of(PLAIN, as_dict=True).get_feature_names_out().tolist() == [
+        *names[:4],
+        "kind",
+    ]
+
+
+def test_one_hot_columns():
+    hot = encoded(PLAIN)[:, 4:]
+    assert_array_equal(hot.argmax(axis=1), [0, 3, 1, 0, 2, 1])
+    assert_array_equal(hot.sum(axis=1), 1)
+
+
+def test_numbers_and_codes_apart():
+    parts = encoded(PLAIN, as_dict=True)
+    assert_array_equal(parts["x_num"], encoded(PLAIN)[:, :4])
+    assert_array_equal(parts["x_cat"], [[1], [4], [2], [1], [3], [2]])
+    assert parts["x_cat"].dtype == np.int64
+    new = PLAIN.assign(kind=["z", None, "a", "b", "c", "y"])
+    codes = encoded(PLAIN, new=new, as_dict=True)["x_cat"]
+    assert_array_equal(codes, [[0], [4], [1], [2], [3], [0]])
+    encoder = encoder_of(PLAIN, as_dict=True)
+    assert (encoder.n_num_features_, encoder.cat_cardinalities_) == (4, [5])
+
+
+def test_a_table_without_categories_has_no_codes():
+    parts = encoded(np.eye(4), as_dict=True, declared=[])
+    assert parts["x_num"].shape == (4, 4)
+    assert parts["x_cat"].shape == (4, 0)
+
+
+def test_levels_unseen_in_training_are_none_of_those_seen():
+    new = PLAIN.assign(kind=["z", "a", None, "b", "c", "z"])
+    hot = encoded(PLAIN, new=new)[:, 4:]
+    assert_array_equal(hot.sum(axis=1), [0, 1, 1, 1, 1, 0])
+    seen = PLAIN.assign(kind=list("aabbcc"))
+    assert_array_equal(
+        encoded(seen, new=PLAIN)[1, 4:], 0
+    )  # missing, for the first time
+
+
+def test_levels_of_several_types():
+    X = pd.DataFrame({"kind": pd.Series(["a", 1, 2.5, "b", 1, None], dtype=object)})
+    with pytest.raises(ValueError, match=r"numbers and words.*\(kind\).*to_numeric"):
+        Reader.learn(X, "from_dtype")
+    assert encoder_of(X, declared=["kind"]).get_feature_names_out().tolist() == [
+        "kind_2.5",
+        "kind_1",
+        "kind_a",
+        "kind_b",
+        "kind_nan",
+    ]
+    both_ways = encoded(X, declared=[0]), encoded(X, new=X[::-1], declared=[0])[::-1]
+    assert_array_equal(*both_ways)
+    words = pd.DataFrame({"kind": ["a", 1, "c", "b"]}, dtype=object)
+    assert Reader.learn(words, "from_dtype").categorical.all()
+
+
+def test_the_order_of_rows_does_not_matter():
+    assert_array_equal(encoded(PLAIN[::-1])[::-1], encoded(PLAIN))
+
+
+def test_inputs_are_never_changed():
+    before = PLAIN.copy(deep=True)
+    encoded(PLAIN)
+    pd.testing.assert_frame_equal(PLAIN, before)
+
+
+# Which columns are categories.
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [["a", "c"], [0, 2], np.array([0, 2]), [True, False, True], ("c", "a")],
+    ids=repr,
+)
+def test_declared_columns(declared):
+    X = pd.DataFrame({"a": [1, 2, 1], "b": [1.0, 2, 3], "c": [7, 8, 9]})
+    expected = Reader.learn(X, [0, 2])
+    assert expected.categorical.tolist() == [True, False, True]
+    assert_array_equal(Reader.learn(X, declared).categorical, expected.categorical)
+
+
+def test_codes_in_an_array():
+    X = np.array([[3.0, 0.5], [1, 1.5], [3, 2.5], [np.nan, 3.5]])
+    names = encoder_of(X, declared=[0]).get_feature_names_out()
+    assert names.tolist() == ["x1", "x0_1.0", "x0_3.0", "x0_nan"]
+    assert_array_equal(
+        encoded(X, declared=[0])[:, 1:], [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    )
+
+
+def test_none_is_declared():
+    X = pd.DataFrame({"a": pd.Categorical([1, 2, 1]), "b": [1.0, 2, 3]})
+    assert Reader.learn(X, "from_dtype").categorical.tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"no numbers \(a\).*categorical_features"):
+        Reader.learn(X, None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "match"),
+    [
+        (["a", "z"], r"\['z'\], but expected names among 'a', 'b'"),
+        ([0, 2], r"2\)?\], but expected positions from 0 to 1"),
+        ([-1], r"-1\)?\], but expected positions"),
+        ([True], r"mask of shape \(1,\), but expected \(2,\)"),
+        ([], r"no numbers \(b\)"),
+        (["a"], r"no numbers \(b\).*Name them in categorical_features"),
+    ],
+)
+def test_wrong_declarations(declared, match):
+    X = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    with pytest.raises(ValueError, match=match):
+        Reader.learn(X, declared)
+
+
+# Columns that are neither.
+
+SENTENCES = [f"this is the sentence number {i} of a few" for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(pd.date_range("2020", periods=30)),
+        pd.Series(pd.date_range("2020", periods=30, tz="UTC")),
+        pd.Series(pd.timedelta_range("1h", periods=30)),
+        pd.Series(pd.period_range("2020", periods=30, freq="D")),
+        pd.Series([datetime.date(2020, 1, 1)] * 30, dtype=object),
+        pd.Series([datetime.time(12)] * 29 + [None], dtype=object),
+        pd.Series(pd.date_range("2020", periods=30)).astype(arrow(pa.timestamp("s"))),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_dates_are_refused(column):
+    X = pd.DataFrame({"x": range(30), "day": column})
+    with pytest.raises(ValueError, match=r"dates or times \(day\).*DatetimeEncoder"):
+        Reader.learn(X, "from_dtype")
+
+
+def test_dates_of_polars_are_refused():
+    X = as_frame(pl.DataFrame({"day": [datetime.date(2020, 1, 1)] * 3}))
+    with pytest.raises(ValueError, match=r"dates or times \(day\)"):
+        Reader.learn(X, "from_dtype")
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "string", arrow(pa.string())])
+def test_free_text_is_refused(dtype):
+    X = pd.DataFrame({"x": range(30), "note": pd.Series(SENTENCES, dtype=dtype)})
+    with pytest.raises(ValueError, match=r"free text \(note\).*StringEncoder"):
+        Reader.learn(X, "from_dtype")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Categorical(SENTENCES),  # declared as levels
+        SENTENCES[:10] * 3,  # they repeat
+        [f"id-{i}" for i in range(10)] * 3,  # no sentences
+        SENTENCES[:6] * 5,
+    ],
+)
+def test_not_free_text(column):
+    X = pd.DataFrame({"note": column})
+    assert Reader.learn(X, "from_dtype").categorical.all()
+    declared = pd.DataFrame({"note": SENTENCES})
+    assert Reader.learn(declared, ["note"]).categorical.all()
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1, 2], (1, 2)], ids=repr)
+def test_objects_are_refused(value):
+    X = pd.DataFrame({"thing": [value, 1, "a"]})
+    with pytest.raises(TypeError, match=r"other things.*\(thing\).*string or a number"):
+        Reader.learn(X, "from_dtype")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["one", "two"],
+        pd.to_datetime(["2020-01-01", "2021-01-01"]),
+        pd.to_timedelta(["1h", "2h"]),
+        [datetime.date(2020, 1, 1)] * 2,
+        pd.Series([10**400, 1], dtype=object),
+    ],
+    ids=["words", "datetime", "timedelta", "date", "huge"],
+)
+def test_other_things_where_numbers_were(values):
+    X = pd.DataFrame({"count": [1, 2, 3]})
+    encoder = encoder_of(X)
+    with pytest.raises(ValueError, match=r"column 'count' with values.*in training"):
+        encoder.transform(pd.DataFrame({"count": values}))
+
+
+def test_other_columns_than_in_training():
+    encoder = encoder_of(PLAIN)
+    for other in (PLAIN[["count", "kind", "flag"]], PLAIN[["kind", "count"]]):
+        with pytest.raises(ValueError, match="but expected those of training"):
+            encoder.transform(other)
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", "object", pl.String])
+def test_strings_that_are_all_missing_in_training(dtype):
+    make = pl.DataFrame if dtype is pl.String else pd.DataFrame
+    seen = make({"kind": [None] * 3, "x": [1.0, 2, 3]})
+    new = make({"kind": ["a", "b", None], "x": [1.0, 2, 3]})
+    if make is pd.DataFrame:
+        seen, new = (X.astype({"kind": dtype}) for X in (seen, new))
+    else:
+        seen = seen.cast({"kind": pl.String})
+    assert_array_equal(encoded(seen)[:, 1:], 1)
+    with pytest.warns(UserWarning, match="'kind': none of its values"):
+        assert_array_equal(encoded(seen, new=new)[:, 1:], [[0], [0], [1]])
+
+
+def test_arrays_of_strings_and_of_dates():
+    X = np.array([["a", "x"], ["b", "y"], ["a", "y"]])
+    assert_array_equal(encoded(X), encoded(X.tolist()))
+    assert encoded(X).shape == (3, 4)
+    with pytest.raises(ValueError, match="dates or times"):
+        Reader.learn(as_frame(np.array([["2020"]], dtype="M8[D]")), "from_dtype")
+
+
+def test_numbers_of_any_kind_in_object_columns():
+    values = [Decimal("1.5"), 2, np.float32(3), True, None]
+    X = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+    assert_array_equal(encoded(X, scale=False)[:, 0], [1.5, 2, 3, 1, 1.5])
+    stray = pd.DataFrame({"x": pd.Series([*range(10), *["x"] * 5], dtype=object)})
+    with pytest.raises(ValueError, match="numbers and words side by side"):
+        Reader.learn(stray, "from_dtype")
+    complex_ = pd.DataFrame({"x": [1j, 2], "kind": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"\(x\): Complex data not supported"):
+        Reader.learn(complex_, "from_dtype")
+
+
+def test_a_name_that_stands_for_several_columns():
+    X = pd.DataFrame([[1, 2, 3]] * 4, columns=["a", "b", "a"])
+    assert Reader.learn(X, ["a"]).categorical.tolist() == [True, False, True]
+
+
+# Numbers.
+
+
+def test_numbers_are_robust_to_scale_and_outliers():
+    x = np.random.default_rng(0).normal(size=(200, 1))
+    wild = np.append(x, [[1e300], [-1e300]], axis=0)
+    z = encoded(wild, declared=[])
+    assert abs(np.median(z)) < 0.1
+    assert_allclose(z[-2:], [[3], [-3]])
+    assert 0.5 < np.std(z[:-2]) < 1
+    assert_allclose(encoded(wild * 1e-9 + 7, declared=[])[:-2], z[:-2], atol=1e-6)
+
+
+def test_by_hand():
+    x = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])  # quartiles 1, 3, 5 of the inverted CDF
+    z = (x - 3) / 4
+    assert_allclose(
+        encoded(x[:, None], declared=[])[:, 0], z / np.sqrt(1 + (z / 3) ** 2)
+    )
+    rare = np.array([0.0] * 9 + [8])  # quartiles are all 0: half the range
+    assert_allclose(encoded(rare[:, None], declared=[])[-1, 0], 2 / np.sqrt(1 + 4 / 9))
+
+
+def test_a_users_net_gets_numbers_as_they_are():
+    plain = encoded(PLAIN, scale=False)
+    assert_array_equal(plain[:, 0], [1, 2, 3, 1, 2, 3])  # the median is 2
+    assert_array_equal(plain[:, 2], [0, 1, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_constant_and_empty_columns(scale):
+    X = pd.DataFrame(
+        {
+            "same": 7.0,
+            "none": np.nan,
+            "nothing": pd.Series([None] * 4, dtype=object),
+            "level": "a",
+            "x": [1.0, 2, 3, 4],
+        },
+        index=range(4),
+    )
+    table = encoded(X, scale=scale)
+    assert np.isfinite(table).all()
+    assert_array_equal(table[:, 0], 0 if scale else 7)
+    assert_array_equal(table[:, 1], 0)
+    news = X.assign(nothing="word", none=5.0, level="b")
+    with pytest.warns(UserWarning, match="'nothing': none.*\n.*'level': none"):
+        assert np.isfinite(encoded(X, new=news, scale=scale)).all()
+    # No indicators where nothing was known; of objects that are all missing, a level.
+    assert table.shape == (4, 3 + 1 + 1)
+
+
+def test_missing_for_the_first_time():
+    X = np.array([[1.0, 2], [3, 4], [5, 6]])
+    new = np.array([[np.nan, 4]])
+    assert_array_equal(encoded(X, new=new, declared=[]), [[0, 0]])
+
+
+# Pieces of numbers.
+
+LARGEST = np.finfo(float).max
+
+
+def test_bins_are_quantiles_in_the_scale_of_the_columns():
+    x = np.random.default_rng(0).normal(size=(321, 1))
+    encoder = encoder_of(x, declared=[])
+    edges = encoder.bins_[0]
+    assert len(edges) == preprocessing.MAX_BINS + 1
+    z = encoder.transform(x)[:, 0].astype(np.float32)
+    counts, _ = np.histogram(z, edges)
+    assert counts.min() >= 19
+    assert counts.max() <= 22
+    assert encoder_of(x, declared=[], scale=False).bins_ == []
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        [7.0, 7],
+        [np.nan, np.nan],
+        [0.0, 1],
+        [1e30, 1e30],
+        [1, 1 + 1e-12],
+        [*[1.0] * 9, LARGEST],
+        [-LARGEST, LARGEST] * 4,
+        [-LARGEST, 0, 1, 2, LARGEST],
+    ],
+)
+def test_any_numbers_are_scaled_to_finite_ones_and_bins_increase(x):
+    X = np.reshape(x, (-1, 1))
+    encoder = encoder_of(X, declared=[])
+    edges = encoder.bins_[0]
+    assert edges.dtype == np.float32
+    assert len(edges) >= 3
+    assert (np.diff(edges) > 0).all()
+    for new in (X, -X, np.full((1, 1), LARGEST)):
+        assert np.isfinite(encoder.transform(new)).all()
+
+
+# Many levels.
+
+
+def test_rare_levels_have_no_column(monkeypatch):
+    monkeypatch.setattr(preprocessing, "MAX_CATEGORIES", 2)
+    X = pd.DataFrame({"kind": list("aaabbbcd")})
+    encoder = encoder_of(X)
+    assert encoder.get_feature_names_out().tolist() == ["kind_a", "kind_b"]
+    assert_array_equal(encoder.transform(X).sum(axis=1), [1] * 6 + [0] * 2)
+
+
+def test_thousands_of_levels_take_bounded_memory():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"kind": rng.integers(4000, size=20_000)}).astype("category")
+    with pytest.warns(UserWarning, match="'kind': .* different values"):
+        assert encoded(X).shape == (20_000, _dtypes.MAX_CATEGORIES)
+
+
+# Weights.
+
+
+def test_a_share_of_the_weight_that_is_just_a_quantile():
+    x = np.array([0.0, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1])[:, None]
+    weight = np.array([1, 1, 1, 1, 3, 1, 1, 3, 4, 1, 3])  # a quarter on the zeros
+    weighted = encoder_of(x, weight / weight.mean(), declared=[])
+    repeated = encoder_of(np.repeat(x, weight, axis=0), declared=[])
+    assert_array_equal(weighted.transform(x), repeated.transform(x))
+
+
+@given(
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(2, 12), st.just(2)),
+        elements=st.sampled_from([0.0, 1, 2, 3, 5.5, np.nan]),
+    ),
+    st.data(),
+)
+def test_a_weight_counts_as_copies(X, data):
+    n = len(X)
+    weight = np.array(data.draw(st.lists(st.integers(1, 4), min_size=n, max_size=n)))
+    weighted = encoder_of(X, weight / weight.mean(), declared=[1])
+    repeated = encoder_of(np.repeat(X, weight, axis=0), declared=[1])
+    assert_array_equal(weighted.transform(X), repeated.transform(X))
+    for ours, theirs in zip(weighted.bins_, repeated.bins_, strict=True):
+        assert_array_equal(ours, theirs)
+    assert_array_equal(
+        weighted.get_feature_names_out(), repeated.get_feature_names_out()
+    )
+
+
+def test_weights_decide_which_levels_are_rare(monkeypatch):
+    monkeypatch.setattr(preprocessing, "MAX_CATEGORIES", 1)
+    X = pd.DataFrame({"kind": list("aab")})
+    assert encoder_of(X).get_feature_names_out().tolist() == ["kind_a"]
+    heavy = encoder_of(X, np.array([0.5, 0.5, 2]))
+    assert heavy.get_feature_names_out().tolist() == ["kind_b"]
+
+
+# Blocks, dtypes and sparse rows.
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_block_by_block(monkeypatch, as_dict):
+    expected = encoded(PLAIN, as_dict=as_dict)
+    monkeypatch.setattr(preprocessing, "BLOCK_CELLS", 7)
+    got = encoded(PLAIN, as_dict=as_dict)
+    parts = [(got, expected)]
+    if as_dict:
+        parts = [(got[name], expected[name]) for name in expected]
+    for ours, whole in parts:
+        assert_array_equal(ours, whole)
+
+
+def test_in_the_dtype_asked_for():
+    encoder = encoder_of(PLAIN)
+    table = encoder.reader.read(PLAIN)
+    assert encoder.encode(table, np.float32).dtype == np.float32
+    assert_allclose(encoder.encode(table, np.float32), encoder.encode(table), rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
+def test_sparse_rows_are_scaled_and_stay_sparse(container):
+    X = np.random.default_rng(0).poisson(0.3, size=(50, 6)).astype(float)
+    weight = np.random.default_rng(1).uniform(0.1, 3, size=50)
+    ours = learn_encoder(container(X), None, weight, scale=True)
+    theirs = StandardScaler(with_mean=False).fit(X, sample_weight=weight)
+    got = ours.transform(container(X))
+    assert sparse.issparse(got)
+    assert_allclose(got.toarray(), theirs.transform(X))
+
+
+def test_sparse_rows_behind_an_encoder_of_dense_ones(monkeypatch):
+    monkeypatch.setattr(preprocessing, "BLOCK_CELLS", 7)
+    X = np.random.default_rng(0).normal(3, 5, size=(50, 6))
+    encoder = learn_encoder(X, Reader.of_numbers(6), scale=True)
+    assert_array_equal(encoder.encode(sparse.csr_array(X)), encoder.encode(X))
+
+
+# Real tables.
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+@pytest.mark.parametrize(
+    "name", ["adult", "colic", "hotel-bookings", "open-payments", "soybean"]
+)
+def test_real_tables(table, name, library):
+    X, _ = table(name)
+    X = X[:2000]
+    # Levels written like numbers are numbers where they come as strings.
+    like_numbers = [name for name in X if X[name].dtype == "category"]
+    like_numbers = [
+        name
+        for name in like_numbers
+        if pd.to_numeric(X[name].cat.categories, errors="coerce").notna().all()
+    ]
+    X = X.drop(columns=like_numbers)
+    expected = encoded(X)
+    assert np.isfinite(expected).all()
+    assert abs(expected).max() <= 3
+    same = {
+        "pandas": lambda: X.astype(
+            dict.fromkeys(X.select_dtypes("category").columns, "str")
+        ),
+        "polars": lambda: pl.from_pandas(X),
+        "arrow": lambda: X.convert_dtypes(dtype_backend="pyarrow"),
+    }[library]()
+    assert_array_equal(encoded(same), expected)
