@@ -436,37 +436,37 @@ def pairs(draw_):
     return x, partner, Draw(np.arange(n), np.array(lam), seed)
 
 
-def mixup(x, partner, draw):
+def mixed_by(x, partner, draw):
     return mix_step(mixup, x, partner, None, None, draw)[0]
 
 
 @given(pairs())
 def test_law_4_mixed_rows_lie_in_the_box_of_their_parents(pair):
     x, partner, draw = pair
-    mixed = mixup(x, partner, draw)
+    mixed = mixed_by(x, partner, draw)
     assert mixed.shape == x.shape
     assert mixed.dtype == x.dtype
     assert (mixed >= torch.minimum(x, partner)).all()
     assert (mixed <= torch.maximum(x, partner)).all()
-    assert torch.equal(mixup(x, x, draw), x)  # what both share stays
+    assert torch.equal(mixed_by(x, x, draw), x)  # what both share stays
 
 
 @given(pairs())
 def test_law_4_lam_1_is_the_identity_and_weights_sum_to_1(pair):
     x, partner, draw = pair
-    assert torch.equal(mixup(x, partner, draw._replace(lam=np.ones(1))), x)
-    assert torch.equal(mixup(x, partner, draw._replace(lam=np.zeros(1))), partner)
+    assert torch.equal(mixed_by(x, partner, draw._replace(lam=np.ones(1))), x)
+    assert torch.equal(mixed_by(x, partner, draw._replace(lam=np.zeros(1))), partner)
     ones = torch.ones_like(x).double()
-    assert_allclose(mixup(ones, 0 * ones, draw) + mixup(0 * ones, ones, draw), 1)
+    assert_allclose(mixed_by(ones, 0 * ones, draw) + mixed_by(0 * ones, ones, draw), 1)
 
 
 @given(pairs())
 def test_law_4_codes_come_from_one_parent(pair):
     x, partner, draw = pair
     codes, others = x.long(), partner.long()
-    mixed = mixup(codes, others, draw)
+    mixed = mixed_by(codes, others, draw)
     assert ((mixed == codes) | (mixed == others)).all()
-    assert torch.equal(mixup({"c": codes}, {"c": others}, draw)["c"], mixed)
+    assert torch.equal(mixed_by({"c": codes}, {"c": others}, draw)["c"], mixed)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32), st.floats(0.01, 20))
@@ -510,7 +510,7 @@ def test_law_5_a_mixed_category_is_of_the_levels_of_its_parents(data):
     table = reader.read(X)
     encoder = TableEncoder(reader, scale=True).fit(table)
     hot = torch.from_numpy(encoder.transform(X))
-    mixed = mixup(hot, hot[torch.from_numpy(partner)], draw).numpy()
+    mixed = mixed_by(hot, hot[torch.from_numpy(partner)], draw).numpy()
     start = 0
     for j, cardinality in enumerate(encoder.cat_cardinalities_):
         group = mixed[:, start : start + cardinality - 1]
