@@ -510,11 +510,11 @@ def markdown(result, tasks):
         f"{result['n_folds']} folds, {result['threads']} thread. Imported: {imported}. "
         f"Run: {versions}.",
         "",
-        f"Won / tied / lost are tables, tied up to a relative difference of {TIE:.1%}. "
-        "Ratios are geometric means over tables; that of ECE is one of means over "
-        "tables, of ECE over the folds together (pooled) where both sides have it, and "
-        "else of the mean over folds. p: Wilcoxon's signed-rank test of log-ratios. "
-        "CPU times of imported results are those of another run.",
+        f"Won / tied / lost count tables; a relative difference up to {TIE:.1%} is a tie. "
+        "Ratios are geometric means over tables. The ECE ratio is a ratio of means over "
+        "tables: of the ECE of all folds together (pooled), or of the mean ECE over "
+        "folds (folds) if a model lacks the former. p: Wilcoxon's signed-rank test of "
+        "log-ratios. CPU times of imported results come from another run.",
         "",
     ]
     for task in tasks:
@@ -541,10 +541,10 @@ def readme(result):
                 if (accuracy := TITLES["bacc"]) in cell:
                     cells[row[0]][f"{accuracy}: {variant}"] = cell[accuracy]
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
-    rows = [["", *columns], ["---"] * (1 + len(columns))]
+    rows = [["", *columns]]
     for rival, of_rival in cells.items():
         rows.append([rival, *(of_rival.get(name, "-") for name in columns)])
-    return "\n".join(map(row_of, rows))
+    return "\n".join(titled("Tables won / tied / lost (ratio of losses)", rows))
 
 
 def frame_of(records, task):
