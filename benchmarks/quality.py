@@ -510,8 +510,8 @@ def markdown(result, tasks):
         f"{result['n_folds']} folds, {result['threads']} thread. Imported: {imported}. "
         f"Run: {versions}.",
         "",
-        f"Won / tied / lost count tables; a relative difference up to {TIE:.1%} is a tie. "
-        "Ratios are geometric means over tables. The ECE ratio is a ratio of means over "
+        f"Won / tied / lost count tables; a difference of at most {TIE:.1%} is a tie. "
+        "Ratios are geometric means over tables. The ECE ratio is one of means over "
         "tables: of the ECE of all folds together (pooled), or of the mean ECE over "
         "folds (folds) if a model lacks the former. p: Wilcoxon's signed-rank test of "
         "log-ratios. CPU times of imported results come from another run.",
