@@ -84,7 +84,7 @@ def read_arguments(argv):
     parser.add_argument("--task", choices=["classification", "regression"])
     many = "rows to search on at most (default: 2000; of tables of scikit-learn 450)"
     parser.add_argument("--n-rows", type=int, help=many)
-    parser.add_argument("--seed", type=int, default=0, help="which rows are put aside")
+    parser.add_argument("--seed", type=int, default=0, help="which rows are test rows")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     args = parser.parse_args(argv)
     if args.n_rows is None:
@@ -257,7 +257,7 @@ def split(X, y, classify, args):
         X_search, _, y_search, _ = train_test_split(X_search, y_search, **options)
     print(
         f"{len(X):,} rows of {X.shape[1]} columns: {len(X_search):,} to search on "
-        f"(at most {n_rows:,}: --n-rows), {len(X_aside):,} put aside to judge by."
+        f"(at most {n_rows:,}: --n-rows), {len(X_aside):,} put aside as test rows."
     )
     return X_search, X_aside, y_search, y_aside
 
