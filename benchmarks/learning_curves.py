@@ -271,7 +271,7 @@ def markdown(result):
     compared = [[v, *map(ratio_cell, compared.loc[v].itertuples())] for v in VARIANTS]
     levels = [level_row(scores[scores["variant"] == v], v) for v in VARIANTS]
     title = (
-        "Log loss by that of `plain`: geometric mean over tables ± standard error "
+        "Log loss relative to `plain`: geometric mean over tables ± standard error "
         f"(tables won/lost by more than {TIE:.1%})"
     )
     lines = titled(title, [head, *compared[1:]])

@@ -94,7 +94,6 @@ SCORES = {  # the first of each task is what decides
     "regression": ("rmse", "r2"),
 }
 LOSS = {task: names[0] for task, names in SCORES.items()}
-README_COLUMNS = ("", "tables", "log loss", "RMSE", "ratio", "balanced accuracy")
 HIGHER_IS_BETTER = ("acc", "bacc", "auc", "r2")
 TITLES = {"ll": "log loss", "bacc": "balanced accuracy", "acc": "accuracy"}
 TITLES |= {"auc": "AUC", "brier": "Brier", "ece": "ECE", "rmse": "RMSE", "r2": "R²"}
@@ -511,11 +510,11 @@ def markdown(result, tasks):
         f"{result['n_folds']} folds, {result['threads']} thread. Imported: {imported}. "
         f"Run: {versions}.",
         "",
-        f"Won / tied / lost are tables, tied up to a relative difference of {TIE:.1%}. "
-        "Ratios are geometric means over tables; that of ECE is one of means over "
-        "tables, of ECE over the folds together (pooled) where both sides have it, and "
-        "else of the mean over folds. p: Wilcoxon's signed-rank test of log-ratios. "
-        "CPU times of imported results are those of another run.",
+        f"Won / tied / lost count tables; a difference of at most {TIE:.1%} is a tie. "
+        "Ratios are geometric means over tables. The ECE ratio is one of means over "
+        "tables: of the ECE of all folds together (pooled), or of the mean ECE over "
+        "folds (folds) if a model lacks the former. p: Wilcoxon's signed-rank test of "
+        "log-ratios. CPU times of imported results come from another run.",
         "",
     ]
     for task in tasks:
@@ -527,19 +526,25 @@ def markdown(result, tasks):
 
 
 def readme(result):
-    """The part of the pairwise tables that README.md has."""
-    lines = []
-    for task in TASKS:
+    """The table of README.md: a row for each rival, a column for each of ours."""
+    cells = defaultdict(dict)
+    for task, variant in product(TASKS, ("ours", "ours-cv")):
         scores = frame_of(result["scores"], task)
         present = set(scores["model"])
-        rivals = [m for m in MODELS if m in present and m not in OURS]
-        for variant in ("ours", "ours-cv"):
-            if variant in present:
-                head, *rows = pairwise_table(scores, variant, rivals, task)
-                wanted = [i for i, name in enumerate(head) if name in README_COLUMNS]
-                cells = [[row[i] for i in wanted] for row in (head, *rows)]
-                lines += titled(f"{task.title()}: {variant} against", cells)
-    return "\n".join(lines)
+        if variant in present:
+            rivals = [m for m in MODELS if m in present and m not in OURS]
+            head, *rows = pairwise_table(scores, variant, rivals, task)
+            loss = TITLES[LOSS[task]]
+            for row in rows:
+                cell = dict(zip(head, row, strict=True))
+                cells[row[0]][f"{loss}: {variant}"] = f"{cell[loss]} ({cell['ratio']})"
+                if (accuracy := TITLES["bacc"]) in cell:
+                    cells[row[0]][f"{accuracy}: {variant}"] = cell[accuracy]
+    columns = list(dict.fromkeys(name for row in cells.values() for name in row))
+    rows = [["", *columns]]
+    for rival, of_rival in cells.items():
+        rows.append([rival, *(of_rival.get(name, "-") for name in columns)])
+    return "\n".join(titled("Tables won / tied / lost (ratio of losses)", rows))
 
 
 def frame_of(records, task):

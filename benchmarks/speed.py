@@ -13,9 +13,8 @@ table, batch and net), memory and predict. An interrupted run goes on where it s
 what the scratch file (FILE with the suffix .jsonl) holds under the same options is not
 measured again, unless by `--fresh`, as after a change of the library; parts that it
 does not hold are not in FILE either. `--markdown` measures nothing, and prints the
-tables of FILE for docs/speed.md; `--readme` prints the one of README.md. With `--device
-cuda` the nets are on the GPU and times are of the clock on the wall; FILE is then
-speed_cuda.json.
+tables of FILE for docs/speed.md. With `--device cuda` the nets are on the GPU and times
+are of the clock on the wall; FILE is then speed_cuda.json.
 """
 
 import argparse
@@ -608,18 +607,6 @@ def printed(rows):
     return "\n".join(map(row_of, [head, ["---"] * len(head), *body]))
 
 
-def ratios_table(bars):
-    """Ratios for those who want to know how fast it is, not what was asked for."""
-    rows = [["CPU time of", "against that of", "", "ratio", "A/A"]]
-    return rows + [
-        [bar["ratio_of"], bar["to"], where(bar)]
-        + [f"{bar[name]:.2f}" for name in ("ratio", "a_a")]
-        for bar in bars
-        if bar["kind"] == "predict"
-        or (bar["batch_size"], bar["optimizer"]) == (256, "Adam")
-    ]
-
-
 def where(bar):
     if bar["kind"] == "fit":
         return f"batch {bar['batch_size']:,}, {bar['optimizer']}"
@@ -737,15 +724,11 @@ def main():
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--fresh", action="store_true", help="measure all parts anew")
     parser.add_argument("--markdown", action="store_true", help="print tables of --out")
-    parser.add_argument("--readme", action="store_true", help="print that of README.md")
     arguments = parser.parse_args()
     name = "speed.json" if arguments.device == "cpu" else "speed_cuda.json"
     out = arguments.out or RESULTS / name
     if arguments.markdown:
         print(markdown(json.loads(out.read_text())))
-        return
-    if arguments.readme:
-        print(printed(ratios_table(json.loads(out.read_text())["bars"])))
         return
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=ConvergenceWarning)

@@ -2,10 +2,10 @@
 All alphas and folds at once
 ============================
 
-How strongly should rows be mixed, if at all? `MixupClassifierCV` trains every alpha in
-every fold as one stacked net, and compares them by rows that no member was trained on,
-fold by fold, with the same initial weights, batches and partners. What is left at the
-end predicts: no net is thrown away.
+How strongly should rows be mixed, if at all? `MixupClassifierCV` trains all alphas in
+all folds at once, as one vectorized net. All nets of a fold have the same initial
+weights, batches and partners, and the validation rows of the fold compare them. No net
+is thrown away: the nets of the folds predict together.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ from torch import nn, optim
 
 from skmix import MixupClassifierCV
 
-torch.set_num_threads(1)  # small nets are faster without
+torch.set_num_threads(1)  # small nets are fastest on one thread
 X, y = load_breast_cancer(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.5, stratify=y, random_state=0
@@ -30,11 +30,11 @@ X_train, X_test, y_train, y_test = train_test_split(
 
 
 # %%
-# A net of one's own, and five alphas in five folds: 25 members, one fit.
+# A user-supplied net, and five alphas in five folds: 25 nets, one fit.
 
 
 def mlp(d_in, d_out):
-    """Two hidden layers; d_in and d_out are filled in."""
+    """Return a net with two hidden layers; skmix fills in d_in and d_out."""
     hidden = [nn.Linear(d_in, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
     return nn.Sequential(*hidden, nn.Linear(64, d_out))
 
@@ -52,8 +52,9 @@ model = make_pipeline(StandardScaler(), search).fit(X_train, y_train)
 search = model[-1]
 
 # %%
-# The results have the columns of ``GridSearchCV``. What each alpha gains over none has
-# an interval, paired by folds: it answers this question, not how hard the folds are.
+# The results have the columns of ``GridSearchCV``. The gain of each alpha over alpha 0
+# has an interval. It is paired by folds, so a fold that is hard for all alphas does not
+# widen it.
 
 columns = ["param_alpha", "mean_test_score", "std_test_score", "rank_test_score"]
 print(pd.DataFrame(search.cv_results_)[columns].round(4).to_string(index=False))
@@ -62,21 +63,21 @@ print(pd.DataFrame(search.gains_).round(4).to_string(index=False))
 print(f"\nBest alpha: {search.alpha_:g}; shares: {search.alpha_weights_.round(2)}")
 
 # %%
-# Rows put aside judge what predicts: members of all folds and alphas together, each
-# alpha by its share, tempered by what the out-of-fold predictions say.
+# All nets of all folds and alphas predict together, each alpha by its share. The
+# out-of-fold predictions calibrate them. Test rows show how good they are.
 
 loss = log_loss(y_test, model.predict_proba(X_test))
-print(f"Log loss of rows put aside: {loss:.4f} (temperature {search.temperature_:.2f})")
+print(f"Log loss on test rows: {loss:.4f} (temperature {search.temperature_:.2f})")
 
 # %%
-# Without mixing the loss on rows held out turns upwards sooner.
+# Without mixing the validation loss begins to rise earlier.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 alphas = search.gains_["alpha"]
 for alpha, curves in zip(alphas, search.curves_, strict=True):
     epochs = np.arange(1, curves.shape[1] + 1)
     left.plot(epochs, curves.mean(axis=0), label=f"alpha={alpha:g}")
-left.set(xlabel="epoch", ylabel="log loss of rows held out", yscale="log")
+left.set(xlabel="epoch", ylabel="log loss of validation rows", yscale="log")
 left.legend(frameon=False)
 gain, low, high = (search.gains_[name] for name in ("mean", "low", "high"))
 places = np.arange(len(alphas))

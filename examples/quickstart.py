@@ -3,12 +3,12 @@ Does mixup help on this table?
 ==============================
 
     python examples/quickstart.py                             # a table of scikit-learn
-    python examples/quickstart.py table.csv --target column   # one of yours
+    python examples/quickstart.py table.csv --target column   # your own table
 
-Half of the rows are put aside. On the others a search in cross-validation chooses how
-strongly rows are mixed (``alpha``); then the model with that alpha and the same model
-without mixing (alpha 0) are judged on the rows put aside, row by row, with two models
-of scikit-learn beside them.
+The script puts half of the rows aside as test rows. On the other half it chooses the
+strength of mixing (``alpha``) by cross-validation. Then it compares these models on the
+test rows: the model with the chosen alpha, the same model without mixing (alpha 0), and
+two models of scikit-learn.
 """
 
 import argparse
@@ -40,23 +40,23 @@ from skmix import MixupClassifierCV, MixupRegressorCV, default_net
 from skmix._dtypes import Reader
 
 ALPHAS = (0, 0.2, 1)
-# The default net is twice as wide; smaller ones are quick.
+# Half the width of the default net, to be quick.
 OF_FILES = {"module__d_block": 64}
 OF_SCIKIT_LEARN = OF_FILES | {"module__d_embedding": 1, "batch_size": 64}
 TABLES = ("breast_cancer", "diabetes", "digits", "iris", "wine")  # of scikit-learn
 TAKEN = "digits"
-WHY = """It was taken because mixing helps on it,
-and on the others that come with scikit-learn it makes no clear difference:
+WHY = """It was taken because mixing helps on it.
+On the other tables of scikit-learn mixing makes no clear difference:
 docs/quickstart.md has their answers."""
 N_FOLDS = 4
 FEWEST = 5  # rows of a class
-MANY = 20  # whole numbers, if there are more, are no classes
+MANY = 20  # different whole numbers that are still read as classes
 
 
 def main(argv=None):
     args = read_arguments(argv)
     start = time.perf_counter()
-    torch.set_num_threads(1)  # small nets are faster without
+    torch.set_num_threads(1)  # small nets are fastest on one thread
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"Note: {message}")
@@ -84,7 +84,7 @@ def read_arguments(argv):
     parser.add_argument("--task", choices=["classification", "regression"])
     many = "rows to search on at most (default: 2000; of tables of scikit-learn 450)"
     parser.add_argument("--n-rows", type=int, help=many)
-    parser.add_argument("--seed", type=int, default=0, help="which rows are put aside")
+    parser.add_argument("--seed", type=int, default=0, help="which rows are test rows")
     parser.add_argument("--n-jobs", type=int, help="processes (default: 1)")
     args = parser.parse_args(argv)
     if args.n_rows is None:
@@ -98,7 +98,7 @@ def read_arguments(argv):
 
 
 def read(args):
-    """Return columns, the target, and whether it is classes."""
+    """Return the columns, the target, and whether the task is classification."""
     if args.file is None:
         table = getattr(datasets, f"load_{args.table}")(as_frame=True).frame
         why = WHY if (args.table, args.seed) == (TAKEN, 0) else ""
@@ -155,7 +155,7 @@ def check_name(name, names):
 
 
 def read_target(column, task):
-    """Return the target, and whether it is classes, which is said."""
+    """Return the target and whether the task is classification; print the choice."""
     name, frame = column.name, column.to_frame()
     try:
         as_classes = task == "classification"
@@ -191,7 +191,7 @@ def read_target(column, task):
 
 
 def without_rare(table, y, n_rows):
-    """Leave out classes too rare to be among the rows searched on."""
+    """Leave out classes with too few rows for the search."""
     fewest = ceil(FEWEST * max(1, len(y) / 2 / n_rows))
     labels, counts = np.unique(y, return_counts=True)
     kept = labels[counts >= fewest]
@@ -212,7 +212,7 @@ def without_rare(table, y, n_rows):
 
 
 def read_columns(X, args):
-    """Columns as skmix reads them: numbers, or categories of 250 levels at most."""
+    """Read columns as skmix does: as numbers, or as at most 250 categories."""
     try:
         reader = Reader.learn(X, "from_dtype")
     except (ValueError, TypeError) as error:
@@ -222,7 +222,7 @@ def read_columns(X, args):
         command = f"python examples/quickstart.py {args.file}{target} --drop {drop!r}"
         raise ValueError(f"{error}\n\nTo leave them out:\n\n    {command}") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # all is said by `learn`
+        warnings.simplefilter("ignore")  # `learn` has warned already
         numbers = reader.read(X)
     columns = {}
     for j, name in enumerate(X.columns):
@@ -246,7 +246,7 @@ def readable(column):
 
 
 def split(X, y, classify, args):
-    """Put half of the rows aside, and search on a sample of the others."""
+    """Split off half of the rows as test rows, and sample the rows of the search."""
     options, n_rows = {"random_state": args.seed}, args.n_rows
     parts = train_test_split(
         X, y, stratify=y if classify else None, **options, test_size=0.5
@@ -257,7 +257,7 @@ def split(X, y, classify, args):
         X_search, _, y_search, _ = train_test_split(X_search, y_search, **options)
     print(
         f"{len(X):,} rows of {X.shape[1]} columns: {len(X_search):,} to search on "
-        f"(at most {n_rows:,}: --n-rows), {len(X_aside):,} put aside to judge by."
+        f"(at most {n_rows:,}: --n-rows), {len(X_aside):,} put aside as test rows."
     )
     return X_search, X_aside, y_search, y_aside
 
@@ -266,7 +266,7 @@ def split(X, y, classify, args):
 
 
 def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
-    """Fit all models, and judge them on the rows put aside."""
+    """Fit all models, and score them on the test rows."""
     kind, task = (
         (MixupClassifierCV, "classifier")
         if classify
@@ -276,7 +276,7 @@ def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
     options = {"cv": N_FOLDS, "ensemble": True, "random_state": 0}
     options |= {"n_jobs": n_jobs, "verbose": 1}
     options |= {"layers": "input"} if classify else {}
-    print("Searching; the bar shows the epochs, and training may end before its end.")
+    print("Searching. The bar shows the epochs; training may stop early.")
     search = kind(net, alphas=ALPHAS, **options).fit(X, y)
     alpha, models = search.alpha_, {f"skmix, alpha {search.alpha_:g}": search}
     if alpha != 0:
@@ -297,7 +297,7 @@ def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
 
 
 def others(classify):
-    """Models of scikit-learn, as they come."""
+    """Return two models of scikit-learn with default settings."""
     words = make_column_selector(dtype_include="category")
     columns = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore", min_frequency=2), words),
@@ -316,12 +316,12 @@ def others(classify):
 
 
 def judge_classes(model, X, y):
-    """Log loss of each row, and scores."""
+    """Return the log loss of each row, and scores."""
     proba = model.predict_proba(X)
     confidence, right = proba.max(axis=1), model.classes_[proba.argmax(axis=1)] == y
     of_truth = proba[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     losses = -np.log(of_truth.clip(np.finfo(np.float32).tiny))
-    # How far confidence is from accuracy, in 15 bins of confidence.
+    # The gap between confidence and accuracy, in 15 bins of confidence.
     rows = pd.DataFrame({"gap": confidence - right, "bin": confidence * 15 // 1})
     gap = rows.groupby("bin")["gap"].sum().abs().sum() / len(y)
     scores = {"log loss": losses.mean(), "accuracy": right.mean()}
@@ -329,18 +329,18 @@ def judge_classes(model, X, y):
 
 
 def judge_numbers(model, X, y):
-    """Squared error of each row, and scores."""
+    """Return the squared error of each row, and scores."""
     losses = (model.predict(X) - y) ** 2
     return losses, {"RMSE": losses.mean() ** 0.5, "R2": 1 - losses.mean() / y.var()}
 
 
 def verdict(alpha, losses, classify):
-    """One sentence: does mixing help, over the rows put aside?"""
+    """Say in one sentence whether mixing helps on the test rows."""
     if alpha == 0:
         return "Mixing does not help here: the search chose alpha 0, no mixing."
     mixed, plain = losses[:2]
     what = "log loss" if classify else "RMSE"
-    # (A difference of roots is one of squares, divided by their sum.)
+    # A difference of roots is the difference of squares, divided by the sum of roots.
     scale = 1 if classify else mixed.mean() ** 0.5 + plain.mean() ** 0.5
     gain = (plain - mixed) / (scale or 1)
     mean, half = gain.mean(), 1.96 * gain.std(ddof=1) / len(gain) ** 0.5
@@ -364,13 +364,13 @@ def next_steps(alpha, classify):
         f"To use it:\n\n    from skmix import {name}\n"
         f"    model = {name}(alpha={alpha:g}{layers}).fit(X, y)\n"
         f"    model.{predict}(X_new)\n\n"
-        f"That is one net. {name}CV() is better and takes longer; the nets of skmix "
-        f"above\nare {N_FOLDS} together, and smaller, to be quick."
+        f"This is one net. {name}CV() is better and takes longer. The models of skmix "
+        f"above\nare ensembles of {N_FOLDS} nets, which are smaller, to be quick."
     )
 
 
 def draw(answer, classify):
-    """The mean loss of each model on the rows put aside, with an interval."""
+    """Draw the mean loss of each model on the test rows, with an interval."""
     figure, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
     for place, (name, losses) in enumerate(answer["losses"].items()):
         half = 1.96 * losses.std(ddof=1) / len(losses) ** 0.5
@@ -398,7 +398,7 @@ def draw(answer, classify):
     ax.set_yticks(range(len(answer["losses"])), answer["losses"])
     ax.set_ylim(len(answer["losses"]) - 0.5, -0.7)
     what = "log loss" if classify else "root mean squared error"
-    ax.set_xlabel(f"{what} on rows put aside, with 95 % interval  (left is better)")
+    ax.set_xlabel(f"{what} on test rows, with 95 % interval  (left is better)")
     ax.grid(axis="x", alpha=0.3)
     figure.suptitle(answer["verdict"], fontsize=11)
     return figure

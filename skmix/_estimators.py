@@ -19,103 +19,142 @@ from skmix._targets import ClassCodec, NumberCodec
 class MixupClassifier(ClassifierMixin, MixupEstimator):
     """Classifier that trains a skorch net on mixed rows and labels.
 
-    Each row of a batch is paired with another one, and the net is trained on
-    ``lam * x_i + (1 - lam) * x_j`` with the loss of both labels, weighted alike;
-    ``lam ~ Beta(alpha, alpha)`` [1]_. It predicts like any classifier.
+    Each row of a batch gets a partner. The net is trained on
+    ``lam * x_i + (1 - lam) * x_j``, and its loss is the mean of the losses of both
+    labels, weighted in the same way; ``lam ~ Beta(alpha, alpha)`` [1]_. Predictions do
+    not mix rows.
 
     Parameters
     ----------
     estimator : skorch.NeuralNetClassifier, skorch.NeuralNetBinaryClassifier or \
             similar, default=None
-        The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
-        no effect: see `partial_fit`). It gets one array of the columns: numbers as
-        they are, missing ones replaced by the median, an indicator of those, and
-        categories one-hot. If its module is a class whose ``forward`` names ``x_num``
-        and ``x_cat``, it gets a dict of numbers, and of categories as codes. Sizes that
-        the module's signature has and that are not given are filled in:
-        ``module__d_in`` and ``module__d_out``, ``module__n_num_features`` and
-        ``module__cat_cardinalities``.
-        So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
-        batch size that would leave a last batch of one row is raised. None stands for
-        ``skmix.default_net("classifier")``, which scales its columns; nested parameters
-        (``estimator__lr``, or a search over ``estimator__max_epochs``) need a net, so
-        pass that.
+        The unfitted net. It is cloned and never modified; its ``warm_start`` has no
+        effect (see `partial_fit`). Its module gets one array of the columns: numbers
+        unscaled, with missing ones replaced by the median, an indicator column for
+        each column that had missing numbers, and one-hot encoded categories. A module
+        class whose ``forward`` takes ``x_num`` and ``x_cat`` gets a dict of numbers and
+        of category codes instead.
+
+        - ``module__d_in``, ``module__d_out``, ``module__n_num_features`` and
+          ``module__cat_cardinalities`` are filled in, if the module's signature has
+          them and they are not given.
+        - ``iterator_train__shuffle`` is True, if the order of rows is not given.
+        - ``batch_size`` is increased if the last batch would contain a single row.
+
+        None stands for ``skmix.default_net("classifier")``, which scales its
+        columns. Pass this net instead of None to set or search
+        nested parameters (``estimator__lr``).
     alpha : float or callable, default=0.2
-        How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
-        `lam` ever closer to one half. A function of the number of the epoch, 1 for the
-        first one, changes it in training; `skmix.schedules.Schedule` is one that warms
-        up, and ends.
+        Strength of mixing; ``lam`` is drawn from Beta(alpha, alpha).
+
+        - 0: rows are not mixed.
+        - 1: `lam` is uniform between 0 and 1.
+        - Larger values: `lam` is closer to one half.
+        - A function: gets the number of the epoch, which begins with 1, and returns the
+          alpha of this epoch. `skmix.schedules.Schedule` warms up, and ends.
+
     lam_per : {"batch", "row"}, default="batch"
-        Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
-        row. The latter needs a criterion with a ``reduction``.
+        How often `lam` is drawn.
+
+        - "batch": once for each batch, as in [1]_.
+        - "row": once for each row. The criterion must have a ``reduction``.
+
     mixing : {"mixup", "cutmix"}, callable or object, default="mixup"
-        How two rows become one: their weighted mean, or the one with columns of the
-        other, whole, labels being weighed by the share of columns [3]_. `skmix.mixing`
-        has others, to be used as ``mixing=skmix.mixing.OwnMajor()``, and says what a
-        function ``f(x, x_partner, lam, y, y_partner, rng)`` of your own is given and
-        returns.
+        How a row and its partner are combined.
+
+        - "mixup": their weighted mean.
+        - "cutmix": the row, with some columns copied from its partner. The weight of a
+          label is the fraction of columns that come from its row [3]_.
+        - An object of `skmix.mixing`, such as ``skmix.mixing.OwnMajor()``.
+        - A function ``f(x, x_partner, lam, y, y_partner, rng)``; `skmix.mixing` says
+          what it gets and returns.
+
     pairing : {"shuffle", "same_class", "other_class", "nearest", "lisa"}, callable \
             or object, default="shuffle"
-        Who is mixed with whom. "shuffle" is a random other row of the batch; where rows
-        are weighted, a row of the training table, drawn in proportion to its weight.
-        All others are drawn from the training rows: of the own class, of another one,
-        among the ten nearest rows, or of the same label or group but not both, which
-        needs `groups` in `fit`. `skmix.pairing` has these with their parameters, as
-        ``pairing=skmix.pairing.Nearest(k=5)``, and says what a function
-        ``f(rows, X, y, weight, rng)`` of your own is given and returns.
+        How the partner of a row is chosen. All values except "shuffle" choose among
+        all training rows.
+
+        - "shuffle": a random other row of the batch. With row weights, a row of the
+          training table, drawn in proportion to its weight.
+        - "same_class": a row of the same class.
+        - "other_class": a row of another class.
+        - "nearest": one of the ten nearest rows.
+        - "lisa": a row with the same label or of the same group, but not both. It needs
+          `groups` in `fit`.
+        - An object of `skmix.pairing`, such as ``skmix.pairing.Nearest(k=5)``.
+        - A function ``f(rows, X, y, weight, rng)``; `skmix.pairing` says what it gets
+          and returns.
+
     layers : str or list of str, default="auto"
-        Where rows are mixed: at the "input", or behind a submodule, by its name. Of
-        several, one is drawn for each batch [2]_. "embedding" of the default net is
-        where its numbers are embedded; categories are mixed linearly at both. "auto" is
-        "input".
+        Where rows are mixed. Categories are mixed linearly at the input and behind the
+        embedding of the default net.
+
+        - "input": before the net.
+        - The name of a submodule: behind this submodule. "embedding" is the embedding
+          of numbers in the default net.
+        - A list of these: at one of them, drawn for each batch [2]_.
+        - "auto": the same as "input".
+
     clean_weight : float, default=0.0
-        Weight of the loss of the batch as it is, which is added to that of the mixed
+        Weight of the loss of the unmixed batch, which is added to the loss of the mixed
         one [4]_. Above 0 a step takes up to twice the time.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as ``{label: weight}``, multiplied into
-        ``sample_weight``, with the same needs. Rows of a class of weight 0 are left
-        out, the class stays among ``classes_``.
+        Weights of the classes.
+
+        - A dict ``{label: weight}``: multiplied into ``sample_weight``, with the same
+          requirements. Rows of a class of weight 0 are left out; the class stays in
+          ``classes_``.
+        - "balanced": as in scikit-learn.
+        - None: no class weights.
+
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
-        Which columns hold categories: those of a category dtype, and of strings that
-        are no numbers (docs/tables.md has the rules); or names, positions or a mask of
-        columns; all others hold numbers, and with None all do.
-        A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
-        the one-hot columns of one category: they are mixed and swapped together.
-        The 50 most frequent levels of a column count, a missing value being one of
-        them; rarer ones, and those not seen in training, are none of these.
+        Columns that hold categories. All other columns hold numbers.
+
+        - "from_dtype": columns of a category dtype, and of strings that are not numbers
+          (docs/tables.md has the rules).
+        - An array-like: names, positions or a mask of the columns.
+        - None: no column.
+
+        The 50 most frequent categories of a column are encoded; a missing value is a
+        category. Rarer categories, and categories not seen in training, are encoded as
+        all zeros (or as code 0 in ``x_cat``).
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, batches, dropout, and all that mixing draws: partners,
-        `lam`, masks, noise, layers.
+        Seed of initialisation, batches, dropout and all that mixing draws: partners,
+        `lam`, masks, noise and layers.
     verbose : {0, 1}, default=0
-        1 prints one line per epoch, as skorch does; it replaces the net's own
-        ``verbose``.
+        Replaces the net's own ``verbose``.
+
+        - 0: prints nothing.
+        - 1: prints one line per epoch, as skorch does.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     estimator_ : skorch.NeuralNet
-        The fitted net, a plain skorch net. It is trained on class indices. One of the
-        default kind is calibrated by the rows that it was validated on.
+        The fitted net, a plain skorch net. Its labels are class indices. A net of the
+        default kind is calibrated on its validation rows.
     history_ : skorch.history.History
-        Its history. ``train_loss`` is the loss that training minimises, of mixed rows
-        and, with `clean_weight`, of clean ones beside them; ``valid_loss`` is of clean
-        rows; ``lam_mean`` is the mean `lam` that was drawn in an epoch, one half in
-        expectation whatever `alpha`, and 1 where nothing is mixed. Where the default
-        net held out rows, it is that of the fit by which the number of epochs was
-        found.
+        History of the net. If the default net held out rows, it is the history of the
+        fit that found the number of epochs.
+
+        - ``train_loss``: the loss that training minimises, of mixed rows, plus the loss
+          of clean rows times `clean_weight`.
+        - ``valid_loss``: the loss of validation rows, which are not mixed.
+        - ``lam_mean``: the mean `lam` of the epoch; 1 if nothing was mixed. Its
+          expectation is one half for every `alpha` above 0.
+
     n_iter_ : int
-        Epochs that the net was trained for.
+        Number of epochs that the net was trained for.
     encoder_ : object
-        What makes of a table what the net gets, by its ``transform``, with the names
-        of its ``get_feature_names_out``: a `skmix.preprocessing.TableEncoder`, or for
-        sparse columns a ``StandardScaler``. Not there where a net of one's own is given
-        nothing but numbers, none of them missing.
+        Transformer from a table to the net's input: a
+        `skmix.preprocessing.TableEncoder`, or a ``StandardScaler`` for sparse columns.
+        Not set if a user-supplied net gets only numbers, none of them missing.
     n_features_in_ : int
-        Number of columns seen in `fit`; not with a dict.
+        Number of columns seen in `fit`. Not set if `X` is a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, if `X` has string names for all of them.
+        Names of the columns, if all of them are strings.
 
     See Also
     --------
@@ -124,12 +163,13 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
 
     Notes
     -----
-    For a net trained with cross-entropy the loss is that of the mixed one-hot
-    labels of [1]_. With class weights in the criterion, the loss of a batch is
+    If the criterion is cross-entropy, the loss equals the loss of the mixed one-hot
+    labels of [1]_. With class weights ``c`` in the criterion, the loss of a batch is
     divided by the sum of ``lam * c[y_i] + (1 - lam) * c[y_j]``.
 
-    With ``lam_per="row"`` or row weights, a ``get_loss`` of the net's own is asked for
-    one loss a row; what it adds for the batch as a whole (a penalty) is added to each.
+    With ``lam_per="row"`` or row weights, a ``get_loss`` that the net overrides must
+    return one loss for each row. A term for the whole batch (a penalty) is then added
+    to the loss of each row.
 
     References
     ----------
@@ -352,96 +392,130 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
 class MixupRegressor(RegressorMixin, MixupEstimator):
     """Regressor that trains a skorch net on mixed rows and targets.
 
-    Each row of a batch is paired with another one, and the net is trained on
-    ``lam * x_i + (1 - lam) * x_j`` with the loss of both targets, weighted alike;
-    ``lam ~ Beta(alpha, alpha)`` [1]_. It predicts like any regressor.
+    Each row of a batch gets a partner. The net is trained on
+    ``lam * x_i + (1 - lam) * x_j``, and its loss is the mean of the losses of both
+    targets, weighted in the same way; ``lam ~ Beta(alpha, alpha)`` [1]_. Predictions do
+    not mix rows.
 
     Parameters
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
-        The unfitted net. It is cloned, never touched (so that its ``warm_start`` has
-        no effect: see `partial_fit`). It gets one array of the columns: numbers as
-        they are, missing ones replaced by the median, an indicator of those, and
-        categories one-hot. If its module is a class whose ``forward`` names ``x_num``
-        and ``x_cat``, it gets a dict of numbers, and of categories as codes. Sizes that
-        the module's signature has and that are not given are filled in:
-        ``module__d_in`` and ``module__d_out``, ``module__n_num_features`` and
-        ``module__cat_cardinalities``.
-        So is ``iterator_train__shuffle=True`` where the rows' order is not given; a
-        batch size that would leave a last batch of one row is raised. None stands for
-        ``skmix.default_net("regressor")``, which scales its columns, and the target;
-        nested parameters (``estimator__lr``, or a search over
-        ``estimator__max_epochs``) need a net, so pass that.
+        The unfitted net. It is cloned and never modified; its ``warm_start`` has no
+        effect (see `partial_fit`). Its module gets one array of the columns: numbers
+        unscaled, with missing ones replaced by the median, an indicator column for
+        each column that had missing numbers, and one-hot encoded categories. A module
+        class whose ``forward`` takes ``x_num`` and ``x_cat`` gets a dict of numbers and
+        of category codes instead.
+
+        - ``module__d_in``, ``module__d_out``, ``module__n_num_features`` and
+          ``module__cat_cardinalities`` are filled in, if the module's signature has
+          them and they are not given.
+        - ``iterator_train__shuffle`` is True, if the order of rows is not given.
+        - ``batch_size`` is increased if the last batch would contain a single row.
+
+        None stands for ``skmix.default_net("regressor")``, which scales its
+        columns and its target. Pass this net instead of None to set or search
+        nested parameters (``estimator__lr``).
     alpha : float or callable, default=0.2
-        How strongly rows are mixed: 0 not at all, 1 with `lam` uniform, more with
-        `lam` ever closer to one half. On the tables that the default was measured
-        on, it won as often as it lost: compare with ``alpha=0``. A function of the
-        number of the epoch, 1 for the first one, changes it in training;
-        `skmix.schedules.Schedule` is one that warms up, and ends.
+        Strength of mixing; ``lam`` is drawn from Beta(alpha, alpha).
+
+        - 0: rows are not mixed.
+        - 1: `lam` is uniform between 0 and 1.
+        - Larger values: `lam` is closer to one half.
+        - A function: gets the number of the epoch, which begins with 1, and returns the
+          alpha of this epoch. `skmix.schedules.Schedule` warms up, and ends.
+
+        On the tables on which the default was measured, it won as often as it lost:
+        compare with ``alpha=0``.
     lam_per : {"batch", "row"}, default="batch"
-        Whether one `lam` is drawn for a whole batch, as in [1]_, or one for each
-        row. The latter needs a criterion with a ``reduction``.
+        How often `lam` is drawn.
+
+        - "batch": once for each batch, as in [1]_.
+        - "row": once for each row. The criterion must have a ``reduction``.
+
     mixing : {"mixup", "cutmix"}, callable or object, default="mixup"
-        How two rows become one: their weighted mean, or the one with columns of the
-        other, whole, labels being weighed by the share of columns [3]_. `skmix.mixing`
-        has others, to be used as ``mixing=skmix.mixing.OwnMajor()``, and says what a
-        function ``f(x, x_partner, lam, y, y_partner, rng)`` of your own is given and
-        returns.
+        How a row and its partner are combined.
+
+        - "mixup": their weighted mean.
+        - "cutmix": the row, with some columns copied from its partner. The weight of a
+          label is the fraction of columns that come from its row [3]_.
+        - An object of `skmix.mixing`, such as ``skmix.mixing.OwnMajor()``.
+        - A function ``f(x, x_partner, lam, y, y_partner, rng)``; `skmix.mixing` says
+          what it gets and returns.
+
     pairing : {"shuffle", "nearest", "similar_target"}, callable or object, \
             default="shuffle"
-        Who is mixed with whom. "shuffle" is a random other row of the batch; where rows
-        are weighted, a row of the training table, drawn in proportion to its weight.
-        All others are drawn from the training rows: among the ten nearest rows, or
-        such with similar targets (C-Mixup [4]_). `skmix.pairing` has these with their
-        parameters, as ``pairing=skmix.pairing.Nearest(k=5)``, and says what a function
-        ``f(rows, X, y, weight, rng)`` of your own is given and returns.
+        How the partner of a row is chosen. All values except "shuffle" choose among
+        all training rows.
+
+        - "shuffle": a random other row of the batch. With row weights, a row of the
+          training table, drawn in proportion to its weight.
+        - "nearest": one of the ten nearest rows.
+        - "similar_target": a row with a similar target (C-Mixup [4]_).
+        - An object of `skmix.pairing`, such as ``skmix.pairing.Nearest(k=5)``.
+        - A function ``f(rows, X, y, weight, rng)``; `skmix.pairing` says what it gets
+          and returns.
+
     layers : str or list of str, default="auto"
-        Where rows are mixed: at the "input", or behind a submodule, by its name. Of
-        several, one is drawn for each batch [2]_. "auto" is "embedding" for a net of
-        the default kind, where its numbers are embedded, if rows are interpolated
-        there, and "input" else; categories are mixed linearly at both.
+        Where rows are mixed. Categories are mixed linearly at the input and behind the
+        embedding of the default net.
+
+        - "input": before the net.
+        - The name of a submodule: behind this submodule. "embedding" is the embedding
+          of numbers in the default net.
+        - A list of these: at one of them, drawn for each batch [2]_.
+        - "auto": "embedding" for a net of the default kind, if it embeds numbers and
+          the mixing interpolates rows; else "input".
+
     clean_weight : float, default=0.0
-        Weight of the loss of the batch as it is, which is added to that of the mixed
+        Weight of the loss of the unmixed batch, which is added to the loss of the mixed
         one [5]_. Above 0 a step takes up to twice the time.
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
-        Which columns hold categories: those of a category dtype, and of strings that
-        are no numbers (docs/tables.md has the rules); or names, positions or a mask of
-        columns; all others hold numbers, and with None all do.
-        A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
-        the one-hot columns of one category: they are mixed and swapped together.
-        The 50 most frequent levels of a column count, a missing value being one of
-        them; rarer ones, and those not seen in training, are none of these.
+        Columns that hold categories. All other columns hold numbers.
+
+        - "from_dtype": columns of a category dtype, and of strings that are not numbers
+          (docs/tables.md has the rules).
+        - An array-like: names, positions or a mask of the columns.
+        - None: no column.
+
+        The 50 most frequent categories of a column are encoded; a missing value is a
+        category. Rarer categories, and categories not seen in training, are encoded as
+        all zeros (or as code 0 in ``x_cat``).
     random_state : int, RandomState instance or None, default=None
-        Seeds initialisation, batches, dropout, and all that mixing draws: partners,
-        `lam`, masks, noise, layers.
+        Seed of initialisation, batches, dropout and all that mixing draws: partners,
+        `lam`, masks, noise and layers.
     verbose : {0, 1}, default=0
-        1 prints one line per epoch, as skorch does; it replaces the net's own
-        ``verbose``.
+        Replaces the net's own ``verbose``.
+
+        - 0: prints nothing.
+        - 1: prints one line per epoch, as skorch does.
 
     Attributes
     ----------
     estimator_ : skorch.NeuralNet
-        The fitted net, a plain skorch net. One of the default kind is trained on
+        The fitted net, a plain skorch net. A net of the default kind is trained on
         targets of mean 0 and variance 1.
     history_ : skorch.history.History
-        Its history. ``train_loss`` is the loss that training minimises, of mixed rows
-        and, with `clean_weight`, of clean ones beside them; ``valid_loss`` is of clean
-        rows; ``lam_mean`` is the mean `lam` that was drawn in an epoch, one half in
-        expectation whatever `alpha`, and 1 where nothing is mixed. Where the default
-        net held out rows, it is that of the fit by which the number of epochs was
-        found.
+        History of the net. If the default net held out rows, it is the history of the
+        fit that found the number of epochs.
+
+        - ``train_loss``: the loss that training minimises, of mixed rows, plus the loss
+          of clean rows times `clean_weight`.
+        - ``valid_loss``: the loss of validation rows, which are not mixed.
+        - ``lam_mean``: the mean `lam` of the epoch; 1 if nothing was mixed. Its
+          expectation is one half for every `alpha` above 0.
+
     n_iter_ : int
-        Epochs that the net was trained for.
+        Number of epochs that the net was trained for.
     encoder_ : object
-        What makes of a table what the net gets, by its ``transform``, with the names
-        of its ``get_feature_names_out``: a `skmix.preprocessing.TableEncoder`, or for
-        sparse columns a ``StandardScaler``. Not there where a net of one's own is given
-        nothing but numbers, none of them missing.
+        Transformer from a table to the net's input: a
+        `skmix.preprocessing.TableEncoder`, or a ``StandardScaler`` for sparse columns.
+        Not set if a user-supplied net gets only numbers, none of them missing.
     n_features_in_ : int
-        Number of columns seen in `fit`; not with a dict.
+        Number of columns seen in `fit`. Not set if `X` is a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, if `X` has string names for all of them.
+        Names of the columns, if all of them are strings.
 
     See Also
     --------
@@ -450,15 +524,15 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
 
     Notes
     -----
-    For the squared error, mixing the losses has exactly the gradient of the loss of the
-    mixed target. For the absolute, Huber and pinball losses it has not: their minimum
-    is not at the target in between but, for the absolute error, at the target of the
-    larger weight, and for a quantile at the one that this weight reaches; far from both
+    For the squared error, the mixed loss has exactly the gradient of the loss of the
+    mixed target. For the absolute, Huber and pinball losses it does not. The mixed
+    absolute error has its minimum at the target with the larger weight, and a mixed
+    quantile loss has it at one of the two targets, not between them. Far from both
     targets the gradients agree. So with these losses mixing makes the net less smooth
-    in between than it would be by the mixed target.
+    between rows than the mixed target would.
 
-    The net's own callbacks see targets of shape (n_samples,), also where its module
-    puts out columns.
+    Callbacks of the net see targets of shape (n_samples,), even if its module returns
+    columns.
 
     References
     ----------

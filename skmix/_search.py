@@ -541,95 +541,95 @@ def _part(data, rows):
 
 
 class MixupClassifierCV(ClassifierMixin, _MixupCV):
-    """Classifier by several alphas at once, compared on rows held out.
+    """Classifier that trains several alphas at once, and compares them.
 
-    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
-    common random numbers; the members of the folds are kept and predict together. Which
-    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+    The search trains each alpha in each fold of a cross-validation, all of them at once
+    as one vectorized net and with common random numbers. The net of one alpha in one
+    fold is a member; members are kept, and predict together. Validation rows tell which
+    alpha is best, and whether mixing [1]_ helps.
 
     Parameters
     ----------
     estimator : skorch.NeuralNetClassifier or similar, default=None
-        As in `MixupClassifier`, but that None stands for
+        As in `MixupClassifier`, except that None stands for
         ``skmix.default_net("classifier")`` with ``module__d_embedding=8``.
     alphas : sequence of float, default=(0, 0.2, 1)
-        Numbers of at least 0; they are sorted, repeated ones count once, and 0, which
-        mixes nothing, is added where it is missing.
+        Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
+        mixing) is added if it is missing.
     cv : int, splitter, iterable or None, default=None
-        As in scikit-learn; None is five folds of shuffled rows, with classes spread
-        evenly. Rows that no fold holds out are trained on and have no prediction of
-        their own; those that several hold out have the mean. Folds replace the net's
-        ``train_split``. One fold will do (a split by time, say), but tells no interval.
+        As in scikit-learn; None is five shuffled folds, stratified by classes. The
+        folds replace the net's ``train_split``. With one fold (for example a split by
+        time) gains have no interval. A row in no validation fold is only trained on,
+        and has no out-of-fold prediction; a row in several of them has the mean.
     scoring : str, callable or None, default=None
-        By what the best alpha is chosen, as in scikit-learn; None is the log loss.
-        Row weights are passed on to it. Where it is undefined in a fold, its score
-        there is NaN, and candidates are compared by the other folds.
+        Score that chooses the best alpha, as in scikit-learn. None is the negated
+        log loss. Scores get row weights. A score that is undefined
+        in a fold is NaN there, and the other folds compare the candidates.
     ensemble : "blend", True or False, default="blend"
-        What predicts. True: the mean of the members of the best alpha, one a fold.
-        "blend": the members of all alphas, each alpha by the share that predicts rows
-        held out best (by log loss); shares of less than 0.05 are left out. False: one
-        net, trained on all rows by the best alpha.
-    halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
-        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net). All
-        candidates are then trained in one process.
+        The nets that predict.
+
+        - "blend": the members of all alphas, weighted such that out-of-fold
+          predictions have the least log loss. Shares below 0.05 are left out.
+        - True: the members of the best alpha, one for each fold, with equal weights.
+        - False: one net, trained on all rows with the best alpha.
+
     n_jobs : int or None, default=None
-        Processes, each of which trains some of the stacks, or some of the alphas where
-        members are not stacked. Results do not depend on it: which members are trained
-        together depends on candidates and folds alone.
+        Number of processes. Each trains a group of members that are vectorized
+        together, or the members of an alpha if they are not vectorized. Groups depend
+        on candidates and folds alone, so the results are the same for every `n_jobs`.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
-        As in `MixupClassifier`; but "auto" of the default net
-        tries each alpha both at the "input" and behind the "embedding".
+        As in `MixupClassifier`, except "auto" for the default net: it tries
+        each alpha both at the "input" and behind the "embedding".
     class_weight : dict, "balanced" or None, default=None
         As in `MixupClassifier`.
     categorical_features : default="from_dtype"
         As in `MixupClassifier`.
     random_state : int, RandomState instance or None, default=None
-        Seeds the default folds, and each member as it would seed a `MixupClassifier`:
-        members that differ in alpha start from the same weights, and meet the same
-        batches, partners and quantiles of `lam`.
+        Seed of the default folds and, as in `MixupClassifier`, of each member. All
+        members of a fold start from the same weights, and see the same batches,
+        partners and quantiles of `lam`.
     verbose : {0, 1}, default=0
-        1 shows a bar of the epochs with the time left.
+        - 0: prints nothing.
+        - 1: shows a bar of the epochs with the remaining time.
 
     Attributes
     ----------
     alpha_ : float
-        The alpha of the best score.
+        The alpha with the best score.
     best_index_, best_score_, best_params_
-        Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
-        the best of several), and its parameters.
+        Index of the best candidate in `cv_results_`, its mean score over the folds
+        (optimistic, since it is the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``, one row a candidate: an alpha, or an alpha at
-        a place. As members are trained together, each has an equal share of the time.
+        The columns of ``GridSearchCV``. A candidate is an alpha, or an alpha at a
+        place. Members are trained together, so each has an equal share of the time.
     gains_ : dict of ndarrays
-        What each row of `cv_results_` gains over alpha 0, in the units of the score:
-        ``alpha``, ``layers``, ``mean``, and from ``low`` to ``high`` a 95 % interval,
-        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is too
-        good, since it was chosen by it: judge it on rows put aside. ``low`` and
-        ``high`` are NaN where folds cannot tell how much a gain varies: where there is
-        one fold, or where all of them agree to the last digit.
+        Gain of each candidate over alpha 0, in units of the score: ``alpha``,
+        ``layers``, ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval,
+        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
+        optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
+        one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
-        Loss of the net (of the default regressor, for standardised targets) on rows
-        held out, unmixed, after each epoch; NaN for epochs not run.
+        Loss of the net on the unmixed validation rows after each epoch (for the default
+        regressor, with standardised targets). NaN for epochs that were not run.
     oof_proba_ : ndarray of shape (n_samples, n_classes)
-        Out-of-fold probabilities of each row, by members that have not seen it, before
-        tempering. NaN for rows never held out or of weight 0.
+        Out-of-fold probabilities of each row, from members that were not trained on it,
+        before calibration. NaN for rows in no validation fold, or of weight 0.
     estimators_ : list of MixupClassifier
-        What predicts: fitted on the rows of a fold, or on all.
+        The estimators that predict, each fitted on the training rows of a fold, or one
+        fitted on all rows.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        The share that each row of `cv_results_`, and of `gains_`, has in predictions.
+        Share of each candidate in the predictions.
     temperature_ : float
-        What the logarithms of probabilities are divided by: the best for `oof_proba_`,
-        with a prior around 1 (see `skmix.networks.best_temperature`).
+        Divisor of the logarithms of probabilities: the best one for `oof_proba_`, with
+        a prior around 1 (see `skmix.networks.best_temperature`).
     epochs_ : ndarray of shape (n_candidates,), int
-        After how many epochs members of the default kind predict: where the mean loss
-        of their alpha over the folds was least. 0 for a net of one's own, whose
-        callbacks say.
-    stacked_ : bool
-        Whether members were trained as one stack.
+        For nets of the default kind, the epoch with the least validation loss on
+        average over the folds; members predict with the weights of this epoch. 0 for a
+        user-supplied net, whose callbacks decide.
+    vectorized_ : bool
+        Whether members were trained as one vectorized net.
     n_splits_ : int
         Number of folds.
     classes_ : ndarray of shape (n_classes,)
@@ -639,23 +639,29 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
 
     See Also
     --------
-    MixupClassifier : One net, by one alpha.
-    sklearn.model_selection.GridSearchCV : Any parameters, one fit after the other.
+    MixupClassifier : One net, with one alpha.
+    sklearn.model_selection.GridSearchCV : Searches any parameters, fit by fit.
 
     Notes
     -----
-    Members are one module with one more axis, trained by one optimizer; each is what it
-    would be if it were trained by itself, but for what dropout draws. Callbacks of
-    skorch that stop early, schedule the learning rate or clip gradients count for each
-    member by itself. What cannot be trained so is trained one by one, with one warning
-    that says why: nets with methods, iterators or other callbacks of their own,
-    optimizers that look at several numbers at once, modules that `torch.func.vmap` does
-    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
-    stack is no faster, members are trained one by one, too.
+    Members are one module with an additional axis, trained by one optimizer. Each is
+    the same net as in a separate fit; only dropout draws other masks. Early stopping,
+    learning rate schedules and gradient clipping of skorch work for each member
+    separately. Members are trained one by one, with a warning that says why, if they
+    cannot be vectorized:
 
-    A net of the default kind is trained until its loss on rows held out has not been
-    better on average over the folds for half as many epochs as its early stopping is
-    patient, whatever that monitors.
+    - nets that override methods of skorch, or have user-supplied iterators or other
+      callbacks;
+    - optimizers that do not update each number separately;
+    - modules that `torch.func.vmap` does not accept;
+    - ``clean_weight``, or several ``layers``.
+
+    If steps are so large that vectorizing is no faster, members are also trained one by
+    one, without a warning.
+
+    A net of the default kind stops when the validation loss, averaged over folds, has
+    not improved for half of the ``patience`` of its EarlyStopping callback; the
+    callback's ``monitor`` is ignored.
 
     References
     ----------
@@ -836,41 +842,41 @@ EPS = np.finfo(np.float32).tiny
 
 
 class MixupRegressorCV(RegressorMixin, _MixupCV):
-    """Regressor by several alphas at once, compared on rows held out.
+    """Regressor that trains several alphas at once, and compares them.
 
-    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
-    common random numbers; the members of the folds are kept and predict together. Which
-    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+    The search trains each alpha in each fold of a cross-validation, all of them at once
+    as one vectorized net and with common random numbers. The net of one alpha in one
+    fold is a member; members are kept, and predict together. Validation rows tell which
+    alpha is best, and whether mixing [1]_ helps.
 
     Parameters
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
         As in `MixupRegressor`.
     alphas : sequence of float, default=(0, 0.2, 1)
-        Numbers of at least 0; they are sorted, repeated ones count once, and 0, which
-        mixes nothing, is added where it is missing.
+        Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
+        mixing) is added if it is missing.
     cv : int, splitter, iterable or None, default=None
-        As in scikit-learn; None is five folds of shuffled rows. Rows that no fold holds
-        out are trained on and have no prediction of their own; those that several hold
-        out have the mean. Folds replace the net's ``train_split``. One fold will do (a
-        split by time, say), but tells no interval.
+        As in scikit-learn; None is five shuffled folds. The
+        folds replace the net's ``train_split``. With one fold (for example a split by
+        time) gains have no interval. A row in no validation fold is only trained on,
+        and has no out-of-fold prediction; a row in several of them has the mean.
     scoring : str, callable or None, default=None
-        By what the best alpha is chosen, as in scikit-learn; None is the root of the
-        mean squared error. Row weights are passed on to it.
+        Score that chooses the best alpha, as in scikit-learn. None is the negated
+        root mean squared error. Scores get row weights. A score that is undefined
+        in a fold is NaN there, and the other folds compare the candidates.
     ensemble : "blend", True or False, default="blend"
-        What predicts. True: the mean of the members of the best alpha, one a fold.
-        "blend": the members of all alphas, each alpha by the share that predicts rows
-        held out best (by squared error); shares of less than 0.05 are left out. False:
-        one net, trained on all rows by the best alpha.
-    halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
-        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net). All
-        candidates are then trained in one process.
+        The nets that predict.
+
+        - "blend": the members of all alphas, weighted such that out-of-fold
+          predictions have the least squared error. Shares below 0.05 are left out.
+        - True: the members of the best alpha, one for each fold, with equal weights.
+        - False: one net, trained on all rows with the best alpha.
+
     n_jobs : int or None, default=None
-        Processes, each of which trains some of the stacks, or some of the alphas where
-        members are not stacked. Results do not depend on it: which members are trained
-        together depends on candidates and folds alone.
+        Number of processes. Each trains a group of members that are vectorized
+        together, or the members of an alpha if they are not vectorized. Groups depend
+        on candidates and folds alone, so the results are the same for every `n_jobs`.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupRegressor`.
     layers : str or list of str, default="auto"
@@ -878,45 +884,46 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     categorical_features : default="from_dtype"
         As in `MixupRegressor`.
     random_state : int, RandomState instance or None, default=None
-        Seeds the default folds, and each member as it would seed a `MixupRegressor`:
-        members that differ in alpha start from the same weights, and meet the same
-        batches, partners and quantiles of `lam`.
+        Seed of the default folds and, as in `MixupRegressor`, of each member. All
+        members of a fold start from the same weights, and see the same batches,
+        partners and quantiles of `lam`.
     verbose : {0, 1}, default=0
-        1 shows a bar of the epochs with the time left.
+        - 0: prints nothing.
+        - 1: shows a bar of the epochs with the remaining time.
 
     Attributes
     ----------
     alpha_ : float
-        The alpha of the best score.
+        The alpha with the best score.
     best_index_, best_score_, best_params_
-        Its place in `cv_results_`, its mean score over the folds (optimistic, as it is
-        the best of several), and its parameters.
+        Index of the best candidate in `cv_results_`, its mean score over the folds
+        (optimistic, since it is the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``, one row a candidate: an alpha, or an alpha at
-        a place. As members are trained together, each has an equal share of the time.
+        The columns of ``GridSearchCV``. A candidate is an alpha, or an alpha at a
+        place. Members are trained together, so each has an equal share of the time.
     gains_ : dict of ndarrays
-        What each row of `cv_results_` gains over alpha 0, in the units of the score:
-        ``alpha``, ``layers``, ``mean``, and from ``low`` to ``high`` a 95 % interval,
-        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is too
-        good, since it was chosen by it: judge it on rows put aside. ``low`` and
-        ``high`` are NaN where folds cannot tell how much a gain varies: where there is
-        one fold, or where all of them agree to the last digit.
+        Gain of each candidate over alpha 0, in units of the score: ``alpha``,
+        ``layers``, ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval,
+        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
+        optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
+        one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
-        Loss of the net (of the default regressor, for standardised targets) on rows
-        held out, unmixed, after each epoch; NaN for epochs not run.
+        Loss of the net on the unmixed validation rows after each epoch (for the default
+        regressor, with standardised targets). NaN for epochs that were not run.
     oof_prediction_ : ndarray of shape (n_samples,)
-        Out-of-fold predictions of each row, by members that have not seen it. NaN for
-        rows never held out or of weight 0.
+        Out-of-fold prediction of each row, from members that were not trained on it.
+        NaN for rows in no validation fold, or of weight 0.
     estimators_ : list of MixupRegressor
-        What predicts: fitted on the rows of a fold, or on all.
+        The estimators that predict, each fitted on the training rows of a fold, or one
+        fitted on all rows.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        The share that each row of `cv_results_`, and of `gains_`, has in predictions.
+        Share of each candidate in the predictions.
     epochs_ : ndarray of shape (n_candidates,), int
-        After how many epochs members of the default kind predict: where the mean loss
-        of their alpha over the folds was least. 0 for a net of one's own, whose
-        callbacks say.
-    stacked_ : bool
-        Whether members were trained as one stack.
+        For nets of the default kind, the epoch with the least validation loss on
+        average over the folds; members predict with the weights of this epoch. 0 for a
+        user-supplied net, whose callbacks decide.
+    vectorized_ : bool
+        Whether members were trained as one vectorized net.
     n_splits_ : int
         Number of folds.
     n_features_in_, feature_names_in_
@@ -924,23 +931,29 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
 
     See Also
     --------
-    MixupRegressor : One net, by one alpha.
-    sklearn.model_selection.GridSearchCV : Any parameters, one fit after the other.
+    MixupRegressor : One net, with one alpha.
+    sklearn.model_selection.GridSearchCV : Searches any parameters, fit by fit.
 
     Notes
     -----
-    Members are one module with one more axis, trained by one optimizer; each is what it
-    would be if it were trained by itself, but for what dropout draws. Callbacks of
-    skorch that stop early, schedule the learning rate or clip gradients count for each
-    member by itself. What cannot be trained so is trained one by one, with one warning
-    that says why: nets with methods, iterators or other callbacks of their own,
-    optimizers that look at several numbers at once, modules that `torch.func.vmap` does
-    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
-    stack is no faster, members are trained one by one, too.
+    Members are one module with an additional axis, trained by one optimizer. Each is
+    the same net as in a separate fit; only dropout draws other masks. Early stopping,
+    learning rate schedules and gradient clipping of skorch work for each member
+    separately. Members are trained one by one, with a warning that says why, if they
+    cannot be vectorized:
 
-    A net of the default kind is trained until its loss on rows held out has not been
-    better on average over the folds for half as many epochs as its early stopping is
-    patient, whatever that monitors.
+    - nets that override methods of skorch, or have user-supplied iterators or other
+      callbacks;
+    - optimizers that do not update each number separately;
+    - modules that `torch.func.vmap` does not accept;
+    - ``clean_weight``, or several ``layers``.
+
+    If steps are so large that vectorizing is no faster, members are also trained one by
+    one, without a warning.
+
+    A net of the default kind stops when the validation loss, averaged over folds, has
+    not improved for half of the ``patience`` of its EarlyStopping callback; the
+    callback's ``monitor`` is ignored.
 
     References
     ----------

@@ -284,7 +284,6 @@ def test_figures_of_the_defaults_are_those_of_the_benchmark():
     ("script", "option", "page"),
     [
         ("speed.py", "--markdown", "docs/speed.md"),
-        ("speed.py", "--readme", "README.md"),
         ("pieces.py", "--markdown", "docs/speed.md"),
         ("quality.py", "--table", "docs/quality.md"),
         ("quality.py", "--readme", "README.md"),
