@@ -11,7 +11,7 @@ in the names of the tests, and differ between the processes that run them.)
 """
 
 import pytest
-from nets import (
+from sample_nets import (
     InDouble,
     binary_net,
     full_batch_net,

@@ -14,8 +14,15 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from nets import Layers, Linear, binary_net, full_batch_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import (
+    Layers,
+    Linear,
+    binary_net,
+    full_batch_net,
+    logits_net,
+    number_net,
+)
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone

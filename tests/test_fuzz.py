@@ -13,8 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from nets import Parts
 from numpy.testing import assert_allclose
+from sample_nets import Parts
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 

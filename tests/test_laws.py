@@ -12,7 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import (
+from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import (
     Layers,
     Linear,
     binary_net,
@@ -21,7 +22,6 @@ from nets import (
     number_net,
     softmax_net,
 )
-from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes

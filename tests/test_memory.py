@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import logits_net
+from sample_nets import logits_net
 from skorch.callbacks import Callback
 
 from skmix import MixupClassifier, default_net
