@@ -354,6 +354,7 @@ def test_partial_fit_goes_on_where_fit_stopped(wine, clf):
     assert not np.array_equal(clf.predict_proba(X), before)
 
 
+@pytest.mark.slow
 def test_partial_fit_from_the_start(wine):
     X, y = wine
     streamed = [
