@@ -204,6 +204,7 @@ def test_law_9_any_batch_works_with_any_setting(data):
     assert np.isfinite(clf.predict_proba(X)).all()
 
 
+@pytest.mark.slow
 def test_settings_are_searched_like_any_parameter(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=2), random_state=0)
