@@ -17,6 +17,7 @@ from sample_nets import (
     full_batch_net,
     logits_net,
     number_net,
+    short_default_net,
     softmax_net,
 )
 from sklearn.utils.estimator_checks import (
@@ -33,8 +34,8 @@ from skmix import (
 
 QUICK = MixupClassifier(logits_net(module=InDouble), lam_per="row")
 STOCHASTIC = [
-    MixupClassifier(),
-    MixupRegressor(),
+    MixupClassifier(short_default_net(max_epochs=5)),
+    MixupRegressor(short_default_net("regressor", max_epochs=5)),
     MixupClassifier(softmax_net(module=InDouble)),
     MixupClassifier(binary_net(module=InDouble)),
     MixupRegressor(number_net(module=InDouble, max_epochs=100)),
