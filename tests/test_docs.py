@@ -15,7 +15,11 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -64,6 +68,13 @@ def test_links_between_files_lead_somewhere(page):
     files = [link.partition("#")[0] for link in links if "://" not in link]
     missing = [name for name in files if name and not (page.parent / name).exists()]
     assert not missing
+
+
+def test_the_map_of_contributing_has_every_module():
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("skmix/**/*.py")}
+    wings = {"skmix/_training/__init__.py", "skmix/_vectorized/__init__.py"}
+    assert not {path for path in paths - wings if f"`{path}`" not in page}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
