@@ -12,37 +12,35 @@ Each fit is a line of results/ablation.jsonl, and what is there is not measured 
 delete it to start afresh, as after a change of the library.
 """
 
-import argparse
-import datetime
-import json
 import os
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import product
-from multiprocessing import get_context
-from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-import torch
-from quality import (
-    IMPORTED_ROWS,
+from common import (
+    MAX_ROWS,
+    PACKAGES,
     RESULTS,
     TASKS,
+    about,
+    counts,
     fold_of,
+    loss_of,
+    measure_all,
+    parser_of,
+    read_report,
     records_in,
-    row_of,
+    rows_of,
     sample_of,
-    tables_in,
-    versions_of,
+    tables_or_exit,
+    titled,
+    write_report,
 )
-from sklearn.metrics import balanced_accuracy_score, log_loss, root_mean_squared_error
+from sklearn.metrics import balanced_accuracy_score
 from skorch.dataset import ValidSplit
-from tqdm import tqdm
 
 from skmix import MixupClassifier, MixupRegressor, default_net
 
@@ -90,49 +88,35 @@ def estimator(variant, task):
 def measure(job):
     """Fit one variant on the first fold of a table; return the records of it."""
     variant, table = job
-    torch.set_num_threads(1)
-    X, y = sample_of(table, IMPORTED_ROWS)
+    X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, table.task == "classification", 0)
     model = estimator(variant, table.task)
     start = time.process_time()
     model.fit(X.iloc[train], y[train])
     record = {"variant": variant, "table": table.name, "task": table.task}
     record |= {"fit_s": time.process_time() - start, "epochs": model.n_iter_}
-    score = partial(score_of, model, X.iloc[test], y[test])
-    records = [record | score()]
+    held_out = X.iloc[test], y[test]
+    records = [record | scores_of(model, *held_out)]
     if variant == DEFAULT and table.task == "classification":
         model.estimator_.module_.temperature.fill_(1)
-        records.append(record | {"variant": UNCALIBRATED} | score())
+        record["variant"] = UNCALIBRATED
+        records.append(record | scores_of(model, *held_out))
     return records
 
 
-def score_of(model, X, y):
-    if isinstance(model, MixupRegressor):
-        return {"loss": root_mean_squared_error(y, model.predict(X))}
-    proba = model.predict_proba(X)
-    predicted = model.classes_[proba.argmax(axis=1)]
-    return {
-        "loss": log_loss(y, proba, labels=model.classes_),
-        "bacc": balanced_accuracy_score(y, predicted),
-    }
+def scores_of(model, X, y):
+    scores = {"loss": loss_of(model, X, y)}
+    if isinstance(model, MixupClassifier):
+        predicted = model.classes_[model.predict_proba(X).argmax(axis=1)]
+        scores["bacc"] = balanced_accuracy_score(y, predicted)
+    return scores
 
 
-def measure_all(tables, jobs):
-    """Measure what the scratch file does not hold yet."""
-    done = {(r["variant"], r["table"]) for r in records_in(SCRATCH)}
-    wanted = [
-        pair
-        for pair in product(VARIANTS, tables)
-        if (pair[0], pair[1].name) not in done
-    ]
-    context = get_context("spawn")
-    with (
-        ProcessPoolExecutor(jobs, mp_context=context) as pool,
-        SCRATCH.open("a") as file,
-    ):
-        for records in tqdm(pool.map(measure, wanted), total=len(wanted), smoothing=0):
-            file.writelines(json.dumps(record) + "\n" for record in records)
-            file.flush()
+def units_of(tables):
+    """Return the pairs of variant and table that are not known yet."""
+    known = {(r["variant"], r["table"]) for r in records_in(SCRATCH)}
+    wanted = product(VARIANTS, tables)
+    return [unit for unit in wanted if (unit[0], unit[1].name) not in known]
 
 
 def summarise(records):
@@ -146,13 +130,11 @@ def summarise(records):
         log = np.log(rows["loss"] / default["loss"])
         row = {"task": task, "variant": variant, "tables": len(rows)}
         row |= {"ratio": np.exp(log.mean()), "ratio_error": log.sem()}
-        row |= {"wins": int((log < -0.001).sum()), "losses": int((log > 0.001).sum())}
+        row["wins"], _, row["losses"] = counts(log)
         row["bacc"] = (rows["bacc"] - default["bacc"]).mean()
         row["time"] = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
         summary.append(row)
-    return json.loads(
-        pd.DataFrame(summary).to_json(orient="records", double_precision=5)
-    )
+    return rows_of(pd.DataFrame(summary))
 
 
 def markdown(summary):
@@ -162,40 +144,32 @@ def markdown(summary):
         classify = task == "classification"
         head = ["variant", "log loss" if classify else "RMSE", "won / lost"]
         head += ["balanced accuracy"] * classify + ["CPU time"]
-        lines += [f"{task.title()}:", "", row_of(head), row_of(["---"] * len(head))]
+        table = [head]
         for row in summary:
             if row["task"] != task or row["variant"] == DEFAULT:
                 continue
             cells = [row["variant"], f"{row['ratio']:.3f} ± {row['ratio_error']:.3f}"]
             cells += [f"{row['wins']} / {row['losses']}"]
             cells += [f"{row['bacc']:+.4f}"] if classify else []
-            lines.append(row_of([*cells, f"{row['time']:.2f}"]))
-        lines.append("")
+            table.append([*cells, f"{row['time']:.2f}"])
+        lines += titled(task.title(), table)
     return "\n".join(lines)
 
 
 def main():
-    data = Path(os.environ.get("SKMIX_DATA", "data"))
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser = parser_of(__doc__)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--markdown", action="store_true", help="print its tables")
     args = parser.parse_args()
     if args.report:
-        result = {"date": datetime.date.today().isoformat()}
-        result |= {"versions": versions_of("ours")}
-        result |= {"summary": summarise(records_in(SCRATCH))}
-        OUT.write_text(json.dumps(result, indent=1) + "\n")
+        summary = summarise(records_in(SCRATCH))
+        write_report(OUT, about(*PACKAGES) | {"summary": summary})
     if args.markdown:
-        print(markdown(json.loads(OUT.read_text())["summary"]))
+        print(markdown(read_report(OUT)["summary"]))
     if not (args.report or args.markdown):
-        tables = tables_in(args.data)
-        if not tables:
-            sys.exit(
-                f"Found no tables in {args.data}. Pass --data DIR, as to quality.py."
-            )
-        measure_all(tables, args.jobs)
+        units = units_of(tables_or_exit(args.data))
+        measure_all(units, args.jobs, SCRATCH, measure)
 
 
 if __name__ == "__main__":

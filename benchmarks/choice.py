@@ -12,31 +12,32 @@ Each fit is a line of results/choice.jsonl, and what is there is not measured ag
 delete it to start afresh, as after a change of the library.
 """
 
-import argparse
-import datetime
-import json
 import os
 import time
 from functools import partial
-from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-from quality import (
-    IMPORTED_ROWS,
+from common import (
+    MAX_ROWS,
+    PACKAGES,
     RESULTS,
-    TIE,
+    about,
     append,
+    counts,
     fold_of,
+    parser_of,
     quiet_worker,
+    read_report,
     records_in,
-    row_of,
     sample_of,
     spread,
-    tables_in,
+    table_lines,
+    tables_or_exit,
     versions_of,
+    write_report,
 )
 from tqdm import tqdm
 
@@ -49,7 +50,7 @@ DEFAULT = "blend, tempered"
 
 def measure(table, fold):
     """Fit once; return the log loss of each rule, of rows put aside."""
-    X, y = sample_of(table, IMPORTED_ROWS)
+    X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, True, fold)
     start = time.process_time()
     search = MixupClassifierCV(random_state=0).fit(X.iloc[train], y[train])
@@ -68,7 +69,7 @@ def measure(table, fold):
         **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
         **{"alpha": search.alpha_, "temperature": temperature},
         "shares": shares.tolist(),
-        "versions": versions_of("ours-cv"),
+        "versions": versions_of(*PACKAGES),
     }
 
 
@@ -115,17 +116,12 @@ def report(records):
     logs = np.log(losses.div(losses[DEFAULT], axis=0))
     rows = []
     for rule in losses:
-        ratio, others = np.exp(logs[rule].mean()), np.expm1(logs[rule])
-        counts = (
-            (others < -TIE).sum(),
-            (others.abs() <= TIE).sum(),
-            (others > TIE).sum(),
-        )
-        rows.append({"rule": rule, "ratio": round(float(ratio), 4)})
-        rows[-1]["won, tied, lost"] = [int(count) for count in counts]
+        ratio = round(float(np.exp(logs[rule].mean())), 4)
+        tally = [*counts(np.expm1(logs[rule]))]
+        rows.append({"rule": rule, "ratio": ratio, "won, tied, lost": tally})
         rows[-1]["error"] = round(float(logs[rule].sem()), 4)
     return {
-        "date": datetime.date.today().isoformat(),
+        **about(),
         "versions": records[0]["versions"],
         "fits": len(records),
         "rules": rows,
@@ -140,18 +136,16 @@ def report(records):
 
 def markdown(result):
     head = ["rule", "log loss, ratio", "standard error", "better / tied / worse"]
-    lines = [row_of(head), row_of(["---"] * len(head))]
+    rows = [head]
     for row in result["rules"]:
         tally = " / ".join(map(str, row["won, tied, lost"]))
         ratio, error = f"{row['ratio']:.4f}", f"{row['error']:.4f}"
-        lines.append(row_of([row["rule"], ratio, error, tally]))
-    return "\n".join(lines)
+        rows.append([row["rule"], ratio, error, tally])
+    return "\n".join(table_lines(rows))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    data = os.environ.get("SKMIX_DATA")
-    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser = parser_of(__doc__)
     parser.add_argument("--folds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--sets", nargs="+", metavar="NAME", help="of tables, if not all"
@@ -160,14 +154,14 @@ def main():
     parser.add_argument("--table", action="store_true", help="print its table")
     arguments = parser.parse_args()
     if arguments.report:
-        OUT.write_text(json.dumps(report(records_in(SCRATCH)), indent=1) + "\n")
+        write_report(OUT, report(records_in(SCRATCH)))
     if arguments.table:
-        print(markdown(json.loads(OUT.read_text())))
+        print(markdown(read_report(OUT)))
     if arguments.report or arguments.table:
         return
     quiet_worker()
     known = {(r["set"], r["fold"]) for r in records_in(SCRATCH)}
-    tables = [t for t in tables_in(arguments.data) if t.task == "classification"]
+    tables = [t for t in tables_or_exit(arguments.data) if t.task == "classification"]
     tables = [t for t in tables if arguments.sets is None or t.name in arguments.sets]
     wanted = [(table, fold) for fold in arguments.folds for table in tables]
     for table, fold in tqdm([w for w in wanted if (w[0].name, w[1]) not in known]):

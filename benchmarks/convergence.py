@@ -8,19 +8,15 @@ ConvergenceWarning, or the error for losses that are no finite numbers.
     python benchmarks/convergence.py             # writes results/convergence.json
 """
 
-import argparse
-import datetime
-import json
 import os
 import warnings
 from collections import defaultdict
-from importlib.metadata import version
-from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from common import PACKAGES, RESULTS, about, parser_of, write_report
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -28,7 +24,7 @@ from torch import nn
 from skmix import MixupClassifier, MixupRegressor
 from skmix._training.convergence import Diverged
 
-OUT = Path(__file__).parent / "results" / "convergence.json"
+OUT = RESULTS / "convergence.json"
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam
 # Task, optimizer, lr and epochs of trainings that lead nowhere.
 TOO_LARGE = [
@@ -156,7 +152,7 @@ def measure(n_fits, n_seeds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, tables=False)
     parser.add_argument("--fits", type=int, default=1000, help="without a signal")
     parser.add_argument("--seeds", type=int, default=20, help="of each case")
     options = parser.parse_args()
@@ -167,12 +163,7 @@ def main():
         print(f"{group}: {told} of {fits} told")
         for name, count in by_name.items():
             print(f"  {name:<45} {count['told']:>4} of {count['fits']}")
-    packages = ("skmix", "torch", "skorch", "numpy", "scikit-learn")
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "versions": {name: version(name) for name in packages},
-    }
-    OUT.write_text(json.dumps(about | counts, indent=2) + "\n")
+    write_report(OUT, about(*PACKAGES, "skorch") | counts)
 
 
 if __name__ == "__main__":

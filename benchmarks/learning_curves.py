@@ -22,9 +22,6 @@ again, unless by `--fresh`. The JSON has means over repeats, of those repeats of
 and size that have all of their fits.
 """
 
-import argparse
-import datetime
-import json
 import os
 import sys
 import time
@@ -39,26 +36,31 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
-from quality import (
+from common import (
+    PACKAGES,
     RESULTS,
     TIE,
     Table,
-    all_versions,
+    about,
     dump,
+    last_records,
     listed,
+    loss_of,
     measure_all,
+    parser_of,
+    read_report,
     sample_of,
     scores_of_classes,
     spread,
-    tables_in,
+    tables_or_exit,
     titled,
+    versions_line,
     versions_of,
-    warm_up,
 )
-from sklearn.metrics import log_loss
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+from quality import all_versions, warm_up
 from sklearn.model_selection import train_test_split
 from torch.nn.functional import cross_entropy
 
@@ -186,27 +188,22 @@ def measure(unit):
     start = time.process_time()
     estimator.fit(X.iloc[train], y[train], X_val=X.iloc[valid], y_val=y[valid])
     fit_s = time.process_time() - start
-    classes = estimator.classes_
-    of_valid, of_test = (estimator.predict_proba(X.iloc[r]) for r in (valid, test))
-    scores = scores_of_classes(y[test], spread(of_test, classes, y.max() + 1))
+    proba = spread(
+        estimator.predict_proba(X.iloc[test]), estimator.classes_, y.max() + 1
+    )
+    scores = scores_of_classes(y[test], proba)
     return {
         **{"set": unit.table.name, "n": unit.n, "repeat": unit.repeat},
         **{"trial": unit.trial.name, "strength": unit.trial.strength},
         **{"n_valid": len(valid), "n_test": len(test)},
-        "ll_valid": log_loss(y[valid], of_valid, labels=classes),
+        "ll_valid": loss_of(estimator, X.iloc[valid], y[valid]),
         **{name: scores[name] for name in SCORES},
         **{"n_epochs": estimator.n_iter_, "fit_s": fit_s},
-        "versions": versions_of("ours"),
+        "versions": versions_of(*PACKAGES),
     }
 
 
 # Results: lines of the scratch file, and the means that go into the JSON.
-
-
-def read_results(scratch):
-    """Return the records of the scratch file by key, the last one of each."""
-    lines = scratch.read_text().splitlines() if scratch.exists() else []
-    return {key_of(record): record for record in map(json.loads, lines)}
 
 
 def report(known):
@@ -224,7 +221,7 @@ def report(known):
     )
     scores[[*means]] = scores[[*means]].map(lambda score: float(f"{score:.4g}"))
     return {
-        "date": datetime.date.today().isoformat(),
+        **about(),
         "versions": all_versions(known.values()),
         "max_rows": MAX_ROWS,
         "threads": 1,
@@ -261,10 +258,10 @@ def ratios(scores):
 
 def markdown(result):
     scores = pd.DataFrame(result["scores"])
-    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
     about = (
         f"{result['date']}, {scores['set'].nunique()} tables, means of at most "
-        f"{scores['repeats'].max()} repeats, {result['threads']} thread. {versions}."
+        f"{scores['repeats'].max()} repeats, {result['threads']} thread. "
+        f"{versions_line(result)}."
     )
     head = ["", *(f"{n:,} rows" for n in sorted(scores["n"].unique()))]
     compared = ratios(scores)
@@ -377,10 +374,8 @@ def show_sizes(axes, sizes):
 
 
 def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    data = os.environ.get("SKMIX_DATA")
+    parser = parser_of(__doc__)
     sets, sizes = partial(str.split, sep=","), partial(listed, SIZES, int)
-    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
     parser.add_argument("--sets", type=sets, default=TABLES, help="a,b,c")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="50,100")
     parser.add_argument("--repeats", type=int, default=2)
@@ -394,13 +389,10 @@ def read_arguments():
 
 def units_of(arguments, known):
     """Return the fits that are asked for and not known."""
-    found = tables_in(arguments.data) if arguments.data else []
+    found = tables_or_exit(arguments.data)
     tables = {t.name: t for t in found if t.task == "classification"}
     if missing := {*arguments.sets} - {*tables}:
-        sys.exit(
-            f"Found no {', '.join(sorted(missing))}. Pass --data DIR, a folder with "
-            "classification/*.parquet, or names of tables there as --sets."
-        )
+        sys.exit(f"Found no {', '.join(sorted(missing))}. Pass others as --sets.")
     chosen = [tables[name] for name in arguments.sets]
     wanted = product(chosen, arguments.sizes, range(arguments.repeats), TRIALS)
     units = [Unit(*unit) for unit in wanted]
@@ -409,21 +401,19 @@ def units_of(arguments, known):
 
 def main():
     arguments = read_arguments()
-    RESULTS.mkdir(exist_ok=True)
     scratch, out = (RESULTS / f"learning_curves.{kind}" for kind in ("jsonl", "json"))
     if arguments.report:
-        out.write_text(dump(report(read_results(scratch))))
+        out.write_text(dump(report(last_records(scratch, key_of))))
     if arguments.table:
-        print(markdown(json.loads(out.read_text())))
+        print(markdown(read_report(out)))
     if arguments.draw:
         with rc_context({"svg.hashsalt": "skmix", "font.size": 8.5}):
-            figure = draw(json.loads(out.read_text()))
+            figure = draw(read_report(out))
             figure.savefig(FIGURE, facecolor="white", metadata={"Date": None})
     if arguments.report or arguments.table or arguments.draw:
         return
-    units = units_of(arguments, read_results(scratch))
-    if failed := measure_all(units, arguments.jobs, scratch, measure):
-        sys.exit(f"{failed} of {len(units)} fits failed.")
+    units = units_of(arguments, last_records(scratch, key_of))
+    measure_all(units, arguments.jobs, scratch, measure)
 
 
 if __name__ == "__main__":

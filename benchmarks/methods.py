@@ -15,15 +15,10 @@ Each fit is a line of results/methods.jsonl, and what is there is not measured a
 delete it to start afresh, as after a change of the library.
 """
 
-import argparse
-import datetime
-import json
 import os
-import sys
 import time
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -31,20 +26,26 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 import torch
-from quality import (
-    IMPORTED_ROWS,
+from common import (
+    MAX_ROWS,
+    PACKAGES,
     RESULTS,
     TASKS,
+    about,
+    counts,
     fold_of,
+    loss_of,
     measure_all,
+    parser_of,
+    read_report,
     records_in,
-    row_of,
+    rows_of,
     sample_of,
-    tables_in,
-    versions_of,
+    tables_or_exit,
+    titled,
+    write_report,
 )
 from sklearn.datasets import make_classification
-from sklearn.metrics import log_loss, root_mean_squared_error
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
@@ -159,7 +160,7 @@ def measure(unit):
     """Fit a fold; return its score, fit for JSON."""
     table, fold, setting = unit
     classify = table.task == "classification"
-    X, y = sample_of(table, IMPORTED_ROWS)
+    X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, classify, fold)
     kind = MixupClassifier if classify else MixupRegressor
     model = kind(random_state=0, **SETTINGS[setting])
@@ -167,11 +168,7 @@ def measure(unit):
     model.fit(X.iloc[train], y[train])
     record = {"setting": setting, "table": table.name, "task": table.task, "fold": fold}
     record |= {"fit_s": time.process_time() - start, "epochs": model.n_iter_}
-    if classify:
-        proba = model.predict_proba(X.iloc[test])
-        return record | {"loss": log_loss(y[test], proba, labels=model.classes_)}
-    predicted = model.predict(X.iloc[test])
-    return record | {"loss": root_mean_squared_error(y[test], predicted)}
+    return record | {"loss": loss_of(model, X.iloc[test], y[test])}
 
 
 def units_of(tables, folds):
@@ -299,12 +296,11 @@ def summarise(records):
                 by_table = change.groupby("table").mean()
                 row[f"{prefix}ratio"] = np.exp(by_table.mean())
                 row[f"{prefix}error"] = by_table.sem()
-                row[f"{prefix}won"] = int((by_table < -0.001).sum())
-                row[f"{prefix}lost"] = int((by_table > 0.001).sum())
+                row[f"{prefix}won"], _, row[f"{prefix}lost"] = counts(by_table)
             row["tables"], row["folds"] = len(by_table), len(change) / len(by_table)
             row["plain_by_table"] = np.exp(by_table).to_dict()  # against no mixing
             rows.append(row)
-    return json.loads(pd.DataFrame(rows).to_json(orient="records", double_precision=5))
+    return rows_of(pd.DataFrame(rows))
 
 
 def markdown(result):
@@ -316,8 +312,7 @@ def markdown(result):
         head += ["/ not mixed", "won / lost", "time a step"]
         rows = [row for row in result["gains"] if row["task"] == task]
         count = f"{rows[0]['tables']} tables, {rows[0]['folds']:.0f} fold(s)"
-        lines += [f"{task.title()}, {count}:", "", row_of(head)]
-        lines.append(row_of(["---"] * len(head)))
+        table = [head]
         for row in rows:
             cells = [row["setting"]]
             for prefix in ("", "plain_"):
@@ -327,34 +322,26 @@ def markdown(result):
                 cells.append(f"{row[prefix + 'won']} / {row[prefix + 'lost']}")
             of_numbers = row["setting"].startswith(OF_NUMBERS)
             base = times[f"{OF_NUMBERS}: {BASE}" if of_numbers else BASE]
-            lines.append(row_of([*cells, f"{times[row['setting']] / base:.2f}"]))
-        lines.append("")
+            table.append([*cells, f"{times[row['setting']] / base:.2f}"])
+        lines += titled(f"{task.title()}, {count}", table)
     again = times["A/A"] / times[BASE]
-    lines += [
-        f"A/A of the times: {again:.2f}; LISA: {times['LISA'] / times[BASE]:.2f}.",
-        "",
-        f"Partners of {LARGE:,} rows of 20 columns, CPU time:",
-        "",
-        row_of(["pairing", "prepared once a fit, s", "drawn for a batch of 256, µs"]),
-        row_of(["---"] * 3),
-    ]
+    lisa = times["LISA"] / times[BASE]
+    lines += [f"A/A of the times: {again:.2f}; LISA: {lisa:.2f}.", ""]
+    table = [["pairing", "prepared once a fit, s", "drawn for a batch of 256, µs"]]
     for name, (prepared, step) in result["pairings"].items():
-        lines.append(row_of([f'`"{name}"`', f"{prepared:.2f}", f"{step}"]))
-    return "\n".join(lines)
+        table.append([f'`"{name}"`', f"{prepared:.2f}", f"{step}"])
+    title = f"Partners of {LARGE:,} rows of 20 columns, CPU time"
+    return "\n".join([*lines, *titled(title, table)])
 
 
 def update(found):
     """Put what was found into the JSON, beside what is there."""
-    result = json.loads(OUT.read_text()) if OUT.exists() else {}
-    result |= {"date": datetime.date.today().isoformat()}
-    result |= {"versions": versions_of("ours")} | found
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    result = read_report(OUT) if OUT.exists() else {}
+    write_report(OUT, result | about(*PACKAGES) | found)
 
 
 def main():
-    data = Path(os.environ.get("SKMIX_DATA", "data"))
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser = parser_of(__doc__)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--costs", action="store_true", help="measure time a step")
@@ -366,12 +353,10 @@ def main():
     if args.report:
         update({"gains": summarise(records_in(SCRATCH))})
     if args.markdown:
-        print(markdown(json.loads(OUT.read_text())))
+        print(markdown(read_report(OUT)))
     if not (args.costs or args.report or args.markdown):
-        tables = tables_in(args.data)
-        if not tables:
-            sys.exit(f"Found no tables in {args.data}. Pass --data DIR.")
-        measure_all(units_of(tables, args.folds), args.jobs, SCRATCH, measure)
+        units = units_of(tables_or_exit(args.data), args.folds)
+        measure_all(units, args.jobs, SCRATCH, measure)
 
 
 if __name__ == "__main__":

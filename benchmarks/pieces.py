@@ -10,8 +10,6 @@ prints two tables, and writes benchmarks/results/pieces.json; `--markdown` print
 of the file.
 """
 
-import argparse
-import json
 import os
 import time
 from functools import partial
@@ -21,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from common import RESULTS, parser_of, read_report, write_report
 from reference_loop import mlp
 from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
@@ -33,7 +32,7 @@ from skmix._training.loss import losses_of_steps
 from skmix._training.predict import in_chunks
 from skmix._training.skorch_compat import as_module_dtype
 
-RESULTS = Path(__file__).resolve().parent / "results" / "pieces.json"
+OUT = RESULTS / "pieces.json"
 BATCH_SIZES = (256, 32)
 REPETITIONS = 60
 
@@ -137,8 +136,8 @@ def tables(result):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = parser_of(__doc__, tables=False)
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--markdown", action="store_true", help="print tables of --out")
     arguments = parser.parse_args()
     if not arguments.markdown:
@@ -146,8 +145,8 @@ def main():
         result = describe_machine("cpu")
         result["step"] = {size: pieces_of_a_step(size) for size in BATCH_SIZES}
         result["prediction"] = pieces_of_a_prediction()
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(tables(json.loads(arguments.out.read_text())))
+        write_report(arguments.out, result)
+    print(tables(read_report(arguments.out)))
 
 
 if __name__ == "__main__":

@@ -22,22 +22,15 @@ before those measured here, so that rivals come from one source, and save measur
 rivals; `--rerun-check` measures rivals all the same, and the tables show both.
 """
 
-import argparse
-import datetime
 import json
-import logging
 import os
 import sys
 import time
-import warnings
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import islice, product
-from multiprocessing import get_context
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,26 +38,43 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
-import torch
+from common import (
+    MAX_ROWS,
+    N_FOLDS,
+    RESULTS,
+    TASKS,
+    TIE,
+    Table,
+    about,
+    append,
+    calibration_error,
+    dump,
+    fold_of,
+    last_records,
+    listed,
+    measure_all,
+    parser_of,
+    read_report,
+    sample_of,
+    scores_of_classes,
+    spread,
+    table_of_openml,
+    tables_or_exit,
+    titled,
+    versions_line,
+    versions_of,
+)
 from scipy.stats import wilcoxon
 from sklearn import metrics
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.compose import make_column_selector as selector
-from sklearn.datasets import fetch_openml, make_classification, make_regression
+from sklearn.datasets import make_classification, make_regression
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    LabelEncoder,
-    OneHotEncoder,
-    OrdinalEncoder,
-    StandardScaler,
-)
-from tqdm import tqdm
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-import skmix
 from skmix import (
     MixupClassifier,
     MixupClassifierCV,
@@ -72,8 +82,6 @@ from skmix import (
     MixupRegressorCV,
 )
 
-RESULTS = Path(__file__).resolve().parent / "results"
-TASKS = ("classification", "regression")
 OURS = ("ours", "ours-plain", "ours-cv")
 PACKAGES = {  # of the rivals that scikit-learn does not have
     "lgbm": "lightgbm",
@@ -82,12 +90,7 @@ PACKAGES = {  # of the rivals that scikit-learn does not have
     "realmlp": "pytabkit",
     "tabm": "pytabkit",
 }
-IMPORTED_ROWS = 2_000
-MIN_ROWS_OF_CLASS = 6
-N_FOLDS = 3
-N_BINS = 15
 MIN_TABLES_OF_TEST = 6  # with fewer, p cannot be below 0.05
-TIE = 0.001  # relative difference up to which two scores count as equal
 COSTS = ("fit_s", "fit_wall", "pred_wall")
 SCORES = {  # the first of each task is what decides
     "classification": ("ll", "bacc", "acc", "auc", "brier", "ece"),
@@ -97,59 +100,6 @@ LOSS = {task: names[0] for task, names in SCORES.items()}
 HIGHER_IS_BETTER = ("acc", "bacc", "auc", "r2")
 TITLES = {"ll": "log loss", "bacc": "balanced accuracy", "acc": "accuracy"}
 TITLES |= {"auc": "AUC", "brier": "Brier", "ece": "ECE", "rmse": "RMSE", "r2": "R²"}
-
-
-# Tables: the same rows and folds for every model.
-
-
-class Table(NamedTuple):
-    name: str
-    task: str
-    where: Path | int  # a Parquet file, or the number of a data set of OpenML
-
-
-def tables_in(folder):
-    paths = [p for task in TASKS for p in sorted(folder.glob(f"{task}/*.parquet"))]
-    return [Table(path.stem, path.parent.name, path) for path in paths]
-
-
-def table_of_openml(number):
-    _, y = read(number)
-    task = TASKS[pd.api.types.is_numeric_dtype(y)]
-    return Table(f"openml-{number}", task, number)
-
-
-def read(where):
-    """Return all columns and the target of a table."""
-    if isinstance(where, int):
-        return fetch_openml(data_id=where, as_frame=True, return_X_y=True)
-    X = pd.read_parquet(where)
-    return X, X.pop("target")
-
-
-@lru_cache(maxsize=1)
-def sample_of(table, max_rows):
-    """Return columns and coded targets of at most `max_rows` rows of a table.
-
-    Classes of fewer than six rows and columns without a value are left out.
-    """
-    X, y = read(table.where)
-    classify = table.task == "classification"
-    X, y = keep_common(X, y.astype(str)) if classify else (X, y.to_numpy(float))
-    if len(y) > max_rows:
-        options = {"random_state": 0, "stratify": y if classify else None}
-        rows, _ = train_test_split(np.arange(len(y)), train_size=max_rows, **options)
-        rows.sort()
-        X, y = X.iloc[rows].reset_index(drop=True), y[rows]
-        if classify:
-            X, y = keep_common(X, y)
-    return X.loc[:, X.nunique() > 0], y
-
-
-def keep_common(X, y):
-    y = LabelEncoder().fit_transform(y)
-    common = np.bincount(y)[y] >= MIN_ROWS_OF_CLASS
-    return X[common].reset_index(drop=True), LabelEncoder().fit_transform(y[common])
 
 
 # Models: each is made for classes or for numbers, with its preprocessing.
@@ -264,12 +214,6 @@ def key_of(record):
     return tuple(record[k] for k in ("set", "max_rows", "model", "fold", "source"))
 
 
-def quiet_worker():
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.INFO)
-
-
 def measure(unit):
     """Fit a model to a fold; return its scores and costs, fit for JSON."""
     table, model = unit.table, unit.model
@@ -289,19 +233,13 @@ def measure(unit):
         "pred_wall": time.perf_counter() - fitted[0],
         "fit_wall": fitted[0] - start[0],
         "fit_s": fitted[1] - start[1],
-        "versions": versions_of(model),
+        "versions": versions_of_model(model),
     }
     if classify:
         proba = spread(predicted, estimator.classes_, n_classes=y.max() + 1)
         return result | scores_of_classes(y[test], proba)
     rmse = metrics.root_mean_squared_error(y[test], predicted)
     return result | {"rmse": rmse, "r2": metrics.r2_score(y[test], predicted)}
-
-
-def fold_of(X, y, classify, fold):
-    kind = StratifiedKFold if classify else KFold
-    folds = kind(N_FOLDS, shuffle=True, random_state=0).split(X, y)
-    return next(islice(folds, fold, None))
 
 
 @cache
@@ -312,69 +250,10 @@ def warm_up(model, classify):
     MODELS[model](classify).fit(pd.DataFrame(X, columns=list("abcd")), y)
 
 
-def spread(proba, classes, n_classes):
-    """Give classes that were not trained on probability 0; normalise in float64."""
-    full = np.zeros((len(proba), n_classes))
-    full[:, np.asarray(classes, dtype=int)] = proba
-    return full / full.sum(axis=1, keepdims=True)
-
-
-def scores_of_classes(y, proba):
-    n_classes = proba.shape[1]
-    predicted = proba.argmax(axis=1)
-    of_truth = proba[np.arange(len(y)), y]
-    bins = bins_of(proba.max(axis=1), predicted == y)
-    score = proba[:, 1] if n_classes == 2 else proba
-    options = {"multi_class": "ovr", "labels": np.arange(n_classes)}
-    return {
-        "ll": -np.log(of_truth.clip(1e-15, 1)).mean(),
-        "bacc": metrics.balanced_accuracy_score(y, predicted),
-        "acc": metrics.accuracy_score(y, predicted),
-        "auc": metrics.roc_auc_score(y, score, **options),
-        "brier": ((proba - np.eye(n_classes)[y]) ** 2).sum(axis=1).mean(),
-        "ece": calibration_error(bins),
-        "bins": bins,
-    }
-
-
-def bins_of(confidence, hit):
-    """Rows, sums of confidence and hits in equal-width bins of the confidence."""
-    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
-    weights = (None, confidence, hit)
-    return [np.bincount(bins, w, minlength=N_BINS).tolist() for w in weights]
-
-
-def calibration_error(bins):
-    """Expected calibration error, of one fold's bins or of a sum of several."""
-    rows, confidence, hits = np.asarray(bins)
-    return np.abs(hits - confidence).sum() / rows.sum()
-
-
-def versions_of(model):
-    own = {"skmix": skmix.__version__} if model in OURS else {}
+def versions_of_model(model):
     names = ["numpy", "scikit-learn", "torch"]
-    if model in PACKAGES:
-        names.append(PACKAGES[model])
-    return own | {name: version(name) for name in names}
-
-
-def measure_all(units, jobs, scratch, measure):
-    """Append a line for each unit to the scratch file; return how many failed."""
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=quiet_worker)
-    failed = 0
-    try:
-        futures = {pool.submit(measure, unit): unit for unit in units}
-        for future in tqdm(as_completed(futures), total=len(futures), smoothing=0):
-            if error := future.exception():
-                failed += 1
-                what = f"{futures[future]}: {type(error).__name__}: {error}"
-                tqdm.write(what, file=sys.stderr)
-            else:
-                append(scratch, [future.result()])
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return failed
+    own = ["skmix"] if model in OURS else []
+    return versions_of(*own, *names, *filter(None, [PACKAGES.get(model)]))
 
 
 def units_of(tables, arguments, known):
@@ -397,25 +276,9 @@ def is_known(unit, known, arguments):
 # Results: lines of the scratch file, and the means that go into the JSON.
 
 
-def read_results(scratch):
-    """Return the records of the scratch file by key, the last one of each."""
-    return {key_of(record): record for record in records_in(scratch)}
-
-
-def records_in(scratch):
-    """Return the records of a scratch file, one a line; none if there is no file."""
-    lines = scratch.read_text().splitlines() if scratch.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def append(scratch, records):
-    with scratch.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
-
-
 def import_results(path, scratch):
-    known = read_results(scratch)
-    mark = {"max_rows": IMPORTED_ROWS, "source": "imported"}
+    known = last_records(scratch, key_of)
+    mark = {"max_rows": MAX_ROWS, "source": "imported"}
     records = [json.loads(line) | mark for line in path.read_text().splitlines()]
     new = [record for record in records if key_of(record) not in known]
     append(scratch, new)
@@ -435,7 +298,7 @@ def report(records, max_rows):
         if key[3] == "imported" or (*key[:3], "imported") not in groups
     }
     return {
-        "date": datetime.date.today().isoformat(),
+        **about(),
         "versions": all_versions(records),
         "max_rows": max_rows,
         "n_folds": N_FOLDS,
@@ -487,28 +350,15 @@ def means(key, folds, common):
     return names | {"folds": list(common)} | rounded
 
 
-def dump(result):
-    """JSON with one line for each entry, and for each mean."""
-    entries = []
-    for name, value in result.items():
-        if name in ("scores", "reruns"):
-            lines = ",\n  ".join(map(json.dumps, value))
-            entries.append(f'"{name}": [\n  {lines}\n ]')
-        else:
-            entries.append(f'"{name}": {json.dumps(value)}')
-    return "{\n " + ",\n ".join(entries) + "\n}\n"
-
-
 # Tables in Markdown, of the JSON.
 
 
 def markdown(result, tasks):
-    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
     imported = ", ".join(result["imported"]) or "none"
     lines = [
         f"{result['date']}, at most {result['max_rows']:,} rows a table, "
         f"{result['n_folds']} folds, {result['threads']} thread. Imported: {imported}. "
-        f"Run: {versions}.",
+        f"Run: {versions_line(result)}.",
         "",
         f"Won / tied / lost count tables; a difference of at most {TIE:.1%} is a tie. "
         "Ratios are geometric means over tables. The ECE ratio is one of means over "
@@ -658,7 +508,7 @@ def loss_table(scores, models, task):
         best = group.loc[group["n_folds"] == N_FOLDS, LOSS[task]].min()
         cells = dict.fromkeys(models, "-")
         for _, row in group.iterrows():
-            cell = number(row[LOSS[task]])
+            cell = loss_cell(row[LOSS[task]])
             if row["n_folds"] < N_FOLDS:
                 cell += f" ({row['n_folds']})"
             elif row[LOSS[task]] == best:
@@ -687,34 +537,12 @@ def check_table(reruns, task):
     return titled(f"{task.title()}: imported results, measured again", rows)
 
 
-def number(value):
+def loss_cell(value):
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
-def titled(title, rows):
-    if not rows:
-        return []
-    head, *body = rows
-    return [f"{title}:", "", *map(row_of, [head, ["---"] * len(head), *body]), ""]
-
-
-def row_of(cells):
-    return "| " + " | ".join(cells) + " |"
-
-
-def listed(allowed, kind, text):
-    """Read items separated by commas; for argparse."""
-    items = [kind(item) for item in text.split(",")]
-    if unknown := set(items) - set(allowed):
-        names = ", ".join(map(str, allowed))
-        raise argparse.ArgumentTypeError(f"{unknown.pop()!r} is none of {names}")
-    return items
-
-
 def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    data = os.environ.get("SKMIX_DATA")
-    parser.add_argument("--data", type=Path, default=data, help="folder of tables")
+    parser = parser_of(__doc__)
     parser.add_argument("--openml", type=int, nargs="+", metavar="ID")
     parser.add_argument("--rows", type=int, choices=(2_000, 10_000), default=2_000)
     parser.add_argument("--task", choices=TASKS)
@@ -736,38 +564,33 @@ def tables_of(arguments):
     if arguments.openml:
         tables = [table_of_openml(number) for number in arguments.openml]
     else:
-        tables = tables_in(arguments.data) if arguments.data else []
+        tables = tables_or_exit(arguments.data)
     tables = [t for t in tables if arguments.task in (None, t.task)]
     tables = [t for t in tables if arguments.sets is None or t.name in arguments.sets]
     if not tables:
-        sys.exit(
-            "Found no tables. Pass --data DIR, a folder with classification/*.parquet "
-            "and regression/*.parquet: one table a file, its last column called target."
-        )
+        sys.exit("Found no tables of that --task and those --sets.")
     return tables
 
 
 def main():
     arguments = read_arguments()
-    RESULTS.mkdir(exist_ok=True)
     scratch = RESULTS / "quality.jsonl"
-    name = "quality" if arguments.rows == IMPORTED_ROWS else f"quality_{arguments.rows}"
+    name = "quality" if arguments.rows == MAX_ROWS else f"quality_{arguments.rows}"
     out = RESULTS / f"{name}.json"
     if arguments.imported:
         import_results(arguments.imported, scratch)
     if arguments.report:
-        records = read_results(scratch).values()
+        records = last_records(scratch, key_of).values()
         out.write_text(dump(report(records, arguments.rows)))
     if arguments.table:
         tasks = [arguments.task] if arguments.task else TASKS
-        print(markdown(json.loads(out.read_text()), tasks))
+        print(markdown(read_report(out), tasks))
     if arguments.readme:
-        print(readme(json.loads(out.read_text())))
+        print(readme(read_report(out)))
     if arguments.imported or arguments.report or arguments.table or arguments.readme:
         return
-    units = units_of(tables_of(arguments), arguments, read_results(scratch))
-    if failed := measure_all(units, arguments.jobs, scratch, measure):
-        sys.exit(f"{failed} of {len(units)} fits failed.")
+    units = units_of(tables_of(arguments), arguments, last_records(scratch, key_of))
+    measure_all(units, arguments.jobs, scratch, measure)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,26 @@ python benchmarks/quickstart.py           # measures, writes results/quickstart.
 python benchmarks/quickstart.py --table   # prints the table of quickstart.json
 """
 
-import argparse
-import datetime
-import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 from runpy import run_path
 
 import matplotlib
+from common import (
+    PACKAGES,
+    RESULTS,
+    about,
+    parser_of,
+    read_report,
+    table_lines,
+    versions_line,
+    write_report,
+)
 
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "benchmarks" / "results" / "quickstart.json"
-PACKAGES = ("skmix", "numpy", "scikit-learn", "torch", "skorch")
+OUT = RESULTS / "quickstart.json"
 
 
 def measure():
@@ -37,36 +42,27 @@ def measure():
                     "models": answer["models"].round(6).to_dict("index"),
                 }
             )
-    return {
-        "date": datetime.date.today().isoformat(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "answers": rows,
-    }
+    return about(*PACKAGES, "skorch") | {"answers": rows}
 
 
 def markdown(results):
-    versions = ", ".join(f"{name} {v}" for name, v in results["versions"].items())
-    lines = [f"{results['date']}, {versions}.", ""]
-    lines += ["| table | seed | answer | loss of: skmix | linear | trees | CPU s |"]
-    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+    head = ["table", "seed", "answer", "loss of: skmix", "linear", "trees", "CPU s"]
+    rows = [head]
     for row in results["answers"]:
         losses = [next(iter(scores.values())) for scores in row["models"].values()]
         losses = [f"{loss:.3g}" for loss in (losses[0], *losses[-2:])]
-        cells = [row["table"], row["seed"], row["verdict"], *losses]
-        cells.append(f"{row['cpu_seconds']:.0f}")
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        cells = [row["table"], str(row["seed"]), row["verdict"], *losses]
+        rows.append([*cells, f"{row['cpu_seconds']:.0f}"])
+    first = f"{results['date']}, {versions_line(results)}."
+    return "\n".join([first, "", *table_lines(rows)])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__, tables=False)
     parser.add_argument("--table", action="store_true", help="print, do not measure")
-    if parser.parse_args().table:
-        print(markdown(json.loads(OUT.read_text("utf-8"))))
-        return
-    results = measure()
-    OUT.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    print(markdown(results))
+    if not parser.parse_args().table:
+        write_report(OUT, measure())
+    print(markdown(read_report(OUT)))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ import sys
 import time
 from collections import defaultdict
 from functools import cache
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -48,11 +47,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from quality import (
-    IMPORTED_ROWS,
+from common import (
+    MAX_ROWS,
+    PACKAGES,
     RESULTS,
     append,
-    flat_columns,
     fold_of,
     records_in,
     row_of,
@@ -60,6 +59,7 @@ from quality import (
     tables_in,
     versions_of,
 )
+from quality import flat_columns
 from reference_loop import mlp
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -232,7 +232,7 @@ def units_of(args):
         ways = (OURS, BLEND, GRID, STOCK)
         options = TABLE_SHAPE | {"epochs": args.epochs or TABLE_EPOCHS}
         for name, way in product(args.sets, ways):
-            units.append(table_unit(name, IMPORTED_ROWS, way, args.device, options))
+            units.append(table_unit(name, MAX_ROWS, way, args.device, options))
     if args.all_rows:
         options = ALL_SHAPE | {"epochs": args.epochs or ALL_EPOCHS}
         for way in (OURS, STOCK):
@@ -342,7 +342,7 @@ def report(records, device):
     """Return what is in the JSON."""
     result = {
         "date": datetime.date.today().isoformat(),
-        "versions": versions_of("ours") | {"skorch": version("skorch")},
+        "versions": versions_of(*PACKAGES, "skorch"),
         "threads": 1,
         "device": device,
         "speed": speed_rows([r for r in records if r["kind"] == "speed"]),

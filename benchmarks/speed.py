@@ -13,12 +13,11 @@ table, batch and net), memory and predict. An interrupted run goes on where it s
 what the scratch file (FILE with the suffix .jsonl) holds under the same options is not
 measured again, unless by `--fresh`, as after a change of the library; parts that it
 does not hold are not in FILE either. `--markdown` measures nothing, and prints the
-tables of FILE for docs/speed.md. With `--device cuda` the nets are on the GPU and times
-are of the clock on the wall; FILE is then speed_cuda.json.
+tables of FILE for docs/speed.md. With `--device
+cuda` the nets are on the GPU and times are of the clock on the wall; FILE is then
+speed_cuda.json.
 """
 
-import argparse
-import datetime
 import gc
 import json
 import math
@@ -39,9 +38,20 @@ from types import SimpleNamespace
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
-import sklearn
-import skorch
 import torch
+from common import (
+    RESULTS,
+    about,
+    append,
+    number,
+    parser_of,
+    read_report,
+    records_in,
+    rounded,
+    table_lines,
+    versions_line,
+    write_report,
+)
 from reference_loop import mlp, train, train_mixed
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -50,11 +60,9 @@ from skorch.utils import to_tensor
 from torch import nn
 from tqdm import tqdm
 
-import skmix
 from skmix import MixupClassifier, default_net
 from skmix._training.loader import Batches
 
-RESULTS = Path(__file__).resolve().parent / "results"
 PARTS = ("bars", "grid", "memory", "predict")
 ALPHA = 0.2
 LR = 1e-3
@@ -492,22 +500,16 @@ def found(records, unit):
     return next(fits, None)
 
 
-def read(scratch):
-    lines = scratch.read_text().splitlines() if scratch.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def measure_all(units, scratch, fresh):
+def measure_missing(units, scratch, fresh):
     """Measure what the scratch file does not hold yet; return all that it holds."""
-    records = read(scratch)
+    records = records_in(scratch)
     if fresh:
         records = [r for r in records if not any(found([r], unit) for unit in units)]
         scratch.write_text("".join(json.dumps(record) + "\n" for record in records))
     for unit in tqdm(units, desc="units", smoothing=0):
         if found(records, unit) is None:
             records.append(json.loads(json.dumps(measure(unit))))
-            with scratch.open("a") as file:
-                file.write(json.dumps(records[-1]) + "\n")
+            append(scratch, records[-1:])
     return records
 
 
@@ -579,10 +581,9 @@ def growth_of(grid):
 
 
 def markdown(result):
-    versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
     lines = [
         f"{result['date']}, {result['processor']}, {result['threads']} thread: "
-        f"{versions}; {result['clock']}.",
+        f"{versions_line(result)}; {result['clock']}.",
         "",
     ]
     tables = {
@@ -603,8 +604,7 @@ def markdown(result):
 
 
 def printed(rows):
-    head, *body = rows
-    return "\n".join(map(row_of, [head, ["---"] * len(head), *body]))
+    return "\n".join(table_lines(rows))
 
 
 def where(bar):
@@ -681,29 +681,17 @@ def predict_table(records):
     return rows
 
 
-def number(value):
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def net_name(widths):
     return f"{len(widths)}x{widths[0]}"
-
-
-def row_of(cells):
-    return "| " + " | ".join(cells) + " |"
 
 
 def describe_machine(device):
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = (line.split(":")[1].strip() for line in lines if "model name" in line)
-    modules = (np, torch, skorch, sklearn, skmix)
-    machine = {
-        "date": datetime.date.today().isoformat(),
-        "versions": {"python": platform.python_version()}
-        | {module.__name__: str(module.__version__) for module in modules},
+    result = about("numpy", "torch", "skorch", "scikit-learn", "skmix")
+    result["versions"] = {"python": platform.python_version()} | result["versions"]
+    machine = result | {
         "processor": next(models, platform.processor()),
         "threads": torch.get_num_threads(),
         "device": device,
@@ -715,7 +703,7 @@ def describe_machine(device):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__, tables=False)
     parser.add_argument("--part", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     parser.add_argument("--rounds", type=int, default=40, help="of bars and predict")
@@ -728,23 +716,20 @@ def main():
     name = "speed.json" if arguments.device == "cpu" else "speed_cuda.json"
     out = arguments.out or RESULTS / name
     if arguments.markdown:
-        print(markdown(json.loads(out.read_text())))
+        print(markdown(read_report(out)))
         return
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    out.parent.mkdir(parents=True, exist_ok=True)
     units = []
     for unit in (u for part in arguments.part for u in units_of(part, arguments)):
         if unit not in units:  # bars and predict share some
             units.append(unit)
-    records = measure_all(units, out.with_suffix(".jsonl"), arguments.fresh)
+    records = measure_missing(units, out.with_suffix(".jsonl"), arguments.fresh)
     result = describe_machine(arguments.device)
     result |= {"rounds": arguments.rounds, "grid_rounds": arguments.grid_rounds}
     result |= results_of(records, arguments)
-    result = json.loads(
-        json.dumps(result), parse_float=lambda x: float(f"{float(x):.6g}")
-    )
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    result = rounded(result, 6)
+    write_report(out, result)
     print(markdown(result))
 
 

@@ -45,8 +45,9 @@ def wine():
     return scale(X), y
 
 
-# As many examples as a run in CI has time for; 10,000 by
+# How many examples a property test draws. Another profile than "dev" is chosen by
 #     HYPOTHESIS_PROFILE=thorough python -m pytest tests/test_laws.py ...
-settings.register_profile("default", max_examples=200, deadline=None)
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=10_000, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -11,12 +11,13 @@ in the names of the tests, and differ between the processes that run them.)
 """
 
 import pytest
-from nets import (
+from sample_nets import (
     InDouble,
     binary_net,
     full_batch_net,
     logits_net,
     number_net,
+    short_default_net,
     softmax_net,
 )
 from sklearn.utils.estimator_checks import (
@@ -31,11 +32,11 @@ from skmix import (
     MixupRegressorCV,
 )
 
+QUICK = MixupClassifier(logits_net(module=InDouble), lam_per="row")
 STOCHASTIC = [
-    MixupClassifier(),
-    MixupRegressor(),
+    MixupClassifier(short_default_net(max_epochs=5)),
+    MixupRegressor(short_default_net("regressor", max_epochs=5)),
     MixupClassifier(softmax_net(module=InDouble)),
-    MixupClassifier(logits_net(module=InDouble), lam_per="row"),
     MixupClassifier(binary_net(module=InDouble)),
     MixupRegressor(number_net(module=InDouble, max_epochs=100)),
     MixupClassifierCV(logits_net(module=InDouble, max_epochs=10), alphas=(0.2,)),
@@ -53,6 +54,13 @@ def expected_failures(estimator):
     reason = "weighted rows equal repeated ones in expectation only: see test_laws.py"
     kinds = ("dense", "sparse")
     return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in kinds}
+
+
+@parametrize_with_checks(
+    [QUICK], expected_failed_checks=expected_failures, xfail_strict=True
+)
+def test_check_of_a_quick_one(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from nets import Layers, logits_net, number_net
 from numpy.testing import assert_array_equal
+from sample_nets import Layers, logits_net, number_net
 from scipy import sparse
 
 from skmix import (

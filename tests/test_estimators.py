@@ -14,8 +14,16 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from nets import Layers, Linear, binary_net, full_batch_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import (
+    Layers,
+    Linear,
+    binary_net,
+    full_batch_net,
+    logits_net,
+    number_net,
+    short_default_net,
+)
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -125,7 +133,7 @@ def test_class_missing_from_the_validation_split(wine):
 def test_rare_classes_with_the_default_net(wine):
     X, y = wine
     keep = np.r_[0:59, 59:61, 130:131]  # 59, 2 and 1 rows of a class
-    clf = MixupClassifier(random_state=0).fit(X[keep], y[keep])
+    clf = MixupClassifier(short_default_net(), random_state=0).fit(X[keep], y[keep])
     assert_array_equal(clf.classes_, [0, 1, 2])
 
 
@@ -164,7 +172,8 @@ def test_sparse_is_dense(wine, clf):
 def test_one_hot_encoder_in_front():
     words = np.random.default_rng(0).choice(list("abcdef"), size=(300, 3))
     y = (words[:, 0] == "a") | (words[:, 1] == "b")
-    clf = make_pipeline(OneHotEncoder(), MixupClassifier(random_state=0))
+    net = short_default_net(max_epochs=20)
+    clf = make_pipeline(OneHotEncoder(), MixupClassifier(net, random_state=0))
     assert clf.fit(words, y).score(words, y) > 0.95
 
 
@@ -198,7 +207,7 @@ def test_sizes_are_filled_in_only_where_not_given(wine):
 def test_column_scales_do_not_matter_to_the_default_net(diabetes):
     X, y = diabetes
     shifted = 1e4 * X + 1e5
-    reg = MixupRegressor(random_state=0)
+    reg = MixupRegressor(short_default_net("regressor"), random_state=0)
     plain = clone(reg).fit(X, y).predict(X)
     assert_allclose(clone(reg).fit(shifted, y).predict(shifted), plain, rtol=0.02)
     # The target's neither, down to the last bit for a power of two.
@@ -213,8 +222,9 @@ def test_default_net_is_the_default(wine):
     best = [row["epoch"] for row in clf.history_ if row["valid_loss_best"]][-1]
     assert clf.n_iter_ == len(clf.estimator_.history) == best
     assert clf.estimator_.train_split is None
-    assert type(MixupRegressor().fit(X, y).estimator_) is NeuralNetRegressor
-    net = default_net("classifier").set_params(lr=1e-3, module__d_block=16)
+    net = short_default_net("regressor")
+    assert type(MixupRegressor(net).fit(X, y).estimator_) is NeuralNetRegressor
+    net = short_default_net(lr=1e-3, module__d_block=16)
     fitted = MixupClassifier(net).fit(X, y).estimator_
     assert fitted.module_.members[-1].in_features == 16
     assert fitted.lr == 1e-3
@@ -232,6 +242,7 @@ def test_default_net_keeps_the_best_epoch_on_validation_rows(wine):
     assert_allclose(log_loss(y, clf.predict_proba(X)), min(losses), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_default_net_given_and_default_net_meant_are_the_same(wine, diabetes):
     for kind, task, (X, y) in (
         (MixupClassifier, "classifier", wine),
@@ -286,9 +297,10 @@ def test_objects_that_are_numbers_are_numbers(wine, clf):
 
 def test_set_output_of_frames_does_no_harm(wine):
     X, y = wine
-    expected = MixupClassifier(random_state=0).fit(X, y).predict_proba(X)
+    clf = MixupClassifier(short_default_net(), random_state=0)
+    expected = clf.fit(X, y).predict_proba(X)
     with config_context(transform_output="pandas"):
-        clf = MixupClassifier(random_state=0).fit(X, y)
+        clf = clone(clf).fit(X, y)
         assert_array_equal(clf.predict_proba(X), expected)
 
 
@@ -322,7 +334,8 @@ def test_odd_numbers(wine, clf, diabetes):
     assert_array_equal(fraction.predict_proba(X), decimal.predict_proba(X))
     X, y = diabetes
     half = (100 * y).astype(np.float16)
-    assert np.isfinite(MixupRegressor(random_state=0).fit(X, half).predict(X)).all()
+    reg = MixupRegressor(short_default_net("regressor"), random_state=0)
+    assert np.isfinite(reg.fit(X, half).predict(X)).all()
     with pytest.raises(ValueError, match="variance is no finite number"):
         MixupRegressor().fit(X, 1e200 * y)
 
@@ -341,6 +354,7 @@ def test_partial_fit_goes_on_where_fit_stopped(wine, clf):
     assert not np.array_equal(clf.predict_proba(X), before)
 
 
+@pytest.mark.slow
 def test_partial_fit_from_the_start(wine):
     X, y = wine
     streamed = [
@@ -386,7 +400,7 @@ def test_partial_fit_weights(wine):
 
 def test_partial_fit_of_a_fitted_default_net_trains_on_all_rows(wine):
     X, y = wine
-    clf = MixupClassifier(random_state=0).fit(X, y)
+    clf = MixupClassifier(short_default_net(), random_state=0).fit(X, y)
     epochs = clf.n_iter_
     clf.partial_fit(X, y)
     assert clf.n_iter_ == epochs + 1
@@ -1336,7 +1350,9 @@ def test_partial_fit_refuses_what_cannot_be_set(wine, started, params, names, tr
     assert all(vars(clf)[name] is value for name, value in before.items())
 
 
-@pytest.mark.parametrize("given", [None, default_net("classifier")])
+@pytest.mark.parametrize(
+    "given", [pytest.param(None, marks=pytest.mark.slow), short_default_net()]
+)
 def test_partial_fit_of_the_default_net_takes_changes_too(wine, given):
     X, y = wine
     clf = MixupClassifier(given, random_state=0).fit(X, y)
@@ -1376,13 +1392,15 @@ PRINTING = {
     "own": lambda: logits_net(max_epochs=2),
     "stops": lambda: logits_net(max_epochs=2, callbacks=[EarlyStopping()]),
     "class": lambda: logits_net(max_epochs=2, callbacks=[("stop", EarlyStopping)]),
-    "default": lambda: default_net("classifier").set_params(max_epochs=2),
+    "default": lambda: short_default_net(max_epochs=2),
     "none": lambda: None,
 }
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
-@pytest.mark.parametrize("name", PRINTING)
+@pytest.mark.parametrize(
+    "name", [*list(PRINTING)[:-1], pytest.param("none", marks=pytest.mark.slow)]
+)
 def test_another_print_may_have_taken_its_place(
     wine, monkeypatch, capfd, name, verbose
 ):

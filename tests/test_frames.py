@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from nets import Layers, Parts, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import Layers, Parts, logits_net, number_net
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import log_loss

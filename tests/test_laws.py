@@ -12,16 +12,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import (
+from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import (
     Layers,
     Linear,
     binary_net,
     full_batch_net,
     logits_net,
     number_net,
+    short_default_net,
     softmax_net,
 )
-from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes
@@ -137,7 +138,9 @@ def fit_and_predict(clf, X, y):
     return clone(clf).fit(X, y).predict_proba(X)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"]
+)
 def test_law_2_same_bits_in_processes_and_threads(wine, backend):
     X, y = wine
     net = logits_net(max_epochs=2, module__dropout=0.2)
@@ -188,9 +191,10 @@ def test_law_2_pickles_predict_the_same(wine, module):
     assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_law_2_joblib_file_predicts_the_same_in_a_fresh_process(wine, tmp_path):
     X, y = wine
-    clf = MixupClassifier(random_state=0).fit(X, y)
+    clf = MixupClassifier(short_default_net(), random_state=0).fit(X, y)
     joblib.dump((clf, X, clf.predict_proba(X)), tmp_path / "clf.joblib")
     code = (
         "import joblib, numpy, sys; clf, X, p = joblib.load(sys.argv[1]); "
@@ -758,7 +762,7 @@ def test_law_6_equal_weights_are_no_weights(wine, alpha):
 def test_law_6_equal_weights_are_no_weights_for_the_scaling_of_targets(diabetes):
     X, y = diabetes
     y = 1e-3 * y + 1e6
-    reg = MixupRegressor(random_state=0)
+    reg = MixupRegressor(short_default_net("regressor"), random_state=0)
     weighted = clone(reg).fit(X, y, sample_weight=np.full(len(y), 3.0))
     assert_same_net(weighted.estimator_, clone(reg).fit(X, y).estimator_)
 
@@ -782,7 +786,8 @@ def test_law_6_class_weights_of_the_criterion_in_a_full_batch(wine, alpha):
 def test_law_6_rows_of_weight_0_leave_first(wine):
     X, y = wine
     keep = np.arange(len(y)) % 3 > 0
-    clf = MixupClassifier(random_state=0)  # with an encoder and a split
+    # With an encoder and a split.
+    clf = MixupClassifier(short_default_net(), random_state=0)
     weighted = clone(clf).fit(X, y, sample_weight=keep.astype(float))
     assert_same_net(weighted.estimator_, clone(clf).fit(X[keep], y[keep]).estimator_)
     gone = clone(clf).fit(X, y, sample_weight=(y != 1).astype(float))
@@ -882,8 +887,10 @@ def test_law_7_no_partners_from_an_earlier_split(cancer):
 
 def test_law_7_validation_rows_are_in_no_statistic_of_the_encoder(wine):
     X, y = wine
-    clf = MixupClassifier(random_state=0).fit(X, y, X_val=X + 100, y_val=y)
-    assert_same_encoder(clf.encoder_, MixupClassifier().fit(X, y).encoder_)
+    clf = MixupClassifier(short_default_net(), random_state=0)
+    without = clone(clf).fit(X, y)
+    clf.fit(X, y, X_val=X + 100, y_val=y)
+    assert_same_encoder(clf.encoder_, without.encoder_)
 
 
 def assert_same_encoder(ours, theirs):
@@ -896,7 +903,7 @@ def assert_same_encoder(ours, theirs):
 
 def test_law_7_default_net_holds_out_rows_of_its_own(wine):
     X, y = wine
-    clf = MixupClassifier(random_state=0).fit(X, y)
+    clf = MixupClassifier(short_default_net(), random_state=0).fit(X, y)
     batches = clf.history_[-1]["batches"]
     n_train = sum(batch.get("train_batch_size", 0) for batch in batches)
     n_valid = sum(batch.get("valid_batch_size", 0) for batch in batches)

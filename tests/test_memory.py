@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import logits_net
+from sample_nets import logits_net
 from skorch.callbacks import Callback
 
 from skmix import MixupClassifier, default_net
@@ -84,6 +84,7 @@ def threads_of_a_fit(X, y, n_threads):
     return clf.history_[-1]["threads"], torch.get_num_threads()
 
 
+@pytest.mark.slow
 def test_what_n_jobs_runs_in_parallel_gets_one_thread_each(big):
     X, y = big
     jobs = [joblib.delayed(threads_of_a_fit)(X[:4000], y[:4000], n) for n in (1, 3)]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import Layers, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.api.types import is_numeric_dtype
+from sample_nets import Layers, logits_net, number_net
 from sklearn import config_context
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -204,6 +204,7 @@ def test_law_9_any_batch_works_with_any_setting(data):
     assert np.isfinite(clf.predict_proba(X)).all()
 
 
+@pytest.mark.slow
 def test_settings_are_searched_like_any_parameter(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=2), random_state=0)

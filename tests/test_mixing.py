@@ -10,8 +10,8 @@ import references
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import Linear, Parts, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import Linear, Parts, logits_net, number_net
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.feature_selection import mutual_info_classif

@@ -5,8 +5,8 @@ import pytest
 import references
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import logits_net, number_net
 from scipy import sparse
 from scipy.stats import chisquare
 from sklearn.datasets import make_blobs

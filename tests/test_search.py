@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import Layers, Parts, binary_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import Layers, Parts, binary_net, logits_net, number_net
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes

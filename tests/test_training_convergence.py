@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from nets import Layers, Linear, logits_net, number_net
 from numpy.testing import assert_array_equal
+from sample_nets import Layers, Linear, logits_net, number_net
 from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNetClassifier, NeuralNetRegressor

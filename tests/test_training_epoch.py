@@ -5,8 +5,15 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from nets import Layers, binary_net, full_batch_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose
+from sample_nets import (
+    Layers,
+    binary_net,
+    full_batch_net,
+    logits_net,
+    number_net,
+    softmax_net,
+)
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     BatchScoring,

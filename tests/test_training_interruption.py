@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from nets import Layers, logits_net, number_net
 from numpy.testing import assert_array_equal
+from sample_nets import Layers, logits_net, number_net
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping

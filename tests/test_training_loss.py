@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from nets import logits_net, softmax_net
 from numpy.testing import assert_allclose
+from sample_nets import logits_net, softmax_net
 from skorch import NeuralNetClassifier
 from torch import nn
 

@@ -5,8 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from nets import Layers, binary_net, full_batch_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_array_equal
+from sample_nets import (
+    Layers,
+    binary_net,
+    full_batch_net,
+    logits_net,
+    number_net,
+    softmax_net,
+)
 from sklearn.base import clone
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes

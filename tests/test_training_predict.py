@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import Layers, binary_net, logits_net, number_net, softmax_net
 from scipy import sparse
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from nets import Layers, logits_net
+from sample_nets import Layers, logits_net
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline

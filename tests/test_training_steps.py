@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from nets import Layers, full_batch_net, logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import Layers, full_batch_net, logits_net, number_net
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Checkpoint
 from torch import nn

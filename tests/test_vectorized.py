@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose
+from sample_nets import Layers, binary_net, logits_net, number_net, softmax_net
 from scipy import sparse
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GroupKFold, KFold

@@ -8,6 +8,8 @@ from skorch import (
 )
 from torch import nn
 
+from skmix import default_net
+
 
 class Layers(nn.Module):
     """A small perceptron with batch normalisation, to notice single-row batches."""
@@ -85,6 +87,11 @@ def binary_net(**params):
 
 def number_net(kind=NeuralNetRegressor, **params):
     return kind(**(SHARED | {"module": Layers} | params))
+
+
+def short_default_net(task="classifier", max_epochs=3, **params):
+    """The default net, where nothing is asked about a whole training."""
+    return default_net(task).set_params(max_epochs=max_epochs, **params)
 
 
 def full_batch_net(kind=NeuralNetClassifier, **params):
