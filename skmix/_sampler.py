@@ -1,7 +1,7 @@
 """What chance decides in training: partners, weights, and where rows are mixed.
 
-Randomness lives in `Plan.draw` alone: everything after a `Draw` is a pure function of
-it, so a step can be replayed, stacked and tested without a seed.
+All randomness of a training step is drawn by `MixupSampler.draw`; what follows is a
+pure function of the `Draw`, so that a step can be replayed and tested without a seed.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class Draw(NamedTuple):
     Attributes
     ----------
     partner : ndarray of shape (S * B,), int64
-        The row that each row is mixed with: its position, counted from the first
-        row of the first step, or its number in the table where `Plan.from_table`.
+        The row that each row is mixed with: its position, counted from the first row
+        of the first step, or its number in the table if the sampler is `from_table`.
     lam : ndarray of shape (S,) or (S * B,), float64
         Weight of a row's own half, one a step or one a row; its partner's weighs
         ``1 - lam``. With a first axis for several alphas, of shape (A, S) or
-        (A, S * B), where the plan has a list of them.
+        (A, S * B), where the sampler has a list of them.
     seed : ndarray of shape (S,), int64
         Seeds what a mixing draws in each step.
     place : ndarray of shape (S,), int64
-        Which of `Plan.layers` each step mixes at.
+        Which of `MixupSampler.layers` each step mixes at.
     """
 
     partner: np.ndarray
@@ -149,7 +149,7 @@ def _read_only(data):
     return data
 
 
-class Plan:
+class MixupSampler:
     """Draws partners, weights and places, for one step or for several at a time.
 
     Parameters
@@ -161,7 +161,7 @@ class Plan:
     lam_per : {"batch", "row"}
         One `lam` for the whole batch, or one for each row.
     seed : int
-        Entropy of the plan's own generators.
+        Entropy of the sampler's own generators.
     mixing : str, callable or object, default="mixup"
         As in `skmix.mixing`.
     pairing : str, callable or object, default="shuffle"
@@ -204,7 +204,7 @@ class Plan:
         self.clean_weight = clean_weight
         self.table = self._partners = None
         self.mix = None
-        # A stream each; the first three are those of any plan of this seed.
+        # A stream each; the first three are those of any sampler of this seed.
         streams = np.random.SeedSequence(seed).spawn(4)
         self._partner, self._lam, self._seed, self._place = map(
             np.random.default_rng, streams

@@ -20,7 +20,7 @@ from torch import nn
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix._dtypes import Reader
 from skmix._mixup import bound, is_interpolating, mix_step
-from skmix._sampler import Draw, Plan, Table
+from skmix._sampler import Draw, MixupSampler, Table
 from skmix._variants import mutual_information
 from skmix.mixing import (
     CutMix,
@@ -197,13 +197,13 @@ class Curved(nn.Module):
 def one_step(mixing, lam_per, numbers, monkeypatch, **knobs):
     """Loss of one step at fixed weights, the draw of it, and the module's function."""
     x, _, y, _ = given_rows(numbers=numbers)
-    drawn, draw = [], Plan.draw
+    drawn, draw = [], MixupSampler.draw
 
     def recorded(self, *args, **kwargs):
         drawn.append(draw(self, *args, **kwargs))
         return drawn[-1]
 
-    monkeypatch.setattr(Plan, "draw", recorded)
+    monkeypatch.setattr(MixupSampler, "draw", recorded)
     options = {"lr": 0.0, "batch_size": -1, "max_epochs": 1}
     make, kind = (
         (number_net, MixupRegressor) if numbers else (logits_net, MixupClassifier)

@@ -13,7 +13,7 @@ from sklearn.datasets import make_blobs
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, pairing
-from skmix._sampler import Plan, Table
+from skmix._sampler import MixupSampler, Table
 from skmix.pairing import (
     Lisa,
     Nearest,
@@ -436,10 +436,11 @@ def test_pairings_need_to_know_the_rows_of_a_batch(cancer):
 
 
 def test_plans_that_differ_in_alpha_meet_the_same_partners():
-    plans = [
-        Plan(alpha=a, lam_per="row", seed=0, pairing="same_class") for a in (0.1, 2)
+    samplers = [
+        MixupSampler(alpha=a, lam_per="row", seed=0, pairing="same_class")
+        for a in (0.1, 2)
     ]
-    for plan in plans:
-        plan.bind(table())
-    one, other = (plan.draw(N, rows=np.arange(N)) for plan in plans)
+    for sampler in samplers:
+        sampler.bind(table())
+    one, other = (sampler.draw(N, rows=np.arange(N)) for sampler in samplers)
     assert_array_equal(one.partner, other.partner)

@@ -348,14 +348,14 @@ class Dealer:
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan or None
+    sampler : skmix._sampler.MixupSampler or None
         It is shown the rows that are trained on, once it is known which these are.
     weight : ndarray of shape (n,), float64, or None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), or None
         Rows to validate on instead of those that the net's `train_split` holds out.
     about : mapping
-        What the plan's mixing and pairing may ask, as `skmix._sampler.Table`.
+        What the sampler's mixing and pairing may ask, as `skmix._sampler.Table`.
 
     Attributes
     ----------
@@ -365,8 +365,8 @@ class Dealer:
         To take partners from that are not of the batch.
     """
 
-    def __init__(self, net, plan, weight, validation, about):
-        self.net, self.plan, self.about = net, plan, about
+    def __init__(self, net, sampler, weight, validation, about):
+        self.net, self.sampler, self.about = net, sampler, about
         self.weight, self.validation = weight, validation
         self.train_weight = self.valid_weight = None
         self.table = self.valid = None
@@ -388,7 +388,7 @@ class Dealer:
             self.train_weight = _Weights.over(train, X, self.weight)
             if self.train_weight is None:
                 raise ValueError(ROWS_UNKNOWN)
-        if self.plan is not None:
+        if self.sampler is not None:
             self._bind(train, X)
         if valid_weight is not None:
             # A split may validate on rows of another table, which have no weights.
@@ -397,15 +397,15 @@ class Dealer:
         return train, valid
 
     def _bind(self, train, X):
-        """Show the plan the rows that are trained on."""
+        """Show the sampler the rows that are trained on."""
         dataset, rows = table_and_rows(train)
         if dataset is None or dataset.X is not X:
-            self.plan.bind(Table(None, None, None, **self.about))  # rows are unknown
+            self.sampler.bind(Table(None, None, None, **self.about))  # rows are unknown
             return
         weights = self.train_weight
         weight = None if weights is None else weights.values[rows]
-        self.plan.bind(Table(X, dataset.y, rows, weight, **self.about))
-        if self.plan.from_table:
+        self.sampler.bind(Table(X, dataset.y, rows, weight, **self.about))
+        if self.sampler.from_table:
             self.table = Batches(X, dataset.y)
 
     def validated_on(self):
@@ -463,14 +463,14 @@ class Dealer:
             yield Dealt(chunk, weight, draw, *partners)
 
     def _drawn(self, chunk, epoch):
-        if self.plan is None:
+        if self.sampler is None:
             return None
         size, rows = chunk.batch_size, chunk.rows.numpy()
-        return self.plan.draw(size, chunk.n_batches, rows=rows, epoch=epoch)
+        return self.sampler.draw(size, chunk.n_batches, rows=rows, epoch=epoch)
 
     def _partners(self, batches, chunk, draw):
         """Rows and targets of the partners of a chunk's rows."""
-        if self.plan.from_table:
+        if self.sampler.from_table:
             return batches.take(draw.partner)
         rows = torch.from_numpy(draw.partner)
         return take(chunk.X, rows), take(chunk.y, rows)

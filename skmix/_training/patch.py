@@ -52,14 +52,14 @@ from skmix._training.steps import (
 
 @contextmanager
 def mixed_training(
-    net, *, plan=None, weight=None, validation=None, check_output=None, table=None
+    net, *, sampler=None, weight=None, validation=None, check_output=None, table=None
 ):
     """Let `net` train on mixed and weighted batches while the block runs.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan, default=None
+    sampler : skmix._sampler.MixupSampler, default=None
         None trains without mixing, and so does one that `is_off`.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.
@@ -70,8 +70,8 @@ def mixed_training(
         ``check_output(net, y_pred)`` sees the first output of the module in
         training and raises ValueError if it cannot be right.
     table : mapping, default=None
-        What the plan's mixing and pairing may ask of the table beside rows, targets and
-        weights, by the names of `skmix._sampler.Table`: ``all_groups``, ...
+        What mixing and pairing may ask of the table beside rows, targets and weights,
+        by the names of `skmix._sampler.Table`: ``all_groups``, ...
 
     Yields
     ------
@@ -91,7 +91,7 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    seams = _Seams(net, plan, weight, validation, check_output, table or {})
+    seams = _Seams(net, sampler, weight, validation, check_output, table or {})
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
@@ -128,11 +128,11 @@ class _Seams:
         "get_loss",
     )
 
-    def __init__(self, net, plan, weight, validation, check_output, about):
+    def __init__(self, net, sampler, weight, validation, check_output, about):
         self.net = net
-        self.plan = None if plan is None or plan.is_off else plan
-        self.layers = () if plan is None else plan.layers
-        self.dealer = Dealer(net, self.plan, weight, validation, about)
+        self.sampler = None if sampler is None or sampler.is_off else sampler
+        self.layers = () if sampler is None else sampler.layers
+        self.dealer = Dealer(net, self.sampler, weight, validation, about)
         self.check_output = check_output
         self.planned = None  # the Pass of the current batch
         self.running = None  # the Pass that is on its way through the net
@@ -215,7 +215,7 @@ class _Seams:
         check_reduction(net)
         self._check_monitors()
         check_layers_of(net.module_, self.layers)
-        if self.plan is not None:
+        if self.sampler is not None:
             self._stop_caching()
 
     def _check_monitors(self):
@@ -307,21 +307,21 @@ class _Seams:
 
     def _mixed_steps(self, dealt):
         chunk, weight, draw, X_partner, y_partner = dealt
-        plan, n_steps = self.plan, chunk.n_batches
-        inside = any(layer is not None for layer in plan.layers)
+        sampler, n_steps = self.sampler, chunk.n_batches
+        inside = any(layer is not None for layer in sampler.layers)
         numbers = isinstance(chunk.X, torch.Tensor) and chunk.X.is_floating_point()
-        if plan.is_plain and numbers and not inside and not plan.clean_weight:
+        if sampler.is_plain and numbers and not inside and not sampler.clean_weight:
             X = lerp_steps(chunk.X, X_partner, draw.lam)
             yield from self._plain_steps(chunk, X, y_partner, draw.lam, weight)
             return
         losses = [None] * n_steps
-        if plan.is_plain:  # what labels count is known for the whole chunk
+        if sampler.is_plain:  # what labels count is known for the whole chunk
             losses = self._losses(chunk, y_partner, draw.lam, weight)
         for k in range(n_steps):
             part = chunk.part(k)
             step = Pass(
                 self.net,
-                plan,
+                sampler,
                 draw.of_step(k, n_steps),
                 y=chunk.y[part],
                 y_partner=y_partner[part],
@@ -344,7 +344,7 @@ class _Seams:
             yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
 
     def _losses(self, chunk, y_partner, share, weight):
-        permuted = share is None or not self.plan.from_table
+        permuted = share is None or not self.sampler.from_table
         return losses_of_steps(
             self.net,
             chunk.y,
@@ -403,7 +403,7 @@ class _Seams:
         return step
 
     def train_step_single(self, batch, **fit_params):
-        if self.planned is None and not (self.plan is self.dealer.weight is None):
+        if self.planned is None and not (self.sampler is self.dealer.weight is None):
             raise self._unmixed("was not called by self.train_step")
         with self._run(self.planned):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
@@ -421,19 +421,19 @@ class _Seams:
             return type(self.net).evaluation_step(self.net, batch, training=training)
 
     def _plan_step(self, batch):
-        net, plan, dealer = self.net, self.plan, self.dealer
+        net, sampler, dealer = self.net, self.sampler, self.dealer
         weight = draw = y_partner = X_partner = None
         if dealer.weight is not None:
             if dealer.train_weight is None:
                 raise ValueError(ROWS_UNKNOWN)
             weight = dealer.train_weight.of(batch)
-        if plan is not None:
-            rows = self._rows_of(batch) if plan.looks_at_rows else None
+        if sampler is not None:
+            rows = self._rows_of(batch) if sampler.looks_at_rows else None
             n_rows = get_len(unpack_data(batch)[1])
-            draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
-            if draw is not None and plan.from_table:
+            draw = sampler.draw(n_rows, rows=rows, epoch=len(net.history))
+            if draw is not None and sampler.from_table:
                 X_partner, y_partner = dealer.table.take(draw.partner)
-        step = Pass(net, plan, draw, y_partner=y_partner, weight=weight)
+        step = Pass(net, sampler, draw, y_partner=y_partner, weight=weight)
         step.X_partner = X_partner
         if draw is not None:
             step.y = to_tensor(unpack_data(batch)[1], device=net.device)
@@ -445,9 +445,9 @@ class _Seams:
         return step
 
     def _rows_of(self, batch):
-        if not isinstance(batch, Batch) or batch.table is not self.plan.table.all_X:
+        if not isinstance(batch, Batch) or batch.table is not self.sampler.table.all_X:
             raise ValueError(
-                f"Got pairing={self.plan.pairing!r} and a net with a data iterator, "
+                f"Got pairing={self.sampler.pairing!r} and a net with a data iterator, "
                 "dataset, split or collate function of its own, which does not tell "
                 "which rows a batch holds. Leave these at skorch's defaults, or use "
                 "pairing='shuffle'."

@@ -136,7 +136,7 @@ class Pass:
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan, default=None
+    sampler : skmix._sampler.MixupSampler, default=None
     draw : skmix._sampler.Draw, default=None
         Of one step; None where nothing is mixed.
     y, y_partner : torch.Tensor of shape (B, ...), default=None
@@ -154,7 +154,7 @@ class Pass:
     def __init__(
         self,
         net,
-        plan=None,
+        sampler=None,
         draw=None,
         *,
         y=None,
@@ -162,12 +162,12 @@ class Pass:
         weight=None,
         loss=None,
     ):
-        self.net, self.plan, self.draw, self.weight = net, plan, draw, weight
+        self.net, self.sampler, self.draw, self.weight = net, sampler, draw, weight
         self.y, self.y_partner = y, y_partner
         self.own_loss = loss
-        self.layer = None if draw is None else plan.layers[draw.place[0]]
-        self.mix = None if draw is None else plan.mix[draw.place[0]]
-        self.clean_weight = 0 if draw is None else plan.clean_weight
+        self.layer = None if draw is None else sampler.layers[draw.place[0]]
+        self.mix = None if draw is None else sampler.mix[draw.place[0]]
+        self.clean_weight = 0 if draw is None else sampler.clean_weight
         self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
         self.entered = self.loss_passed = False
 
@@ -221,7 +221,7 @@ class Pass:
         return loss
 
     def _losses(self, y_partner, share, args, kwargs):
-        permuted = share is None or not self.plan.from_table
+        permuted = share is None or not self.sampler.from_table
         options = {"permuted": permuted, "args": args, "kwargs": kwargs}
         return losses_of_steps(
             self.net, self.y, y_partner, share, self.weight, 1, **options

@@ -22,7 +22,7 @@ class Fold(NamedTuple):
     Attributes
     ----------
     dealer : skmix._training.loader.Dealer
-        Its plan has a list of alphas, or is None.
+        Its sampler has a list of alphas, or is None.
     train : skmix._training.loader.Batches
     valid : skmix._training.loader.Batches
     stream : skmix._training.random.Stream
@@ -85,7 +85,7 @@ def train_lanes(folds, orders, fold_of, alpha_of, epoch):
     orders : list of torch.Tensor of shape (n_rows,), int64
         In which rows of each fold are dealt.
     fold_of, alpha_of : ndarray of shape (M,), int
-        Which of the folds, and which alpha of its plan, each member has.
+        Which of the folds, and which alpha of its sampler, each member has.
     epoch : int
 
     Yields
@@ -222,15 +222,15 @@ def _cat(*parts):
 
 def _mixed(lanes, folds, dealt, fold_of, alpha_of):
     """Mix the rows in lanes, or put partners beside them."""
-    plan, size = folds[0].dealer.plan, lanes.y.shape[2]
+    sampler, size = folds[0].dealer.sampler, lanes.y.shape[2]
     lay = partial(_laid, dealt, size=size, fold_of=fold_of)
     lam = _lam(dealt, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
     own = np.arange(lam.shape[2]) < lanes.sizes[:, :, None]  # and no padding
     lam_mean = lam.mean(axis=2, where=own)
     lanes = lanes._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
     numbers = isinstance(lanes.x, torch.Tensor) and lanes.x.is_floating_point()
-    inside = plan.layers[0] is not None
-    if not (plan.is_plain and (numbers or inside)):
+    inside = sampler.layers[0] is not None
+    if not (sampler.is_plain and (numbers or inside)):
         x, share = _mixed_by_batch(folds, dealt, size, fold_of, alpha_of)
         return lanes._replace(x=x, share=share)
     lam = torch.from_numpy(lam).to(lanes.y.device)
@@ -266,10 +266,10 @@ def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
     """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
     xs, shares = [], []
     for fold, alpha in zip(fold_of, alpha_of, strict=True):
-        plan = folds[fold].dealer.plan
+        sampler = folds[fold].dealer.sampler
         for d in dealt[fold]:
             for k in range(d.chunk.n_batches):
-                x, share = _mixed_batch(plan, d, k, alpha, size)
+                x, share = _mixed_batch(sampler, d, k, alpha, size)
                 xs.append(x)
                 shares.append(share)
 
@@ -280,17 +280,17 @@ def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
     return each(laid, *xs), laid(*shares)
 
 
-def _mixed_batch(plan, dealt, k, alpha, size):
+def _mixed_batch(sampler, dealt, k, alpha, size):
     """One batch mixed, and the own share of each row, padded to `size` rows."""
     chunk, part = dealt.chunk, dealt.chunk.part(k)
     own, partner = (
         each(lambda rows: rows[part].clone(), X) for X in (chunk.X, dealt.X_partner)
     )
     share = np.ones(1)
-    if plan.alpha[alpha]:
+    if sampler.alpha[alpha]:
         draw = dealt.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
         y, y_partner = chunk.y[part], dealt.y_partner[part]
-        own, share = mix_step(plan.mix[0], own, partner, y, y_partner, draw)
+        own, share = mix_step(sampler.mix[0], own, partner, y, y_partner, draw)
     share = torch.as_tensor(share, dtype=torch.float64).to(chunk.y.device)
     share = share.expand(chunk.batch_size)
     return each(partial(_padded, length=size, dim=0), own), _padded(share, size, dim=0)
