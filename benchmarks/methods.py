@@ -49,8 +49,16 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._sampler import MixupSampler, Table
-from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix._sampler import MixupSampler
+from skmix.mixing import (
+    FeatMix,
+    NoisyFeatures,
+    OwnMajor,
+    Prob,
+    Remix,
+    TrainingSet,
+    Warped,
+)
 from skmix.pairing import NAMED, Nearest, SimilarTarget
 from skmix.schedules import Schedule
 
@@ -270,7 +278,7 @@ def pairing_costs():
         task, y = ("regressor", numbers) if of_numbers else ("classifier", labels)
         sampler = MixupSampler(alpha=1, lam_per="batch", seed=0, pairing=name)
         start = time.process_time()
-        sampler.bind(Table(X, y, rows, all_groups=groups, task=task))
+        sampler.bind(TrainingSet(X, y, rows, all_groups=groups, task=task))
         prepared, steps = time.process_time() - start, []
         for _ in range(ROUNDS):
             start = time.process_time()

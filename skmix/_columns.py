@@ -1,9 +1,13 @@
 """Which columns of the user's table a net's columns are of, and swapping them whole."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 
 
 def each(function, *structures):
@@ -97,3 +101,103 @@ def take_columns(keep, own, other, owner):
 def on(mask, x):
     """Put a mask where a tensor is."""
     return torch.from_numpy(mask).to(x.device)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The rows that are trained on, as pairings and mixings are shown them.
+
+    Held-out rows are not among them. What is shown is gathered when it is asked for,
+    and read-only.
+
+    Parameters
+    ----------
+    all_X, all_y, all_groups : tables and arrays of N rows
+        What the net was given.
+    rows : ndarray of shape (n,), int64, or None
+        Numbers of the rows that are trained on. None where nobody knows them; then
+        looking at rows is an error.
+    weight, columns, numeric, names, read_as, task
+        As below.
+
+    Attributes
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, d), or a mapping of arrays
+        Columns as the net gets them.
+    y : ndarray of shape (n,)
+        Targets as the net gets them: class indices, int64 (0.0 and 1.0 for a net with a
+        single output), or numbers.
+    weight : ndarray of shape (n,), float64, or None
+        Row weights of mean 1, unless all are equal.
+    groups : ndarray of shape (n,), or None
+        As given to `fit`.
+    columns : ndarray of shape (d,), int, mapping of such, or None
+        For each column of `X`, the number of the column of the user's table that it is
+        made of, columns that are a group of one-hot columns counting as one. None where
+        each is one of its own.
+    numeric : ndarray of shape (d,), bool, mapping of such, or None
+        Which columns of `X` are numbers, and no codes nor indicators. None for all.
+    names : list of str, or None
+        Of the columns of the user's table.
+    read_as : ndarray of shape (n_features,), int, or None
+        The number that `columns` has for each of these; the same one for columns that
+        are a group of one-hot columns. None where each is one of its own.
+    task : str
+        "classifier" or "regressor".
+    """
+
+    all_X: Any
+    all_y: Any
+    rows: np.ndarray | None
+    weight: np.ndarray | None = None
+    all_groups: np.ndarray | None = None
+    columns: Any = None
+    numeric: Any = None
+    names: list | None = None
+    read_as: np.ndarray | None = None
+    task: str = "classifier"
+
+    @cached_property
+    def X(self):
+        return self._of_rows(self.all_X)
+
+    @cached_property
+    def y(self):
+        return self._of_rows(np.asarray(self.all_y))
+
+    @cached_property
+    def groups(self):
+        return None if self.all_groups is None else self._of_rows(self.all_groups)
+
+    def _of_rows(self, data):
+        if self.rows is None:
+            raise ValueError(
+                "Got a mixing or a pairing that looks at the whole table, and a net "
+                "with a dataset or a split of its own, which does not tell which rows "
+                "are trained on. Leave these at skorch's defaults, or choose "
+                "pairing='shuffle' and a mixing that learns nothing from the table."
+            )
+        if len(self.rows) != len(self.all_y) or (np.diff(self.rows) != 1).any():
+            data = each_array(lambda part: part[self.rows], data)
+        return each_array(_read_only, data)
+
+    def positions(self, rows):
+        """Where rows of the net's table are among those that are trained on."""
+        return self._position[rows]
+
+    @cached_property
+    def _position(self):
+        position = np.full(len(self.all_y), -1)
+        position[self.rows] = np.arange(len(self.rows))
+        return position
+
+
+def _read_only(data):
+    """What a rule of one's own is shown may be the user's own table."""
+    if isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    elif sparse.issparse(data):
+        parts = map(_read_only, (data.data, data.indices, data.indptr))
+        data = type(data)(tuple(parts), shape=data.shape, copy=False)
+    return data

@@ -311,7 +311,7 @@ def bound(mixing, table, layer=None):
     ----------
     mixing : str, callable or object with a method `bind`
         "mixup", a name of `NAMED`, or one's own.
-    table : skmix._sampler.Table
+    table : skmix.mixing.TrainingSet
     layer : str, default=None
         Name of the layer; None for the input.
 

@@ -425,7 +425,7 @@ def mutual_information(table, n_columns):
 
     Parameters
     ----------
-    table : skmix._sampler.Table
+    table : skmix.mixing.TrainingSet
     n_columns : int
 
     Returns

@@ -5,7 +5,7 @@ this module. Whichever it is, `bound` makes of it, once a fit, a function
 ``f(x, x_partner, lam, y, y_partner, rng) -> (x_mixed, weight_of_own_row)`` for the
 place where rows are mixed: the columns of a table at the input, units inside a layer.
 An object that is to learn something from the training rows before has a method
-``bind(table, layer)``, which is called once a fit with a `skmix._sampler.Table` and
+``bind(table, layer)``, which is called once a fit with a `skmix.mixing.TrainingSet` and
 returns that function; `layer` is None at the input. It may have two attributes:
 ``task``, "classifier" or "regressor" if it is for one of these alone, and
 ``interpolates = True`` if the default regressor is to mix by it behind its embedding,
@@ -29,6 +29,7 @@ weight_of_own_row : float, or array or tensor of 1 or of B entries
     From 0 to 1: the loss is ``weight * loss(y) + (1 - weight) * loss(y_partner)``.
 """
 
+from skmix._columns import TrainingSet
 from skmix._mixup import CutMix, Mixup, mixup
 from skmix._variants import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 
@@ -40,6 +41,7 @@ __all__ = [
     "OwnMajor",
     "Prob",
     "Remix",
+    "TrainingSet",
     "Warped",
     "mixup",
 ]

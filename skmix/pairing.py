@@ -16,7 +16,7 @@ partner : ndarray of shape (B,), int
     Which row of `X` each of `rows` is mixed with.
 
 An object that sorts or searches the training rows before has a method ``bind(table)``,
-which is called once a fit with a `skmix._sampler.Table` and returns a function
+which is called once a fit with a `skmix.pairing.TrainingSet` and returns a function
 ``partners(rows, rng)``. It may have two attributes: ``task``, "classifier" or
 "regressor" if it is for one of these alone, and ``by_row = True`` if what it draws for
 a row depends on no other row, so that several steps may share a call. Whichever it is,
@@ -101,7 +101,7 @@ class SameClass:
     by_row: ClassVar[bool] = True
 
     def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         n_rows = len(table.y)
         itself = np.arange(n_rows) if table.weight is None else None
         return _Others(table.y, itself, table.weight).partners
@@ -133,7 +133,7 @@ class OtherClass:
     by_row: ClassVar[bool] = True
 
     def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         return _Others(np.zeros(len(table.y)), table.y, table.weight).partners
 
 
@@ -177,7 +177,7 @@ class Lisa:
     by_row: ClassVar[bool] = True
 
     def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         check_share("p", self.p)
         if table.groups is None:
             raise ValueError(
@@ -297,7 +297,7 @@ class Nearest:
     by_row: ClassVar[bool] = True
 
     def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         if not isinstance(self.k, Integral) or self.k < 1:
             raise ValueError(
                 f"Got k={self.k!r}, but expected an integer of at least 1."
@@ -411,7 +411,7 @@ class SimilarTarget:
     task: ClassVar[str] = "regressor"
 
     def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         check_above_0("bandwidth", self.bandwidth)
         y = np.asarray(table.y, dtype=np.float64).ravel()
         mean = np.average(y, weights=table.weight)
@@ -518,7 +518,7 @@ def bound(pairing, table):
     ----------
     pairing : str, callable or object with a method `bind`
         A name of `NAMED`, or one's own.
-    table : skmix._sampler.Table
+    table : skmix.pairing.TrainingSet
 
     Returns
     -------

@@ -41,9 +41,10 @@ import skmix
 from skmix import MixupClassifier, MixupRegressor
 from skmix._dtypes import Reader
 from skmix._mixup import mix_step, mixup
-from skmix._sampler import Draw, MixupSampler, Table
+from skmix._sampler import Draw, MixupSampler
 from skmix._training.loss import losses_of_steps
 from skmix._training.patch import mixed_training
+from skmix.mixing import TrainingSet
 from skmix.pairing import bound
 from skmix.preprocessing import TableEncoder
 
@@ -624,7 +625,7 @@ def test_law_6_partners_are_drawn_in_proportion_to_their_weights():
     _, _, weight = weighted_table()
     rows = np.arange(100, 100 + len(weight))
     sampler = MixupSampler(alpha=1, lam_per="row", seed=0)
-    sampler.bind(Table(None, np.zeros(200), rows, weight))
+    sampler.bind(TrainingSet(None, np.zeros(200), rows, weight))
     sampler._partner = Grid(weight.sum())
     partners = sampler.draw(weight.sum()).partner
     assert_array_equal(np.bincount(partners - 100), weight)
@@ -664,7 +665,7 @@ def test_law_6_partners_are_as_of_repeated_rows_whatever_the_rule(data):
     y, copies = rng.integers(3, size=n), rng.integers(1, 3, size=n)
     name = data.draw(st.sampled_from(["same_class", "other_class"]))
     total = 27_720  # of which every number up to 12 is a divisor
-    ours = bound(name, Table(None, y, np.arange(n), copies.astype(float)))
+    ours = bound(name, TrainingSet(None, y, np.arange(n), copies.astype(float)))
     for i in range(n):
         partner = ours(np.full(total, i), EvenGrid())
         like = (y == y[i]) == (name == "same_class")

@@ -20,7 +20,7 @@ from torch import nn
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix._dtypes import Reader
 from skmix._mixup import bound, is_interpolating, mix_step
-from skmix._sampler import Draw, MixupSampler, Table
+from skmix._sampler import Draw, MixupSampler
 from skmix._variants import mutual_information
 from skmix.mixing import (
     CutMix,
@@ -30,6 +30,7 @@ from skmix.mixing import (
     OwnMajor,
     Prob,
     Remix,
+    TrainingSet,
     Warped,
     mixup,
 )
@@ -85,7 +86,7 @@ def lams(per_row, seed=1):
 
 
 def ours(mixing, x, partner, y, y_partner, lam, seed, layer=None, **about):
-    table = Table(x, y, np.arange(N), **about)
+    table = TrainingSet(x, y, np.arange(N), **about)
     draw = Draw(np.arange(N), lam, np.array([seed]))
     tensors = (torch.from_numpy(part) for part in (x, partner, y, y_partner))
     mixed, share = mix_step(bound(mixing, table, layer), *tensors, draw)
@@ -293,7 +294,7 @@ def test_what_is_made_of_a_column_goes_with_it(as_dict):
     half = Draw(np.arange(40), np.full(40, 0.5), np.array([3]))
     partner = _tensors(table, np.roll(np.arange(40), 1))
     y = torch.zeros(40)
-    about = Table(table, y.numpy(), np.arange(40), columns=encoder.columns_)
+    about = TrainingSet(table, y.numpy(), np.arange(40), columns=encoder.columns_)
     mixed, share = mix_step(bound("cutmix", about), tensors, partner, y, y, half)
     assert_allclose(share, 0.5)  # two of the four columns, whatever is made of them
     if as_dict:
@@ -370,7 +371,7 @@ def test_importances_are_the_mutual_information():
     y = (X["size"] > 0).to_numpy().astype(int)
     reader = Reader.learn(X, "from_dtype")
     encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
-    table = Table(
+    table = TrainingSet(
         encoder.transform(X),
         y,
         np.arange(40),
@@ -406,7 +407,10 @@ def test_a_category_that_is_another_in_each_row_has_no_importance(kind):
 def test_importances_of_codes_that_hardly_repeat(task):
     y = np.arange(30) % 2 if task == "classifier" else np.linspace(0, 1, 30) ** 2
     x = y + np.random.default_rng(0).normal(size=30) / 10
-    one_hot, table = np.eye(30), partial(Table, all_y=y, rows=np.arange(30), task=task)
+    one_hot, table = (
+        np.eye(30),
+        partial(TrainingSet, all_y=y, rows=np.arange(30), task=task),
+    )
     columns = np.r_[0, np.ones(30, dtype=int)]
     both = table(np.c_[x, one_hot], columns=columns)
     assert_allclose(FeatMix()._importances(both), [1, 0])
@@ -450,7 +454,7 @@ def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     mixing = (
         FeatMix(np.arange(owner.max() + 1)) if name == "feat_mix" else BETWEEN[name]
     )
-    table = Table(x, y, np.arange(n), columns=owner)
+    table = TrainingSet(x, y, np.arange(n), columns=owner)
     tensors = [torch.from_numpy(part) for part in (x, partner, y, other)]
 
     def mixed_by(lam, x=tensors[0]):
@@ -480,7 +484,7 @@ def test_law_5_columns_are_swapped_whole(batch, name):
         "feat_mix": FeatMix(np.ones(f)),
         "swapped": Mixup(swapped=range(f)),
     }[name]
-    table = Table(x, y, np.arange(n), columns=owner)
+    table = TrainingSet(x, y, np.arange(n), columns=owner)
     draw = Draw(np.arange(n), lam, np.array([seed]))
     tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
     mixed, share = mix_step(bound(mixing, table), *tensors, draw)
@@ -506,7 +510,7 @@ def test_cutmix_keeps_the_share_lam_on_average(lam_per):
     for seed in range(400 if lam_per == "batch" else 1):
         lam = np.full(2000 if lam_per == "row" else 1, 0.4)
         draw = Draw(np.arange(2000), lam, np.array([seed]))
-        table = Table(x, y, np.arange(2000))
+        table = TrainingSet(x, y, np.arange(2000))
         tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
         mixed, share = mix_step(bound("cutmix", table), *tensors, draw)
         assert_allclose(mixed.mean(dim=1), np.broadcast_to(share, 2000))
@@ -602,7 +606,9 @@ def test_modules_that_take_numbers_and_codes_apart(columns, knob):
 
 def test_importances_of_few_rows_are_equal():
     X, y = np.random.default_rng(0).normal(size=(6, 2)), [0, 1, 0, 1, 0, 1]
-    assert_array_equal(FeatMix()._importances(Table(X, y, np.arange(6))), [0.5, 0.5])
+    assert_array_equal(
+        FeatMix()._importances(TrainingSet(X, y, np.arange(6))), [0.5, 0.5]
+    )
     net = logits_net(module=Linear, max_epochs=1)
     clf = MixupClassifier(net, mixing=FeatMix(), random_state=0)
     clf.partial_fit(X[:3], y[:3], classes=[0, 1]).partial_fit(X[:1], y[:1])
@@ -612,7 +618,7 @@ def test_importances_of_few_rows_are_equal():
 def test_importances_of_very_wide_tables_are_to_be_given():
     X = np.zeros((20, 5001))
     with pytest.raises(ValueError, match=r"at most 5000 .* Pass importances"):
-        FeatMix()._importances(Table(X, np.arange(20) % 2, np.arange(20)))
+        FeatMix()._importances(TrainingSet(X, np.arange(20) % 2, np.arange(20)))
 
 
 class NoBind:

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import betaincinv
 
 from skmix._mixup import lerp_steps, mix_step
-from skmix._sampler import Draw, MixupSampler, Table, lam_table
-from skmix.mixing import mixup
+from skmix._sampler import Draw, MixupSampler, lam_table
+from skmix.mixing import TrainingSet, mixup
 from skmix.pairing import shuffle, weighted_choice
 from skmix.schedules import Schedule
 
@@ -18,7 +18,7 @@ def bound_sampler(weighted=False, **knobs):
     weight = np.arange(1.0, 11) if weighted else None
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 3
     sampler = MixupSampler(**knobs)
-    sampler.bind(Table(X, y, np.arange(10), weight))
+    sampler.bind(TrainingSet(X, y, np.arange(10), weight))
     return sampler
 
 
@@ -145,16 +145,16 @@ def test_schedules_that_are_none(given):
 
 def test_a_table_shows_the_rows_that_are_trained_on():
     X, y, groups = np.arange(12.0).reshape(6, 2), np.arange(6), np.array(list("abcabc"))
-    table = Table(X, y, np.array([4, 1, 2]), all_groups=groups)
+    table = TrainingSet(X, y, np.array([4, 1, 2]), all_groups=groups)
     assert_array_equal(table.X, X[[4, 1, 2]])
     assert_array_equal(table.y, [4, 1, 2])
     assert_array_equal(table.groups, ["b", "b", "c"])
     assert_array_equal(table.positions(np.array([2, 4])), [2, 0])
-    whole = Table(X, y, np.arange(6)).X
+    whole = TrainingSet(X, y, np.arange(6)).X
     assert np.shares_memory(whole, X)  # all of it is not copied
     assert not whole.flags.writeable
     with pytest.raises(ValueError, match="does not tell which rows are trained on"):
-        _ = Table(X, y, None).y
+        _ = TrainingSet(X, y, None).y
 
 
 def test_a_draw_of_one_step():

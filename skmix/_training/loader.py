@@ -15,7 +15,8 @@ from skorch.dataset import Dataset
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
-from skmix._sampler import Draw, Table
+from skmix._columns import TrainingSet
+from skmix._sampler import Draw
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 
@@ -355,7 +356,7 @@ class Dealer:
     validation : tuple (X, y, weight), or None
         Rows to validate on instead of those that the net's `train_split` holds out.
     about : mapping
-        What the sampler's mixing and pairing may ask, as `skmix._sampler.Table`.
+        What the sampler's mixing and pairing may ask, as `skmix.mixing.TrainingSet`.
 
     Attributes
     ----------
@@ -400,11 +401,13 @@ class Dealer:
         """Show the sampler the rows that are trained on."""
         dataset, rows = table_and_rows(train)
         if dataset is None or dataset.X is not X:
-            self.sampler.bind(Table(None, None, None, **self.about))  # rows are unknown
+            self.sampler.bind(
+                TrainingSet(None, None, None, **self.about)
+            )  # rows are unknown
             return
         weights = self.train_weight
         weight = None if weights is None else weights.values[rows]
-        self.sampler.bind(Table(X, dataset.y, rows, weight, **self.about))
+        self.sampler.bind(TrainingSet(X, dataset.y, rows, weight, **self.about))
         if self.sampler.from_table:
             self.table = Batches(X, dataset.y)
 

@@ -71,7 +71,7 @@ def mixed_training(
         training and raises ValueError if it cannot be right.
     table : mapping, default=None
         What mixing and pairing may ask of the table beside rows, targets and weights,
-        by the names of `skmix._sampler.Table`: ``all_groups``, ...
+        by the names of `skmix.mixing.TrainingSet`: ``all_groups``, ...
 
     Yields
     ------
