@@ -368,11 +368,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         )
         with one_thread_each(), seeded(seed, net.device):
             n_before = len(net.history or ())
-            with training as dealer:
+            with training as loader:
                 fit(rows.X, rows.y)
             check_finite(net, n_before)
             self._adopt(net, rows)
-        return dealer.validated_on() if self.n_iter_ else None
+        return loader.validated_on() if self.n_iter_ else None
 
     def _adopt(self, net, rows, like=None):
         """Predict by `net`, which was trained on `rows`, from now on.

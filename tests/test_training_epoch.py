@@ -374,7 +374,7 @@ def test_an_interrupted_epoch_is_in_the_history_as_in_skorchs(cancer):
 
 
 class AsksForOthers(Callback):
-    """Has batches of another table dealt in between."""
+    """Has batches of another table loaded in between."""
 
     def on_epoch_begin(self, net, **kwargs):
         X = np.full((2000, 30), 1e6, dtype=np.float32)

@@ -32,12 +32,12 @@ def test_same_batches_and_same_draws(n_rows, size, shuffle, drop_last, subset, s
     ours = Batches(X, y, indices=rows if subset else None, **options)
     theirs = DataLoader(Subset(dataset, rows) if subset else dataset, **options)
     assert len(ours) == len(theirs)
-    dealt = []
+    loaded = []
     for batches in (ours, theirs):
         torch.manual_seed(seed)
         epochs = [list(batches), list(batches)]
-        dealt.append((epochs, torch.get_rng_state()))
-    (our_epochs, our_state), (their_epochs, their_state) = dealt
+        loaded.append((epochs, torch.get_rng_state()))
+    (our_epochs, our_state), (their_epochs, their_state) = loaded
     assert torch.equal(our_state, their_state)
     for our_epoch, their_epoch in zip(our_epochs, their_epochs, strict=True):
         for ours_, theirs_ in zip(our_epoch, their_epoch, strict=True):
@@ -91,15 +91,15 @@ def test_chunks_are_consecutive_batches(
 ):
     monkeypatch.setattr(skmix._training.loader, "CHUNK_CELLS", cells)
     X, y = np.arange(75.0).reshape(25, 3), np.arange(25)
-    dealer = Batches(
+    loader = Batches(
         container(X), y, batch_size=batch_size, shuffle=True, drop_last=drop_last
     )
     torch.manual_seed(0)
-    chunks = list(dealer.chunks())
+    chunks = list(loader.chunks())
     torch.manual_seed(0)
     expected = list(DataLoader(Dataset(X, y), batch_size, True, drop_last=drop_last))
     parts = [chunk.batch(k) for chunk in chunks for k in range(chunk.n_batches)]
-    assert len(parts) == len(expected) == len(dealer)
+    assert len(parts) == len(expected) == len(loader)
     n_whole = 25 // batch_size  # batches, of which as many as fit make up a chunk
     fit = max(1, cells // (3 * batch_size))
     rest = 0 if drop_last else (25 % batch_size > 0)

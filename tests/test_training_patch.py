@@ -102,7 +102,7 @@ def noisy_collate(rows):
 
 
 class OwnLoader:
-    """An iterator of one's own, that deals tuples in reverse order."""
+    """An iterator of one's own, that loads tuples in reverse order."""
 
     def __init__(self, dataset, batch_size):
         self.dataset, self.batch_size = dataset, batch_size

@@ -2,7 +2,7 @@
 
 The same passes, updates and history as in skorch's own epoch, in the same order. Left
 out is what it does on every batch, whether or not anybody asks for it: calls of
-callbacks that do nothing, looking up the history, the dealing of batches that nobody
+callbacks that do nothing, looking up the history, the loading of batches that nobody
 sees.
 """
 
@@ -35,17 +35,17 @@ class Step(NamedTuple):
     loss : callable
         Maps the module's output to the loss, a scalar tensor.
     n_rows : int
-    deal : callable
+    batch : callable
         Returns the batch as callbacks are shown it.
-    within : callable
+    context : callable
         Returns the context manager within which the module is called.
     """
 
     x: Any
     loss: Any
     n_rows: int
-    deal: Any
-    within: Any = nullcontext
+    batch: Any
+    context: Any = nullcontext
 
 
 def run_epoch(net, steps, *, training, prefix):
@@ -68,7 +68,7 @@ def run_epoch(net, steps, *, training, prefix):
         record = {}
         records.append(record)
         if begin or computed or end:
-            batch = step.deal()
+            batch = step.batch()
         _call(begin, net, batch=batch, training=training)
         if training:
             loss, output = _train(net, step, infer, computed, batch)
@@ -91,7 +91,7 @@ def _train(net, step, infer, computed, batch):
         nonlocal first
         net.optimizer_.zero_grad()
         set_mode(net, True)
-        with step.within():
+        with step.context():
             output = infer(step.x)
         loss = step.loss(output)
         loss.backward()

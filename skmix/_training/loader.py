@@ -1,6 +1,6 @@
 """Which rows a net is trained and validated on, what they weigh, and their partners.
 
-From top to bottom: what is dealt, the weights, and the `Dealer` of one fit.
+From top to bottom: what is loaded, the weights, and the `BatchLoader` of one fit.
 """
 
 import math
@@ -21,7 +21,7 @@ from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 
 class Batch(list):
-    """A pair ``[X, y]``, as a DataLoader deals it, that knows where it is from.
+    """A pair ``[X, y]``, as a DataLoader loads it, that knows where it is from.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Batches:
         Where the batches are put. The table is put there, too, if it takes no more
         than half of the free memory.
     draws : bool, default=True
-        Draw what a DataLoader draws. Without, rows are dealt as they come.
+        Draw what a DataLoader draws. Without, rows are loaded as they come.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Batches:
         Parameters
         ----------
         order : torch.Tensor of shape (n_rows,), int64, default=None
-            The rows in the order in which they are dealt, as `order` has drawn it.
+            The rows in the order in which they are loaded, as `order` has drawn it.
         n_steps : int, default=None
             Batches of a chunk, if not as many as fit into `CHUNK_CELLS`.
         """
@@ -168,7 +168,7 @@ class Batches:
         return to_device((take(self.X, rows), take(self.y, rows)), self.device)
 
     def order(self):
-        """Draw the order in which the rows of an epoch are dealt, (n_rows,)."""
+        """Draw the order in which the rows of an epoch are loaded, (n_rows,)."""
         if not self.draws:
             return self.indices
         # A DataLoader draws a seed for its workers on every pass, used or not;
@@ -237,7 +237,7 @@ def _draw_int64():
 
 
 def in_memory_batches(net, dataset, training, *, draws=True):
-    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
+    """Return `Batches` that load `dataset` as the net's DataLoader would, or None.
 
     None where anything is the user's own: an overridden `get_iterator`, another
     iterator, dataset, sampler, collate function, worker processes.
@@ -295,7 +295,7 @@ def _no_lonely_row(n_rows, batch_size):
     return batch_size
 
 
-class Dealt(NamedTuple):
+class LoadedChunk(NamedTuple):
     """Rows of S consecutive batches of B rows, and who they are mixed with.
 
     Attributes
@@ -315,7 +315,7 @@ class Dealt(NamedTuple):
 
 @dataclass(frozen=True)
 class _Weights:
-    """Row weights of a table, of mean 1 over the rows of it that are dealt."""
+    """Row weights of a table, of mean 1 over the rows of it that are loaded."""
 
     table: Dataset
     rows: np.ndarray
@@ -323,7 +323,7 @@ class _Weights:
 
     @classmethod
     def over(cls, dataset, X, values):
-        """Weigh the rows of `X` that a dataset deals; None if it deals others."""
+        """Weigh the rows of `X` that a dataset loads; None if it loads others."""
         table, rows = table_and_rows(dataset)
         if table is None or table.X is not X:
             return None
@@ -343,7 +343,7 @@ ROWS_UNKNOWN = (
 )
 
 
-class Dealer:
+class BatchLoader:
     """Deals the rows of one fit, with their weights and partners.
 
     Parameters
@@ -440,7 +440,7 @@ class Dealer:
             )
         return batches
 
-    def deal(self, batches, *, training, epoch, order=None, n_steps=None):
+    def load(self, batches, *, training, epoch, order=None, n_steps=None):
         """Deal an epoch, a chunk of batches at a time.
 
         Parameters
@@ -454,7 +454,7 @@ class Dealer:
 
         Yields
         ------
-        dealt : Dealt
+        loaded : LoadedChunk
         """
         weights = self.train_weight if training else self.valid_weight
         for chunk in batches.chunks(order, n_steps):
@@ -463,7 +463,7 @@ class Dealer:
             partners = ()
             if draw is not None:
                 partners = self._partners(batches, chunk, draw)
-            yield Dealt(chunk, weight, draw, *partners)
+            yield LoadedChunk(chunk, weight, draw, *partners)
 
     def _drawn(self, chunk, epoch):
         if self.sampler is None:

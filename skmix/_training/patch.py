@@ -23,7 +23,14 @@ from skmix._mixup import lerp_steps
 from skmix._training.convergence import check_epoch
 from skmix._training.epoch import Step, run_epoch
 from skmix._training.interruption import Stopped, callbacks_may_stop, interruptible
-from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, Dealer, copied, take
+from skmix._training.loader import (
+    ROWS_UNKNOWN,
+    Batch,
+    Batches,
+    BatchLoader,
+    copied,
+    take,
+)
 from skmix._training.loss import (
     check_reduction,
     first_output,
@@ -41,7 +48,7 @@ from skmix._training.skorch_compat import (
     watches_validation,
 )
 from skmix._training.steps import (
-    Pass,
+    MixedBatch,
     bypassed,
     check_layers_of,
     mixed_inside,
@@ -75,7 +82,7 @@ def mixed_training(
 
     Yields
     ------
-    dealer : skmix._training.loader.Dealer
+    loader : skmix._training.loader.BatchLoader
         It knows, after the net's fit, which rows it was trained and validated on.
 
     Raises
@@ -95,7 +102,7 @@ def mixed_training(
     lent = {name: getattr(seams, name) for name in _Seams.NAMES}
     vars(net).update(lent)
     try:
-        yield seams.dealer
+        yield seams.loader
     finally:
         for name in lent:
             vars(net).pop(name, None)
@@ -132,10 +139,10 @@ class _Seams:
         self.net = net
         self.sampler = None if sampler is None or sampler.is_off else sampler
         self.layers = () if sampler is None else sampler.layers
-        self.dealer = Dealer(net, self.sampler, weight, validation, about)
+        self.loader = BatchLoader(net, self.sampler, weight, validation, about)
         self.check_output = check_output
-        self.planned = None  # the Pass of the current batch
-        self.running = None  # the Pass that is on its way through the net
+        self.current = None  # the MixedBatch of the current batch
+        self.active = None  # the MixedBatch that is on its way through the net
         self.uncached = []
         self.interrupted = False
         self.tried = set()  # layers
@@ -221,7 +228,7 @@ class _Seams:
     def _check_monitors(self):
         net = self.net
         own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
-        if self.dealer.validation is not None or net.train_split or own_split:
+        if self.loader.validation is not None or net.train_split or own_split:
             return
         blind = [
             name for name, callback in net.callbacks_ if watches_validation(callback)
@@ -265,10 +272,10 @@ class _Seams:
             owner.use_caching = True
 
     def get_split_datasets(self, X, y=None, **fit_params):
-        return self.dealer.split(X, y, **fit_params)
+        return self.loader.split(X, y, **fit_params)
 
     def get_iterator(self, dataset, training=False):
-        return self.dealer.iterator(dataset, training)
+        return self.loader.iterator(dataset, training)
 
     # Each epoch: by the shortest way, or by the steps of the net.
 
@@ -290,12 +297,12 @@ class _Seams:
     def _steps(self, batches, training):
         """Mix and weigh a chunk of batches at a time, and yield its steps."""
         epoch = len(self.net.history)
-        for dealt in self.dealer.deal(batches, training=training, epoch=epoch):
-            chunk, weight, draw = dealt[:3]
+        for loaded in self.loader.load(batches, training=training, epoch=epoch):
+            chunk, weight, draw = loaded[:3]
             if draw is None:
                 steps = self._plain_steps(chunk, chunk.X, None, None, weight)
             else:
-                steps = self._mixed_steps(dealt)
+                steps = self._mixed_steps(loaded)
             n_begun = 0
             try:
                 for step in steps:
@@ -305,8 +312,8 @@ class _Seams:
                 if training and n_begun:
                     self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
 
-    def _mixed_steps(self, dealt):
-        chunk, weight, draw, X_partner, y_partner = dealt
+    def _mixed_steps(self, loaded):
+        chunk, weight, draw, X_partner, y_partner = loaded
         sampler, n_steps = self.sampler, chunk.n_batches
         inside = any(layer is not None for layer in sampler.layers)
         numbers = isinstance(chunk.X, torch.Tensor) and chunk.X.is_floating_point()
@@ -319,7 +326,7 @@ class _Seams:
             losses = self._losses(chunk, y_partner, draw.lam, weight)
         for k in range(n_steps):
             part = chunk.part(k)
-            step = Pass(
+            step = MixedBatch(
                 self.net,
                 sampler,
                 draw.of_step(k, n_steps),
@@ -330,9 +337,9 @@ class _Seams:
             )
             x, x_partner = copied(chunk.X, part), copied(X_partner, part)
             self._try_layer(step, x, x_partner)
-            x = step.enter(x, x_partner)
+            x = step.mix_input(x, x_partner)
             loss = partial(self._split_loss, step)
-            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k), step.within)
+            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k), step.mixing)
 
     def _plain_steps(self, chunk, X, y_partner, share, weight):
         """Steps whose rows are what the module is given."""
@@ -377,7 +384,7 @@ class _Seams:
             raise bypassed(layer, n_rows)
 
     def _split_loss(self, step, output):
-        clean, output = step.split(output)
+        clean, output = step.split_output(output)
         self._check(output)
         return one_number(step.loss(output, clean))
 
@@ -394,25 +401,25 @@ class _Seams:
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
     def train_step(self, batch, **fit_params):
-        self.planned = self._plan_step(batch)
+        self.current = self._begin_step(batch)
         try:
             step = type(self.net).train_step(self.net, batch, **fit_params)
-            self._check_passed(self.planned)
+            self._check_passed(self.current)
         finally:
-            self.planned = None
+            self.current = None
         return step
 
     def train_step_single(self, batch, **fit_params):
-        if self.planned is None and not (self.sampler is self.dealer.weight is None):
+        if self.current is None and not (self.sampler is self.loader.weight is None):
             raise self._unmixed("was not called by self.train_step")
-        with self._run(self.planned):
+        with self._run(self.current):
             return type(self.net).train_step_single(self.net, batch, **fit_params)
 
     def validation_step(self, batch, **fit_params):
         step = None
-        weight = self.dealer.valid_weight
+        weight = self.loader.valid_weight
         if weight is not None:
-            step = Pass(self.net, weight=weight.of(batch))
+            step = MixedBatch(self.net, weight=weight.of(batch))
         with self._run(step):
             return type(self.net).validation_step(self.net, batch, **fit_params)
 
@@ -420,20 +427,20 @@ class _Seams:
         with self._run(None):
             return type(self.net).evaluation_step(self.net, batch, training=training)
 
-    def _plan_step(self, batch):
-        net, sampler, dealer = self.net, self.sampler, self.dealer
+    def _begin_step(self, batch):
+        net, sampler, loader = self.net, self.sampler, self.loader
         weight = draw = y_partner = X_partner = None
-        if dealer.weight is not None:
-            if dealer.train_weight is None:
+        if loader.weight is not None:
+            if loader.train_weight is None:
                 raise ValueError(ROWS_UNKNOWN)
-            weight = dealer.train_weight.of(batch)
+            weight = loader.train_weight.of(batch)
         if sampler is not None:
             rows = self._rows_of(batch) if sampler.looks_at_rows else None
             n_rows = get_len(unpack_data(batch)[1])
             draw = sampler.draw(n_rows, rows=rows, epoch=len(net.history))
             if draw is not None and sampler.from_table:
-                X_partner, y_partner = dealer.table.take(draw.partner)
-        step = Pass(net, sampler, draw, y_partner=y_partner, weight=weight)
+                X_partner, y_partner = loader.table.take(draw.partner)
+        step = MixedBatch(net, sampler, draw, y_partner=y_partner, weight=weight)
         step.X_partner = X_partner
         if draw is not None:
             step.y = to_tensor(unpack_data(batch)[1], device=net.device)
@@ -465,17 +472,17 @@ class _Seams:
 
     @contextmanager
     def _run(self, step):
-        before, self.running = self.running, step
+        before, self.active = self.active, step
         try:
             yield
         finally:
-            self.running = before
+            self.active = before
 
     def _check_passed(self, step):
         """Raise if a step that is to be mixed or weighted went by another way."""
-        if step.draw is not None and not step.entered:
+        if step.draw is not None and not step.input_mixed:
             raise self._unmixed("never called self.infer")
-        if not (step.draw is step.weight is None or step.loss_passed):
+        if not (step.draw is step.weight is None or step.loss_computed):
             raise self._unmixed("never called self.get_loss")
 
     def _unmixed(self, what):
@@ -488,7 +495,7 @@ class _Seams:
         )
 
     def infer(self, x, **fit_params):
-        net, step = self.net, self.running
+        net, step = self.net, self.active
         infer = inferring(net, partial(type(net).infer, net))
         if step is None or step.draw is None:
             return infer(x, **fit_params)
@@ -500,15 +507,15 @@ class _Seams:
         else:
             partner = to_tensor(step.X_partner, device=net.device)
         self._try_layer(step, x, partner, **fit_params)
-        x = step.enter(x, partner)
-        with step.within():
+        x = step.mix_input(x, partner)
+        with step.mixing():
             output = infer(x, **fit_params)
         # (The net's own step sees outputs for mixed rows alone.)
-        step.clean, output = step.split(output)
+        step.clean, output = step.split_output(output)
         return output
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
-        net, step = self.net, self.running
+        net, step = self.net, self.active
         self._check(y_pred)
         if step is None:
             y_true = shaped_like(first_output(y_pred), y_true)

@@ -130,7 +130,7 @@ def check_layers_of(module, layers):
             )
 
 
-class Pass:
+class MixedBatch:
     """A batch on its way through the net: mixed before or within, then its loss.
 
     Parameters
@@ -147,7 +147,7 @@ class Pass:
 
     Attributes
     ----------
-    entered, loss_passed : bool
+    input_mixed, loss_computed : bool
         Whether rows were mixed, or are to be within, and whether the loss was.
     """
 
@@ -169,18 +169,18 @@ class Pass:
         self.mix = None if draw is None else sampler.mix[draw.place[0]]
         self.clean_weight = 0 if draw is None else sampler.clean_weight
         self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
-        self.entered = self.loss_passed = False
+        self.input_mixed = self.loss_computed = False
 
-    def enter(self, x, x_partner):
-        """What the module is to be given, within `within`."""
-        self.X, self.entered = x, True
+    def mix_input(self, x, x_partner):
+        """What the module is to be given, within `mixing`."""
+        self.X, self.input_mixed = x, True
         if self.layer is not None:
             self.X_mixed = x
             return stacked(x, x_partner)
         self.X_mixed = self._mixed(x, x_partner)
         return stacked(x, self.X_mixed) if self.clean_weight else self.X_mixed
 
-    def within(self):
+    def mixing(self):
         """Return the context manager within which the module is to be called."""
         if self.layer is None:
             return nullcontext()
@@ -193,7 +193,7 @@ class Pass:
         mixed, self.share = mix_step(self.mix, x, x_partner, y, y_partner, self.draw)
         return mixed
 
-    def split(self, output):
+    def split_output(self, output):
         """Take clean outputs, or None, and those of mixed rows apart."""
         if not self.clean_weight:
             self._check_all_mixed(output)
@@ -209,7 +209,7 @@ class Pass:
 
     def loss(self, output, clean=None, args=(), kwargs=None):
         """Loss of the outputs for mixed rows, and of those for clean ones if any."""
-        self.loss_passed = True
+        self.loss_computed = True
         mixed = self.own_loss
         if mixed is None:
             partner, rows = self.y_partner, _with_rows(self.X_mixed, args, kwargs)

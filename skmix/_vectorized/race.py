@@ -29,7 +29,7 @@ from skmix._training.convergence import (
     record_divergence,
 )
 from skmix._training.interruption import Stopped, interruptible
-from skmix._training.loader import Batches, Dealer
+from skmix._training.loader import Batches, BatchLoader
 from skmix._training.loss import first_output
 from skmix._training.patch import mixed_training
 from skmix._training.random import Stream, one_thread_each, seeded
@@ -195,10 +195,10 @@ class Split(NamedTuple):
         member.alpha, member.layers = candidate.alpha, candidate.layers
         return member
 
-    def dealer(self, net, sampler):
-        """Return what deals the rows of the fold to a net."""
+    def loader(self, net, sampler):
+        """Return what loads the rows of the fold to a net."""
         about = self.template._about(self.rows)
-        return Dealer(net, sampler, self.rows.weight, self.validation, about)
+        return BatchLoader(net, sampler, self.rows.weight, self.validation, about)
 
     def check_output(self, net, output):
         """Refuse a first output of the module that cannot be right."""
@@ -504,10 +504,10 @@ class _Start:
         with stream.resumed():
             self.net = self._initialised()
         self.sampler = split.plan_of(self.net, candidate, alphas)
-        dealer = split.dealer(self.net, self.sampler)
-        train, valid = dealer.split(split.rows.X, split.rows.y)
-        train = dealer.iterator(train, training=True)
-        self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
+        loader = split.loader(self.net, self.sampler)
+        train, valid = loader.split(split.rows.X, split.rows.y)
+        train = loader.iterator(train, training=True)
+        self.fold = Fold(loader, train, loader.iterator(valid, training=False), stream)
 
     def _initialised(self):
         net, rows = self.split.new_net(), self.split.rows

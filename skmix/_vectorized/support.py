@@ -45,8 +45,8 @@ def why_alone(net, sampler, fold):
         None if they can be.
     """
     reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_sampler(sampler)
-    dealt = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
-    if reason is None and not dealt:
+    loaded = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
+    if reason is None and not loaded:
         reason = "it has a data iterator, a dataset or a collate function of its own"
     reason = reason or _why_of_module(net, fold) or _why_of_criterion(net, fold)
     return reason or _why_of_layer(net, sampler, fold)

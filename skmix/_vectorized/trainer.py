@@ -172,7 +172,7 @@ class StackedFit:
 
     def _steps(self, lanes, losses):
         """Yield the steps of lanes, each of which adds its members' losses."""
-        sampler = self.folds[0].dealer.sampler
+        sampler = self.folds[0].loader.sampler
         layer = None if sampler is None or lanes.share is None else sampler.layers[0]
         permuted = sampler is None or not sampler.from_table
 
@@ -186,7 +186,7 @@ class StackedFit:
             step = Step(x, partial(total, loss), int(lanes.sizes[k].sum()), _nothing)
             if layer is not None:
                 mixing = self.stack.mixing_behind
-                step = step._replace(within=partial(mixing, layer, lanes.share[k]))
+                step = step._replace(context=partial(mixing, layer, lanes.share[k]))
             yield step
 
     def _losses(self, lanes, n_steps, permuted=True):
