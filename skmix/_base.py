@@ -411,7 +411,6 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if isinstance(encoder, TableEncoder):
             about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
             about["names"] = encoder.reader.columns
-            about["read_as"] = encoder.reader.read_as
         elif hasattr(self, "feature_names_in_"):
             about["names"] = list(self.feature_names_in_)
         return about

@@ -17,7 +17,13 @@ LAYERS = [
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
     | {"_dtypes", "preprocessing", "_targets", "_default_net"},
     # one net in training
-    {"_training.changes", "_training.loader", "_training.loss", "_training.steps"}
+    {
+        "_training.changes",
+        "_training.loader",
+        "_training.loss",
+        "_training.steps",
+        "_training.callbacks",
+    }
     | {"_training.epoch", "_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
     {"_preparation", "_base", "_estimators"},

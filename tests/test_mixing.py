@@ -25,7 +25,6 @@ from skmix._variants import mutual_information
 from skmix.mixing import (
     CutMix,
     FeatMix,
-    Mixup,
     NoisyFeatures,
     OwnMajor,
     Prob,
@@ -72,11 +71,6 @@ CASES = {
         "noisy",
         {"additive": 0.4, "multiplicative": 0.3},
     ),
-    "by column": (
-        Mixup(swapped=[0, 3], rounded=(4,)),
-        "by_column",
-        {"swapped": [0, 3], "rounded": [4], "values": "of x"},
-    ),
 }
 cases = pytest.mark.parametrize("name", CASES)
 
@@ -96,8 +90,6 @@ def ours(mixing, x, partner, y, y_partner, lam, seed, layer=None, **about):
 
 def theirs(name, x, partner, y, y_partner, lam, seed, per_row):
     _, reference, options = CASES[name]
-    if options.get("values") == "of x":
-        options = options | {"values": x.T}
     lam = np.broadcast_to(lam, N)
     rng = np.random.default_rng(seed)
     function = getattr(references, reference)
@@ -326,15 +318,13 @@ def test_columns_are_named_in_the_users_terms():
     X = frame()
     y = (X["size"] > 0).astype(int)
     X["hue"] = X["hue"].astype("category")
-    clf = MixupClassifier(
-        mixing=Mixup(swapped=["hue"], rounded=["grade"]), random_state=0
-    ).fit(X, y)
-    assert clf.predict(X).shape == (40,)
-    for wanted in (["colour"], [7], [-1]):
-        with pytest.raises(ValueError, match=r"but expected names among 'size', 'hue'"):
-            MixupClassifier(mixing=Mixup(swapped=wanted)).fit(X, y)
+    net = default_net("classifier").set_params(max_epochs=2)
     importances = {"size": 1, "hue": 2, "price": 0, "grade": 0}
-    MixupClassifier(mixing=FeatMix(importances), random_state=0).fit(X, y)
+    fits = [
+        MixupClassifier(net, mixing=FeatMix(given), random_state=0).fit(X, y)
+        for given in (importances, list(importances.values()))
+    ]
+    assert_array_equal(*(clf.predict_proba(X) for clf in fits))
     with pytest.raises(
         ValueError, match="one for each column: size, hue, price, grade"
     ):
@@ -342,28 +332,6 @@ def test_columns_are_named_in_the_users_terms():
     for wrong in ([1, 2], [1, 1, 1, -1], [], [1, 1, 1, np.inf], [1, 1, 1, np.nan]):
         with pytest.raises(ValueError, match=r"expected \(4,\): one of at least 0"):
             MixupClassifier(mixing=FeatMix(wrong)).fit(X, y)
-
-
-def test_rounded_and_swapped_columns_have_values_of_the_table():
-    X, y = frame(), np.arange(40) % 2
-    seen = []
-
-    class Watches(Linear):
-        def forward(self, X):
-            seen.append(X.detach().clone())
-            return super().forward(X)
-
-    X["hue"] = X["hue"].astype("category")
-    mixing = Mixup(swapped=["hue"], rounded=["grade", "price"])
-    net = logits_net(module=Watches, max_epochs=2)
-    MixupClassifier(net, alpha=1, mixing=mixing, random_state=0).fit(X, y)
-    rows = torch.cat(seen[:-1]).numpy()  # (the last pass is a prediction)
-    size, price, grade, _, *hot = rows.T
-    assert set(grade) <= set(X["grade"])
-    present = X["price"].dropna()
-    assert abs(price[:, None] - [*present, present.median()]).min(axis=1).max() < 1e-6
-    assert len(set(size)) > 40
-    assert set(np.unique(hot)) == {0, 1}
 
 
 def test_importances_are_the_mutual_information():
@@ -442,8 +410,8 @@ def batches(draw):
 BETWEEN = {
     name: mixing
     for name, (mixing, *_) in CASES.items()
-    if name not in ("noisy", "by column", "feat_mix")
-} | {"feat_mix": FeatMix(), "swapped": Mixup(swapped=[0])}
+    if name not in ("noisy", "feat_mix")
+} | {"feat_mix": FeatMix()}
 
 
 @given(batches(), st.sampled_from(sorted(BETWEEN)))
@@ -475,15 +443,11 @@ def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     assert_allclose(share, 1)
 
 
-@given(batches(), st.sampled_from(["cutmix", "feat_mix", "swapped"]))
+@given(batches(), st.sampled_from(["cutmix", "feat_mix"]))
 def test_law_5_columns_are_swapped_whole(batch, name):
     x, partner, lam, owner, seed = batch
     y, n, f = np.zeros(len(x)), len(x), owner.max() + 1
-    mixing = {
-        "cutmix": "cutmix",
-        "feat_mix": FeatMix(np.ones(f)),
-        "swapped": Mixup(swapped=range(f)),
-    }[name]
+    mixing = "cutmix" if name == "cutmix" else FeatMix(np.ones(f))
     table = TrainingSet(x, y, np.arange(n), columns=owner)
     draw = Draw(np.arange(n), lam, np.array([seed]))
     tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
@@ -496,11 +460,11 @@ def test_law_5_columns_are_swapped_whole(batch, name):
             own = (mixed[i].numpy()[of] == x[i, of]).all()
             assert own or (mixed[i].numpy()[of] == partner[i, of]).all()
             kept += own
-        if name != "swapped":  # each column counts once, however many are made of it
-            different = all(
-                (x[i, owner == c] != partner[i, owner == c]).any() for c in range(f)
-            )
-            assert not different or np.isclose(share[i], kept / f)
+        # Each column counts once, however many are made of it.
+        different = all(
+            (x[i, owner == c] != partner[i, owner == c]).any() for c in range(f)
+        )
+        assert not different or np.isclose(share[i], kept / f)
 
 
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
@@ -561,29 +525,6 @@ def test_weights_of_ones_own_keep_their_digits():
         return x, 1 / 3
 
     assert_array_equal(ours(third, *given_rows(), lams(True), 0)[1], 1 / 3)
-
-
-def test_columns_of_one_hot_groups_are_counted_as_the_user_does():
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"u": rng.normal(size=40), "red": np.arange(40) % 3 == 0})
-    X["blue"], X["z"] = np.arange(40) % 3 == 1, rng.normal(size=40)
-    y = (X["u"] > 0).astype(int)
-    groups = {"categorical_features": [("red", "blue")], "random_state": 0}
-    fits = [
-        MixupClassifier(mixing=mixing, **groups).fit(X, y).predict_proba(X)
-        for mixing in (Mixup(rounded=[3]), Mixup(rounded=["z"]), Mixup(swapped=[2]))
-    ]
-    assert_array_equal(fits[0], fits[1])
-    assert (fits[0] != fits[2]).any()
-    for net in (None, logits_net(module=Split, max_epochs=1)):
-        clf = MixupClassifier(net, mixing=Mixup(rounded=["blue"]), **groups)
-        with pytest.raises(ValueError, match="rounds columns that hold categories"):
-            clf.fit(X, y)
-    fits = [
-        MixupClassifier(mixing=FeatMix(given), **groups).fit(X, y).predict_proba(X)
-        for given in ([1, 2, 1, 2], {"u": 1, "red": 3, "blue": 0, "z": 2})
-    ]
-    assert_array_equal(*fits)
 
 
 class Split(nn.Module):
@@ -664,7 +605,6 @@ def test_what_interpolates_is_mixed_where_numbers_are_in_pieces():
         "cutmix",
         CutMix(),
         Prob(0.5, "cutmix"),
-        Mixup(),
         lambda *args: None,
     ):
         assert not is_interpolating(mixing)
@@ -707,10 +647,6 @@ def half(x, x_partner, lam, y, y_partner, rng):
         (Remix("a"), ValueError, "kappa='a'"),
         (NoisyFeatures("a"), TypeError, "additive='a'"),
         (FeatMix(["a"] * 30), ValueError, "but expected numbers"),
-        (Mixup(rounded=[1.5]), ValueError, r"Got columns \[1.5\]"),
-        (Mixup(swapped=[None]), ValueError, r"Got columns \[None\]"),
-        (Mixup(swapped=None), ValueError, r"Got columns \[None\]"),
-        (Mixup(swapped=[True]), ValueError, r"Got columns \[True\]"),
     ],
 )
 def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):
@@ -722,9 +658,8 @@ def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):
 def test_mixings_in_the_wrong_place_are_refused(cancer):
     X, y = cancer
     net = logits_net(max_epochs=1)
-    for mixing in (FeatMix(), Mixup(swapped=[0])):
-        with pytest.raises(ValueError, match=r"behind the layer 'hidden'.*'input'"):
-            MixupClassifier(net, mixing=mixing, layers="hidden").fit(X, y)
+    with pytest.raises(ValueError, match=r"behind the layer 'hidden'.*'input'"):
+        MixupClassifier(net, mixing=FeatMix(), layers="hidden").fit(X, y)
     with pytest.raises(ValueError, match="for a regressor, but it is one for a class"):
         MixupRegressor(mixing=Remix()).fit(X, y)
     with pytest.raises(ValueError, match="for a regressor, but it is one for a class"):

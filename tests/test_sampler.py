@@ -162,3 +162,12 @@ def test_a_draw_of_one_step():
     step = draw.of_step(1, 3)
     assert_array_equal(step.partner, [2, 3])
     assert (step.lam, step.seed, step.place) == (1.0, 1, 1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sampler_that_is_bound_again_draws_the_same_again(weighted):
+    sampler = bound_sampler(weighted, layers=[None, "hidden"], lam_per="row")
+    first = [sampler.draw(8) for _ in range(3)]
+    sampler.bind(sampler.table)
+    for before in first:
+        assert_same(sampler.draw(8), before)

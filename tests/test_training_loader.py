@@ -11,7 +11,8 @@ from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset
 
 import skmix._training.loader
-from skmix._training.loader import Batches, take
+from skmix._columns import take
+from skmix._training.loader import Batches
 
 
 @given(
@@ -74,12 +75,13 @@ def test_dense_tables_are_shared_and_not_copied():
     assert batches.y.data_ptr() == y.ctypes.data
 
 
-def test_take_from_a_nest():
+def test_take_from_a_mapping():
     rows = torch.tensor([2, 0])
-    nest = {"a": torch.arange(3), "b": [torch.arange(6).reshape(3, 2)]}
-    taken = take(nest, rows)
+    taken = take({"a": torch.arange(3), "b": np.eye(3)}, rows)
     assert_array_equal(taken["a"], [2, 0])
-    assert_array_equal(taken["b"][0], [[4, 5], [0, 1]])
+    assert_array_equal(taken["b"], [[0, 0, 1], [1, 0, 0]])
+    with pytest.raises(TypeError, match="Got rows in a tuple, but expected a tensor"):
+        take((torch.arange(3),), rows)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
