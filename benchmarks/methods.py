@@ -50,8 +50,16 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._sampler import Plan, Table
-from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix._sampler import MixupSampler
+from skmix.mixing import (
+    FeatMix,
+    NoisyFeatures,
+    OwnMajor,
+    Prob,
+    Remix,
+    TrainingSet,
+    Warped,
+)
 from skmix.pairing import NAMED, Nearest, SimilarTarget
 from skmix.schedules import Schedule
 
@@ -265,13 +273,13 @@ def pairing_costs():
     for name in NAMED:
         of_numbers = name == "similar_target"
         task, y = ("regressor", numbers) if of_numbers else ("classifier", labels)
-        plan = Plan(alpha=1, lam_per="batch", seed=0, pairing=name)
+        sampler = MixupSampler(alpha=1, lam_per="batch", seed=0, pairing=name)
         start = time.process_time()
-        plan.bind(Table(X, y, rows, all_groups=groups, task=task))
+        sampler.bind(TrainingSet(X, y, rows, all_groups=groups, task=task))
         prepared, steps = time.process_time() - start, []
         for _ in range(ROUNDS):
             start = time.process_time()
-            plan.draw(256, 20, rows=batches)
+            sampler.draw(256, 20, rows=batches)
             steps.append((time.process_time() - start) / 20)
         found[name] = [round(prepared, 2), round(1e6 * min(steps))]
     return found

@@ -25,9 +25,10 @@ from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
+from skmix._columns import take
 from skmix._mixup import lerp_steps
-from skmix._sampler import Plan
-from skmix._training.loader import Batches, copied, take
+from skmix._sampler import MixupSampler
+from skmix._training.loader import Batches, copied
 from skmix._training.loss import losses_of_steps
 from skmix._training.predict import in_chunks
 from skmix._training.skorch_compat import as_module_dtype
@@ -55,15 +56,15 @@ def pieces_of_a_step(batch_size):
     case = make_case(ROWS, COLUMNS, batch_size=batch_size)
     net = net_of(case).initialize()
     batches = Batches(case.X, case.y, batch_size=batch_size, shuffle=True)
-    plan = Plan(alpha=0.2, lam_per="batch", seed=0)
+    sampler = MixupSampler(alpha=0.2, lam_per="batch", seed=0)
     chunk = next(batches.chunks())
     size, n = chunk.batch_size, chunk.n_batches
-    draw = plan.draw(size, n)
+    draw = sampler.draw(size, n)
     partner = torch.from_numpy(draw.partner)
     X_partner, y_partner = take(chunk.X, partner), take(chunk.y, partner)
     chunks = {
         "gather the rows": partial(batches.take, chunk.rows),
-        "mixing: draw partners and lam": partial(plan.draw, size, n),
+        "mixing: draw partners and lam": partial(sampler.draw, size, n),
         "mixing: gather the partners": lambda: (
             take(chunk.X, partner),
             take(chunk.y, partner),

@@ -46,7 +46,7 @@ from skmix._default_net import (
 )
 from skmix._dtypes import Reader, as_frame
 from skmix._mixup import check_mixing, is_interpolating
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training.changes import (
     Recipe,
     alike,
@@ -360,7 +360,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         self._codec.check_criterion(net)
         training = mixed_training(
             net,
-            plan=self._plan(net, seed),
+            sampler=self._plan(net, seed),
             weight=rows.weight,
             validation=validation,
             check_output=self._codec.check_output,
@@ -368,11 +368,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         )
         with one_thread_each(), seeded(seed, net.device):
             n_before = len(net.history or ())
-            with training as dealer:
+            with training as loader:
                 fit(rows.X, rows.y)
             check_finite(net, n_before)
             self._adopt(net, rows)
-        return dealer.validated_on() if self.n_iter_ else None
+        return loader.validated_on() if self.n_iter_ else None
 
     def _adopt(self, net, rows, like=None):
         """Predict by `net`, which was trained on `rows`, from now on.
@@ -386,7 +386,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         self.n_iter_ = len(net.history)
 
     def _plan(self, net, seed, alphas=None):
-        """Return the plan of a fit, or for several alphas that of their fits."""
+        """Return the sampler of a fit, or for several alphas that of their fits."""
         layers = self.layers
         if layers == "auto":
             inside = self._task == "Regressor" and wants_scaled(net)
@@ -394,7 +394,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "embedding" if inside and is_interpolating(self.mixing) else "input"
             )
         layers = [layers] if isinstance(layers, str) else layers
-        return Plan(
+        return MixupSampler(
             alpha=self.alpha if alphas is None else list(alphas),
             lam_per=self.lam_per,
             seed=seed,
@@ -411,7 +411,6 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         if isinstance(encoder, TableEncoder):
             about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
             about["names"] = encoder.reader.columns
-            about["read_as"] = encoder.reader.read_as
         elif hasattr(self, "feature_names_in_"):
             about["names"] = list(self.feature_names_in_)
         return about

@@ -1,34 +1,35 @@
-"""Mixup and CutMix, and how any mixing is bound and called.
+"""Mixup and CutMix, the mixed loss, and how any mixing is bound and called.
 
-What a mixing is given and returns is in `skmix.mixing`.
+`skmix.mixing` describes arguments and results of a mixing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from skmix._columns import (
-    as_numpy,
+    TrainingSet,
     beside,
     columns_of,
-    dense,
     each,
     kept,
-    on,
     take_columns,
 )
-from skmix._validation import (
-    check_bound,
-    check_rule,
-)
+from skmix._validation import check_bound, check_rule
 
 
-def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
+def mixup(
+    x: Any,
+    x_partner: Any,
+    lam: torch.Tensor,
+    y: Any = None,
+    y_partner: Any = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[Any, torch.Tensor]:
     """Interpolate: ``lam * x + (1 - lam) * x_partner`` (Zhang et al. 2018).
 
     Integer codes and booleans have no in-between: each cell keeps its own value with
@@ -38,8 +39,8 @@ def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
     Parameters
     ----------
     x, x_partner, lam, y, y_partner, rng
-        As in `skmix.mixing`; `y` and `y_partner` are not looked at, and `rng` only if
-        there are codes.
+        As in `skmix.mixing`; `y` and `y_partner` are not used, and `rng` only for codes
+        and booleans.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
     (tensor([[0.2500, 3.0000]]), tensor([[0.7500]]))
     """
 
-    def mix(own, other):
+    def mix(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         weight = beside(lam, own)
         if own.is_floating_point():
             return other.lerp(own, weight)
@@ -72,18 +73,12 @@ def mixup(x, x_partner, lam, y=None, y_partner=None, rng=None):
     return each(mix, x, x_partner), lam
 
 
-def lerp_steps(x, x_partner, lam):
-    """Interpolate the rows of several steps at once, in the place of `x_partner`.
+def lerp_steps(
+    x: torch.Tensor, x_partner: torch.Tensor, lam: np.ndarray
+) -> torch.Tensor:
+    """Interpolate floating rows of S steps at once, in the memory of `x_partner`.
 
-    Parameters
-    ----------
-    x, x_partner : torch.Tensor of shape (S * B, ...), floating
-    lam : ndarray of shape (S,) or (S * B,)
-        One for each step or each row.
-
-    Returns
-    -------
-    mixed : torch.Tensor of shape (S * B, ...)
+    `lam` has one entry for each step, (S,), or for each row, (S * B,).
     """
     # Rows that share a `lam` form a group: (S * B, ...) -> (n_groups, -1)
     groups, others = (part.reshape(len(lam), -1) for part in (x, x_partner))
@@ -91,22 +86,56 @@ def lerp_steps(x, x_partner, lam):
     return others.lerp_(groups, weight).reshape(x.shape)
 
 
-# Swapping columns whole: CutMix, and its kin.
+def mixed_loss(own: torch.Tensor, partner: torch.Tensor, share: Any) -> torch.Tensor:
+    """Loss of a mixed row: ``share * own + (1 - share) * partner``.
+
+    For losses linear in the target (cross-entropy on one-hot labels) this is
+    the loss of the mixed label of Zhang et al. 2018; for the squared error it
+    differs from the loss of the mixed target by a constant in the prediction,
+    so the gradients agree; for L1, Huber and pinball losses it is a definition
+    of its own.
+
+    `share`, a tensor or array of shape (1,) or (B,), is ``lam``, or what a mixing
+    makes of it; `own` and `partner` are of shape () or (B,).
+    """
+    share = torch.as_tensor(share).to(own.device, own.dtype)
+    share = share.reshape(()) if own.ndim == 0 else share
+    return share * own + (1 - share) * partner
+
+
+def mixed_nll(
+    log_proba: torch.Tensor,
+    labels: torch.Tensor,
+    share: torch.Tensor,
+    n_members: int | None = None,
+) -> torch.Tensor:
+    """Negative log-likelihood of several labels a row, each with its share of the loss.
+
+    With the labels of a row and of its partner, and shares ``lam / B`` and
+    ``(1 - lam) / B``, it is the cross-entropy of the mixed labels of a batch of B rows,
+    for one pass over the outputs instead of two.
+
+    `log_proba` is of shape (B, n_classes) or (B, n_classes, k), `labels` and `share` of
+    shape (B, n_labels) or (B, n_labels, k). Returns the sum, of shape (), or the sums
+    of `n_members` equal parts of the batch.
+    """
+    terms = log_proba.gather(1, labels) * share
+    if n_members is None:
+        return -terms.sum()
+    return -terms.reshape(n_members, -1).sum(dim=1)
 
 
 @dataclass(frozen=True)
 class CutMix:
     """Swap columns whole, ``mixing="cutmix"``.
 
-    At the input each column of the table is taken from one of the two rows, all that is
-    made of it (its one-hot columns, the indicator of missing values) with it. The own
-    row's weight in the loss is the share of columns kept. Inside a layer it is the
-    units of the last axis that are swapped, the same ones for whatever stands before
-    it.
+    At the input each column of the table is taken from one of the two rows, with its
+    one-hot columns and its indicator of missing values. The own row's weight in the
+    loss is the share of columns that are kept. Inside a layer, units of the last axis
+    are swapped, the same ones at all positions of the other axes.
 
-    Of f columns ``lam * f`` are kept, rounded up or down such that it is right on
-    average. Which ones is drawn for each row with ``lam_per="row"``, else for each
-    batch.
+    Of f columns ``lam * f`` are kept, rounded up or down at random so that the mean is
+    right. They are drawn for each row with ``lam_per="row"``, else for each batch.
 
     References
     ----------
@@ -124,169 +153,43 @@ class CutMix:
 
     interpolates: ClassVar[bool] = False
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Callable[..., Any]:
         """Return the function that mixes rows at the input, or behind a layer."""
         columns = table.columns if layer is None else None
 
-        def cutmix(x, x_partner, lam, y, y_partner, rng):
+        def cutmix(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, np.ndarray]:
             if layer is None:
                 owner, n_columns = columns_of(x, columns)
                 keep = kept(lam, n_columns, rng, on_average=True)
                 mixed = each(partial(take_columns, keep), x, x_partner, owner)
             else:
                 keep = kept(lam, x.shape[-1], rng, on_average=True)
-                between = keep.reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
-                mixed = torch.where(on(between, x), x, x_partner)
+                units = keep.reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
+                units = torch.from_numpy(units).to(x.device)
+                mixed = torch.where(units, x, x_partner)
             return mixed, keep.mean(axis=1)
 
         return cutmix
 
 
-@dataclass(frozen=True)
-class Mixup:
-    """Interpolate, but for columns that have no in-between.
-
-    Parameters
-    ----------
-    swapped : sequence of names or positions, default=()
-        Columns of the table that are taken whole from one of the two rows, the own one
-        with probability `lam`: numbers that are codes, yes or no, and categories, whose
-        one-hot columns are interpolated otherwise.
-    rounded : sequence of names or positions, default=()
-        Columns of numbers that become the nearest value found in training: counts and
-        grades.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmix import MixupClassifier
-    >>> from skmix.mixing import Mixup
-    >>> X = np.column_stack([np.linspace(0, 1, 100), np.arange(100) % 2])
-    >>> clf = MixupClassifier(mixing=Mixup(swapped=[1]), random_state=0)
-    >>> clf.fit(X, X[:, 0] > 0.5).score(X, X[:, 0] > 0.5) > 0.9
-    True
-    """
-
-    swapped: tuple = ()
-    rounded: tuple = ()
-    interpolates: ClassVar[bool] = False  # as columns, that is
-
-    def bind(self, table, layer=None):
-        """Return the function that mixes rows at the input."""
-        if layer is not None:
-            raise ValueError(
-                f"Got Mixup behind the layer {layer!r}, but `swapped` and `rounded` "
-                "are columns: expected layers='input'."
-            )
-        if isinstance(table.X, Mapping) and table.columns is None:
-            raise ValueError(
-                "Got Mixup for X as a dict, whose integers are swapped as it is; "
-                "expected a table."
-            )
-        X = table.X
-        owner, n_columns = columns_of(X, table.columns)
-        swapped = np.zeros(n_columns, dtype=bool)
-        swapped[self._found(self.swapped, table, n_columns)] = True
-        rounded = self._found(self.rounded, table, n_columns)
-        self._check_numeric(rounded, owner, table)
-        if isinstance(X, Mapping):
-            values = {name: _values_of(rounded, X[name], owner[name]) for name in X}
-        else:
-            values = _values_of(rounded, X, owner)
-
-        def mixup_by_column(x, x_partner, lam, y, y_partner, rng):
-            mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
-            weight = np.broadcast_to(as_numpy(lam).reshape(-1, 1), (len(y), 1))
-            keep = rng.random((len(y), n_columns)) < weight
-            taken = each(partial(take_columns, keep), x, x_partner, owner)
-            mask = np.atleast_2d(swapped)
-            mixed = each(partial(take_columns, mask), taken, mixed, owner)
-            return each(_snapped, mixed, values), lam
-
-        return mixup_by_column
-
-    def _found(self, wanted, table, n_columns):
-        """Numbers of columns, by the names or positions that the user has for them."""
-        known = list(table.names or ())
-        read_as = np.arange(n_columns) if table.read_as is None else table.read_as
-        single = wanted is None or isinstance(wanted, str | Integral)
-        wanted = [wanted] if single else list(wanted)
-        found = [known.index(name) if name in known else name for name in wanted]
-        unknown = [
-            name
-            for name in found
-            if not isinstance(name, Integral)
-            or isinstance(name, bool)
-            or not 0 <= name < len(read_as)
-        ]
-        if unknown:
-            raise ValueError(
-                f"Got columns {unknown} in {self}, but expected names among "
-                f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or "
-                f"positions from 0 to {len(read_as) - 1}."
-            )
-        return read_as[np.array(found, dtype=int)]
-
-    def _check_numeric(self, rounded, owner, table):
-        """Refuse to round what is no number."""
-        if table.numeric is None:
-            return
-        parts = [(owner, table.numeric)]
-        if isinstance(owner, Mapping):
-            parts = [(owner[name], table.numeric[name]) for name in owner]
-        numbers = {number for of, numeric in parts for number in of[numeric]}
-        codes = set(rounded) - numbers
-        if codes:
-            raise ValueError(
-                f"Got {self}, which rounds columns that hold categories, but expected "
-                "numbers in `rounded`. Categories may be `swapped`."
-            )
-
-
-def _values_of(rounded, X, owner):
-    """The values that occur in the first of the columns made of each rounded one."""
-    found = {}
-    for column in rounded:
-        made_of_it = np.flatnonzero(owner == column)
-        if len(made_of_it):
-            first = made_of_it[0]
-            found[int(first)] = torch.from_numpy(np.unique(dense(X[:, [first]])))
-    return _Values(found)
-
-
-class _Values(dict):
-    """Values of columns, by their numbers; no structure to be walked through."""
-
-
-def _snapped(x, values):
-    for column, known in values.items():
-        known = known.to(x.device, x.dtype)
-        cell = x[:, column].contiguous()
-        above = torch.searchsorted(known, cell).clamp(1, max(1, len(known) - 1))
-        high, low = known[above.clamp(max=len(known) - 1)], known[above - 1]
-        x[:, column] = torch.where(cell - low <= high - cell, low, high)
-    return x
-
-
-# Other weights for labels, or for pairs; each stands on another mixing.
-
-
 NAMED = {"mixup": mixup, "cutmix": CutMix()}
 
 
-def named(mixing):
-    """Return what a name stands for, and anything else as it is."""
+def named(mixing: Any) -> Any:
+    """Return the mixing that a name stands for, and any other mixing as it is."""
     return NAMED.get(mixing) if isinstance(mixing, str) else mixing
 
 
-def is_interpolating(mixing):
-    """Whether a mixing makes rows in between, which are mixed as well in a layer."""
+def is_interpolating(mixing: Any) -> bool:
+    """Whether the default regressor is to mix by it behind its embedding."""
     mixing = named(mixing)
     return mixing is mixup or bool(getattr(mixing, "interpolates", False))
 
 
-def check_mixing(mixing, task):
-    """Refuse what is no mixing for a task, "classifier" or "regressor"."""
+def check_mixing(mixing: Any, task: str) -> None:
+    """Refuse an object that is no mixing for a "classifier" or "regressor"."""
     arguments = ("x", "x_partner", "lam", "y", "y_partner", "rng")
     given_back = "(x_mixed, weight_of_own_row)"
     check_rule("mixing", mixing, NAMED, arguments, given_back, ("table", "layer"))
@@ -299,27 +202,15 @@ def check_mixing(mixing, task):
         check_mixing(mixing.mixing, task)
 
 
-def _is_own(mixing):
-    """Whether a mixing is one of skmix, which needs no checks."""
+def _is_own(mixing: Any) -> bool:
+    """Whether a mixing is defined in skmix, so that its results need no checks."""
     return type(mixing).__module__.startswith("skmix.")
 
 
-def bound(mixing, table, layer=None):
-    """Return the function of a mixing for the rows of a table and a place.
-
-    Parameters
-    ----------
-    mixing : str, callable or object with a method `bind`
-        "mixup", a name of `NAMED`, or one's own.
-    table : skmix._sampler.Table
-    layer : str, default=None
-        Name of the layer; None for the input.
-
-    Returns
-    -------
-    mix : callable
-        As in `skmix.mixing`.
-    """
+def bound(
+    mixing: Any, table: TrainingSet, layer: str | None = None
+) -> Callable[..., Any]:
+    """Return the function of a mixing for a table and a layer, None for the input."""
     mixing = named(mixing)
     if mixing is mixup:
         return mixup
@@ -328,7 +219,9 @@ def bound(mixing, table, layer=None):
     if _is_own(mixing):
         return own
 
-    def mix(x, x_partner, lam, y, y_partner, rng):
+    def mix(
+        x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+    ) -> tuple[Any, torch.Tensor]:
         # (Clean rows, and further passes of the step, need `x` as it is.)
         given = (each(torch.clone, part) for part in (x, x_partner, lam, y, y_partner))
         return _checked(own(*given, rng), x, len(y))
@@ -336,8 +229,8 @@ def bound(mixing, table, layer=None):
     return mix
 
 
-def _checked(given, x, n_rows):
-    """Return what a user's own mixing gave, as rows like `x` and a weight."""
+def _checked(given: Any, x: Any, n_rows: int) -> tuple[Any, torch.Tensor]:
+    """Return the result of a user-supplied mixing as rows like `x` and a weight."""
     if not isinstance(given, tuple) or len(given) != 2:
         raise ValueError(
             f"Got {type(given).__name__} from the mixing, but expected a tuple of two: "
@@ -373,34 +266,21 @@ def _checked(given, x, n_rows):
     return mixed, weight
 
 
-def _form(x):
-    """Shapes and dtypes of a structure of tensors."""
+def _form(x: Any) -> Any:
+    """Describe shapes and dtypes of a tensor or a mapping of tensors."""
+    if isinstance(x, Mapping):
+        return {name: _form(part) for name, part in x.items()}
     if isinstance(x, torch.Tensor):
         return f"{tuple(x.shape)} {x.dtype}"
-    if hasattr(x, "items"):
-        return {name: _form(part) for name, part in x.items()}
-    if isinstance(x, list | tuple):
-        return [_form(part) for part in x]
     return type(x).__name__
 
 
-def mix_step(mix, x, x_partner, y, y_partner, draw):
-    """Mix the rows of one step.
+def mix_step(
+    mix: Callable[..., Any], x: Any, x_partner: Any, y: Any, y_partner: Any, draw: Any
+) -> tuple[Any, Any]:
+    """Mix the rows of one step as drawn, by a function that `bound` returned.
 
-    Parameters
-    ----------
-    mix : callable
-        As `bound` returns it.
-    x, x_partner, y, y_partner
-        As in `skmix.mixing`.
-    draw : skmix._sampler.Draw
-
-    Returns
-    -------
-    x_mixed
-        Like `x`.
-    share : ndarray or torch.Tensor of shape (1,) or (B,)
-        The own row's share of the loss.
+    Returns the mixed rows and the own row's share of the loss, of shape (1,) or (B,).
     """
     tensor = isinstance(x, torch.Tensor)
     if mix is mixup and tensor and x.is_floating_point():
@@ -409,6 +289,6 @@ def mix_step(mix, x, x_partner, y, y_partner, draw):
     lam = beside(lam, x) if tensor else lam.reshape(-1, 1)
     rng = np.random.default_rng(int(draw.seed[0]))
     mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
-    if mix is mixup:  # which gives it in the dtype of `x`
+    if mix is mixup:  # its share is in the dtype of `x`
         share = draw.lam
     return mixed, share if isinstance(share, np.ndarray) else share.reshape(-1)

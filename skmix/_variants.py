@@ -1,6 +1,6 @@
 """Variants of mixing from the literature, by the names of their papers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -10,15 +10,7 @@ import torch
 from scipy.special import betainc
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from skmix._columns import (
-    as_numpy,
-    columns_of,
-    dense,
-    each,
-    each_array,
-    kept,
-    take_columns,
-)
+from skmix._columns import TrainingSet, as_numpy, columns_of, each, kept, take_columns
 from skmix._mixup import bound, is_interpolating, mixup
 from skmix._validation import (
     check_above_0,
@@ -26,10 +18,10 @@ from skmix._validation import (
     check_share,
 )
 
-MI_ROWS, MI_COLUMNS = 10_000, 5_000
+MI_ROWS, MI_COLUMNS = 10_000, 5_000  # at most, to estimate mutual information
+FEW_ROWS = 8  # too few to estimate it
 
-
-FEW_ROWS = 8  # tell nothing
+Mix = Callable[..., tuple[Any, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +36,9 @@ class FeatMix:
     ----------
     importances : array-like of shape (n_features,), mapping of names, or None, \
             default=None
-        Of the columns of the table, not negative; columns that are a group of one-hot
-        columns count as one, by the sum of theirs. By default it is the mutual
-        information of each column with the target, estimated by scikit-learn on at most
-        10,000 training rows. (That knows nothing of row weights.)
+        One for each column of the table, not negative. By default the mutual
+        information of each column with the target, which scikit-learn estimates on at
+        most 10,000 training rows, without row weights.
 
     References
     ----------
@@ -69,7 +60,7 @@ class FeatMix:
     importances: Any = None
     interpolates: ClassVar[bool] = False
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input."""
         if layer is not None:
             raise ValueError(
@@ -79,7 +70,9 @@ class FeatMix:
             )
         importances = self._importances(table)
 
-        def feat_mix(x, x_partner, lam, y, y_partner, rng):
+        def feat_mix(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             owner, n_columns = columns_of(x, table.columns)
             keep = kept(lam, n_columns, rng, on_average=False)
             mixed = each(partial(take_columns, keep), x, x_partner, owner)
@@ -87,13 +80,12 @@ class FeatMix:
 
         return feat_mix
 
-    def _importances(self, table):
+    def _importances(self, table: TrainingSet) -> np.ndarray:
         """Return importances of the table's columns that sum to 1."""
         _, n_columns = columns_of(table.X, table.columns)
-        given, read_as = self.importances, table.read_as
+        given = self.importances
         if given is None:
-            given, read_as = mutual_information(table, n_columns), None
-        read_as = np.arange(n_columns) if read_as is None else read_as
+            given = mutual_information(table, n_columns)
         if isinstance(given, Mapping):
             names = table.names or ()
             if set(given) != set(names):
@@ -108,13 +100,12 @@ class FeatMix:
             raise ValueError(
                 f"Got importances={self.importances!r}, but expected numbers."
             ) from error
-        fine = given.shape == read_as.shape and (given >= 0).all()
+        fine = given.shape == (n_columns,) and (given >= 0).all()
         if not fine or not np.isfinite(given.sum()):
             raise ValueError(
                 f"Got importances={self.importances!r}, but expected "
-                f"({len(read_as)},): one of at least 0 for each column."
+                f"({n_columns},): one of at least 0 for each column."
             )
-        given = np.bincount(read_as, given, minlength=n_columns)  # groups count as one
         if given.sum() == 0:
             given = np.ones(n_columns)
         return given / given.sum()
@@ -159,7 +150,7 @@ class Remix:
     task: ClassVar[str] = "classifier"
     interpolates: ClassVar[bool] = True
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer."""
         check_above_0("kappa", self.kappa)
         if self.kappa < 1:
@@ -168,7 +159,9 @@ class Remix:
         labels = np.asarray(table.y).ravel().astype(np.int64)
         sizes = torch.from_numpy(np.bincount(labels, table.weight).astype(np.float64))
 
-        def remix(x, x_partner, lam, y, y_partner, rng):
+        def remix(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
             own, other = (sizes.to(t.device)[t.long().ravel()] for t in (y, y_partner))
             share = torch.as_tensor(lam).to(own).reshape(-1).expand(len(own))
@@ -202,14 +195,16 @@ class OwnMajor:
     mixing: Any = "mixup"
 
     @property
-    def interpolates(self):
+    def interpolates(self) -> bool:
         return is_interpolating(self.mixing)
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer."""
         mix = bound(self.mixing, table, layer)
 
-        def own_major(x, x_partner, lam, y, y_partner, rng):
+        def own_major(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             return mix(x, x_partner, torch.maximum(lam, 1 - lam), y, y_partner, rng)
 
         return own_major
@@ -240,19 +235,21 @@ class Prob:
     mixing: Any = "mixup"
 
     @property
-    def interpolates(self):
+    def interpolates(self) -> bool:
         return is_interpolating(self.mixing)
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer."""
         check_share("p", self.p)
         mix = bound(self.mixing, table, layer)
 
-        def prob(x, x_partner, lam, y, y_partner, rng):
+        def prob(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             mixes = torch.from_numpy(rng.random(len(lam)) < self.p)
             mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
 
-            def where(mixed, x):
+            def where(mixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
                 mask = mixes.reshape(-1, *[1] * (x.ndim - 1)).to(x.device)
                 return torch.where(mask, mixed, x)
 
@@ -309,10 +306,10 @@ class Warped:
     mixing: Any = "mixup"
 
     @property
-    def interpolates(self):
+    def interpolates(self) -> bool:
         return is_interpolating(self.mixing)
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer."""
         check_above_0("tau_max", self.tau_max)
         check_above_0("tau_std", self.tau_std)
@@ -322,7 +319,9 @@ class Warped:
             )
         mix = bound(self.mixing, table, layer)
 
-        def warped(x, x_partner, lam, y, y_partner, rng):
+        def warped(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             pair = (x, x_partner) if self.distance == "rows" else (y, y_partner)
             apart = as_numpy(_squared_distance(*pair))
             apart = apart / (apart.mean() or 1) if apart.any() else np.ones(len(apart))
@@ -336,16 +335,13 @@ class Warped:
         return warped
 
 
-def _squared_distance(x, x_partner):
+def _squared_distance(x: Any, x_partner: Any) -> torch.Tensor:
     """Sum over all cells of a row, where codes that differ are 1 apart each way."""
-    if isinstance(x, torch.Tensor):
-        if x.is_floating_point():
-            apart = (x - x_partner) ** 2
-        else:
-            apart = 2.0 * (x != x_partner)
-        return apart.detach().reshape(len(x), -1).double().sum(dim=1)
-    keys = x if hasattr(x, "items") else range(len(x))
-    return sum(_squared_distance(x[key], x_partner[key]) for key in keys)
+    if isinstance(x, Mapping):
+        return sum(_squared_distance(x[key], x_partner[key]) for key in x)
+    floating = x.is_floating_point()
+    apart = (x - x_partner) ** 2 if floating else 2.0 * (x != x_partner)
+    return apart.detach().reshape(len(x), -1).double().sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -389,17 +385,17 @@ class NoisyFeatures:
     mixing: Any = "mixup"
 
     @property
-    def interpolates(self):
+    def interpolates(self) -> bool:
         return is_interpolating(self.mixing)
 
-    def bind(self, table, layer=None):
+    def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer."""
         check_at_least_0("additive", self.additive)
         check_at_least_0("multiplicative", self.multiplicative)
         mix = bound(self.mixing, table, layer)
         numeric = table.numeric if layer is None else None
 
-        def noise(x, where, sizes, rng):
+        def noise(x: Any, where: Any, sizes: Any, rng: Any) -> torch.Tensor:
             if not x.is_floating_point():
                 return x
             u, z = rng.uniform(-1, 1, x.shape), rng.standard_normal(x.shape)
@@ -409,7 +405,9 @@ class NoisyFeatures:
             factor, term = (torch.from_numpy(part).to(x) for part in (factor, term))
             return factor * x + term
 
-        def noisy(x, x_partner, lam, y, y_partner, rng):
+        def noisy(
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        ) -> tuple[Any, Any]:
             mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
             sizes = rng.beta(2, 5, 2) * [self.multiplicative, self.additive]
             if numeric is None:
@@ -420,20 +418,11 @@ class NoisyFeatures:
         return noisy
 
 
-def mutual_information(table, n_columns):
-    """Mutual information of each column of the user's table with the target.
+def mutual_information(table: TrainingSet, n_columns: int) -> np.ndarray:
+    """Estimate the mutual information of each column with the target, (n_columns,).
 
-    Parameters
-    ----------
-    table : skmix._sampler.Table
-    n_columns : int
-
-    Returns
-    -------
-    importances : ndarray of shape (n_columns,)
-        Estimated by scikit-learn on at most `MI_ROWS` rows, without weights. That of a
-        category is 0 where few rows share their level with others, since it tells of
-        no other row.
+    At most `MI_ROWS` rows are used, without weights. A category has 0 if few rows share
+    their value with others, since it then tells nothing about other rows.
     """
     rows = np.arange(len(table.y))
     classify = table.task == "classifier"
@@ -447,7 +436,7 @@ def mutual_information(table, n_columns):
         )
     if len(rows) > MI_ROWS:
         rows = np.random.default_rng(0).choice(rows, MI_ROWS, replace=False)
-    X = each_array(lambda column: np.asarray(dense(column[rows])), table.X)
+    X = each(partial(_dense, rows=rows), table.X)
     owner, _ = columns_of(X, table.columns)
     parts = [(X, owner)] if isinstance(X, np.ndarray) else [(X[k], owner[k]) for k in X]
     values, discrete = np.zeros((len(rows), n_columns)), np.zeros(n_columns, dtype=bool)
@@ -477,7 +466,13 @@ def mutual_information(table, n_columns):
     return importances
 
 
-def _n_sharing(values):
-    """How many rows have a value that others have, too."""
+def _dense(column: Any, rows: np.ndarray) -> np.ndarray:
+    """Return some rows of an array, a tensor or a sparse table as an array."""
+    column = column[rows]
+    return np.asarray(column.toarray() if hasattr(column, "toarray") else column)
+
+
+def _n_sharing(values: np.ndarray) -> int:
+    """Count rows whose value occurs in other rows, too."""
     counts = np.unique(values, return_counts=True)[1]
     return counts[counts > 1].sum()

@@ -1,32 +1,34 @@
-"""Who is mixed with whom.
+"""Which row each row is mixed with.
 
-`pairing` of the skmix estimators is a name, a function of one's own, or an object of
-this module. One's own is ``f(rows, X, y, weight, rng) -> partner``:
+`pairing` of the skmix estimators is a name, an object of this module, or a
+user-supplied function or object:
+
+- a function ``f(rows, X, y, weight, rng) -> partner`` is called once for each step;
+- an object that sorts or searches the training rows first has a method ``bind(table)``,
+  which is called once for each fit with a `TrainingSet` and returns a function
+  ``partners(rows, rng)``. It may have two attributes: ``task``, "classifier" or
+  "regressor", if it is for one of these alone; and ``by_row = True``, if the partner of
+  a row depends on no other row, so that several steps may share a call.
+
+Arguments and results of the function:
 
 rows : ndarray of shape (B,), int64
     Which rows of `X` are in a batch.
 X, y : ndarray (or CSR matrix, or mapping) of n rows, ndarray of shape (n,)
-    All rows that are trained on, as the net gets them, and none held out; read-only.
+    All training rows, as the net gets them, and none held out; read-only.
     Labels are class indices, int64 (0.0 and 1.0 for a net with a single output).
 weight : ndarray of shape (n,), float64
     Of mean 1.
 rng : numpy.random.Generator
-    A stream for partners alone.
+    Used for partners alone.
 partner : ndarray of shape (B,), int
     Which row of `X` each of `rows` is mixed with.
-
-An object that sorts or searches the training rows before has a method ``bind(table)``,
-which is called once a fit with a `skmix._sampler.Table` and returns a function
-``partners(rows, rng)``. It may have two attributes: ``task``, "classifier" or
-"regressor" if it is for one of these alone, and ``by_row = True`` if what it draws for
-a row depends on no other row, so that several steps may share a call. Whichever it is,
-`bound` makes such a function of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -34,28 +36,25 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from skmix._columns import TrainingSet
 from skmix._validation import check_above_0, check_bound, check_rule, check_share
 
+EXACT_ROWS = 20_000  # above, neighbours are searched for in cells of similar rows
+CELL_ROWS = 1_000
+MAX_CODES = 50  # of a column; the rarer ones count as one
+CELL_WIDTH, REACH = 0.5, 8  # in bandwidths of the kernel of similar targets
+PROPOSALS = 4
 
-def shuffle(n_rows, rng, n_steps=1):
+Rng = np.random.Generator
+Partners = Callable[[np.ndarray, Rng], np.ndarray]
+
+
+def shuffle(n_rows: int, rng: Rng, n_steps: int = 1) -> np.ndarray:
     """Pair each row of a batch with another one, every other one being as likely.
 
-    The pairs form one random cycle, so that nobody is left unmixed by meeting
-    itself (as a plain permutation does to one row a batch), and each row is
-    somebody's partner exactly once.
-
-    Parameters
-    ----------
-    n_rows : int
-    rng : numpy.random.Generator
-    n_steps : int, default=1
-        Number of batches, each of `n_rows` rows and paired within itself.
-
-    Returns
-    -------
-    partner : ndarray of shape (n_steps * n_rows,), int64
-        Positions, counted from the first row of the first batch; a batch of one
-        row is its own partner.
+    The pairs of a batch form one random cycle: no row is its own partner, except in a
+    batch of one row, and each row is the partner of one row. Of `n_steps` batches,
+    positions count from the first row of the first batch.
     """
     order = np.arange(n_steps * n_rows).reshape(n_steps, n_rows)
     order = rng.permuted(order, axis=1)
@@ -64,13 +63,13 @@ def shuffle(n_rows, rng, n_steps=1):
     return partner
 
 
-def by_weight(weight):
-    """Draw rows of a table in proportion to their weights, whatever the row."""
+def by_weight(weight: np.ndarray) -> Partners:
+    """Return a function that draws partners in proportion to their weights."""
     cdf = np.cumsum(weight) / np.sum(weight)
     return lambda rows, rng: weighted_choice(cdf, len(rows), rng)
 
 
-def weighted_choice(cdf, size, rng):
+def weighted_choice(cdf: np.ndarray, size: int, rng: Rng) -> np.ndarray:
     """Draw `size` positions with replacement from a cumulative distribution."""
     # The last entry of a cumulated sum may end a rounding error short of 1.
     found = np.searchsorted(cdf, rng.random(size), side="right")
@@ -100,8 +99,8 @@ class SameClass:
     task: ClassVar[str] = "classifier"
     by_row: ClassVar[bool] = True
 
-    def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+    def bind(self, table: TrainingSet) -> Partners:
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         n_rows = len(table.y)
         itself = np.arange(n_rows) if table.weight is None else None
         return _Others(table.y, itself, table.weight).partners
@@ -132,8 +131,8 @@ class OtherClass:
     task: ClassVar[str] = "classifier"
     by_row: ClassVar[bool] = True
 
-    def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+    def bind(self, table: TrainingSet) -> Partners:
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         return _Others(np.zeros(len(table.y)), table.y, table.weight).partners
 
 
@@ -176,8 +175,8 @@ class Lisa:
     task: ClassVar[str] = "classifier"
     by_row: ClassVar[bool] = True
 
-    def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+    def bind(self, table: TrainingSet) -> Partners:
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         check_share("p", self.p)
         if table.groups is None:
             raise ValueError(
@@ -189,7 +188,7 @@ class Lisa:
         by_label = _Others(table.y, groups, table.weight)  # same label, other group
         by_group = _Others(groups, table.y, table.weight)  # same group, other label
 
-        def partners(rows, rng):
+        def partners(rows: np.ndarray, rng: Rng) -> np.ndarray:
             coin, u = rng.random((len(rows), 2)).T
             (label, labels), (group, of_group) = (
                 others.draw(rows, u) for others in (by_label, by_group)
@@ -201,18 +200,14 @@ class Lisa:
 
 
 class _Others:
-    """Draws rows that share one property with a row, but not another, by weight.
+    """Draws rows of the same `outer` value and another `inner` one, by weight."""
 
-    Parameters
-    ----------
-    outer : ndarray of shape (n,)
-        What is shared.
-    inner : ndarray of shape (n,), default=None
-        What is not; by default nothing is asked.
-    weight : ndarray of shape (n,), default=None
-    """
-
-    def __init__(self, outer, inner=None, weight=None):
+    def __init__(
+        self,
+        outer: np.ndarray,
+        inner: np.ndarray | None = None,
+        weight: np.ndarray | None = None,
+    ) -> None:
         keys = (outer,) if inner is None else (inner, outer)
         self.order = np.lexsort(keys)
         self.position = np.empty_like(self.order)
@@ -223,14 +218,14 @@ class _Others:
         self.outer = _runs(sorted_keys[-1:])
         self.inner = None if inner is None else _runs(sorted_keys)
 
-    def partners(self, rows, rng):
-        """Draw a row for each."""
+    def partners(self, rows: np.ndarray, rng: Rng) -> np.ndarray:
+        """Draw a partner for each row."""
         return self.draw(rows, rng.random(len(rows)))[0]
 
-    def draw(self, rows, u):
-        """Draw a row for each, by a uniform number; and say whether there is one.
+    def draw(self, rows: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a partner for each row, by uniform numbers, and whether there is one.
 
-        Where there is none, the row itself is given.
+        A row without a partner is its own.
         """
         at = self.position[rows]
         start, stop = (ends[at] for ends in self.outer)
@@ -251,8 +246,8 @@ class _Others:
         return self.order[found], there
 
 
-def _runs(keys):
-    """Where the run of equal keys begins and ends, for each of the sorted rows."""
+def _runs(keys: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the run of equal keys begins and ends, for each sorted row."""
     n_rows = len(keys[0])
     new = np.ones(n_rows, dtype=bool)
     new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
@@ -296,8 +291,8 @@ class Nearest:
     k: int = 10
     by_row: ClassVar[bool] = True
 
-    def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+    def bind(self, table: TrainingSet) -> Partners:
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         if not isinstance(self.k, Integral) or self.k < 1:
             raise ValueError(
                 f"Got k={self.k!r}, but expected an integer of at least 1."
@@ -305,7 +300,7 @@ class Nearest:
         neighbours = _neighbours(_points(table.X), self.k)
         weight = table.weight
 
-        def partners(rows, rng):
+        def partners(rows: np.ndarray, rng: Rng) -> np.ndarray:
             u, near = rng.random(len(rows)), neighbours[rows]
             if weight is None:
                 place = (u * near.shape[1]).astype(np.intp)
@@ -317,13 +312,8 @@ class Nearest:
         return partners
 
 
-EXACT_ROWS = 20_000
-MAX_CODES = 50  # of a column; the rarer ones count as one
-CELL_ROWS = 1_000
-
-
-def _points(X):
-    """Rows as points in float32: numbers of variance 1, codes one-hot."""
+def _points(X: Any) -> Any:
+    """Return rows as points in float32: numbers of variance 1, codes one-hot."""
     if isinstance(X, Mapping):
         return np.hstack([_points(column) for column in X.values()])
     if sparse.issparse(X):
@@ -341,8 +331,8 @@ def _points(X):
     return X / np.where(two_valued | (scale == 0), 1, scale).astype(np.float32)
 
 
-def _neighbours(points, k):
-    """Numbers of the nearest other rows of each, of shape (n, k) or narrower."""
+def _neighbours(points: Any, k: int) -> np.ndarray:
+    """Return the numbers of the nearest other rows, of shape (n, k) or narrower."""
     n_rows = points.shape[0]
     if n_rows == 1:
         return np.zeros((1, 1), dtype=np.int32)
@@ -358,7 +348,7 @@ def _neighbours(points, k):
     return found
 
 
-def _cells(points, rng):
+def _cells(points: Any, rng: Rng) -> list[np.ndarray]:
     """Halve the rows, along lines through two of them, until cells are small."""
     cells, large = [], [np.arange(points.shape[0])]
     while large:
@@ -410,8 +400,8 @@ class SimilarTarget:
     bandwidth: float = 0.1
     task: ClassVar[str] = "regressor"
 
-    def bind(self, table):
-        """Return ``partners(rows, rng)`` for the rows of a `skmix._sampler.Table`."""
+    def bind(self, table: TrainingSet) -> Partners:
+        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
         check_above_0("bandwidth", self.bandwidth)
         y = np.asarray(table.y, dtype=np.float64).ravel()
         mean = np.average(y, weights=table.weight)
@@ -429,30 +419,27 @@ class SimilarTarget:
 class _Similar:
     """Draws rows by a Gaussian kernel of their targets, in units of its bandwidth."""
 
-    WIDTH, REACH = 0.5, 8  # of cells, of the kernel
-    PROPOSALS = 4
-
-    def __init__(self, y, weight):
+    def __init__(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         self.y = y
         self.order = np.argsort(y, kind="stable")
         weight = np.ones(len(y)) if weight is None else weight
         self.below = np.r_[0.0, np.cumsum(weight[self.order])]
         # Only cells that hold rows, so that memory is bounded by their number.
-        cell = np.floor((y - y.min()) / self.WIDTH)[self.order]
+        cell = np.floor((y - y.min()) / CELL_WIDTH)[self.order]
         self.cell, self.start = np.unique(cell, return_index=True)
         self.stop = np.append(self.start[1:], len(y))
         self.mass = self.below[self.stop] - self.below[self.start]
         self.low, self.high = y[self.order][self.start], y[self.order][self.stop - 1]
 
-    def draw(self, rows, rng):
-        """Draw a row for each."""
+    def draw(self, rows: np.ndarray, rng: Rng) -> np.ndarray:
+        """Draw a partner for each row."""
         y = self.y[rows]
         near, bound = self._near(y)
         below = np.cumsum(bound * self.mass[near], axis=1)
         partner, open_ = np.empty(len(rows), dtype=np.int64), np.arange(len(rows))
         while len(open_):
             # Some proposals at once, of which the first one accepted counts.
-            which, where, accept = rng.random((3, len(open_), self.PROPOSALS))
+            which, where, accept = rng.random((3, len(open_), PROPOSALS))
             which = which * below[open_, -1:]
             place = (which[:, :, None] >= below[open_, None, :-1]).sum(axis=2)
             cell = near[open_[:, None], place]
@@ -467,17 +454,17 @@ class _Similar:
             open_ = open_[~accepted.any(axis=1)]
         return partner
 
-    def _near(self, y):
-        """Cells within reach of targets, and bounds of the kernel there, (n, m)."""
-        first = np.searchsorted(self.low, y - self.REACH) - 1
-        m = int(2 * self.REACH / self.WIDTH) + 3
+    def _near(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return cells within reach of targets, and bounds of the kernel, (n, m)."""
+        first = np.searchsorted(self.low, y - REACH) - 1
+        m = int(2 * REACH / CELL_WIDTH) + 3
         near = np.maximum(first, 0)[:, None] + np.arange(m)
         there = near < len(self.cell)
         near = np.minimum(near, len(self.cell) - 1)
         # A cell is as near as the nearest of its targets may be.
         apart = np.maximum(self.low[near] - y[:, None], y[:, None] - self.high[near])
         apart = np.maximum(apart, 0)
-        return near, np.exp(-(apart**2) / 2) * (there & (apart <= self.REACH))
+        return near, np.exp(-(apart**2) / 2) * (there & (apart <= REACH))
 
 
 NAMED = {
@@ -489,8 +476,8 @@ NAMED = {
 }
 
 
-def check_pairing(pairing, task):
-    """Refuse what is no pairing for a task, "classifier" or "regressor"."""
+def check_pairing(pairing: Any, task: str) -> None:
+    """Refuse an object that is no pairing for a "classifier" or "regressor"."""
     arguments = ("rows", "X", "y", "weight", "rng")
     check_rule(
         "pairing", pairing, ("shuffle", *NAMED), arguments, "partner", ("table",)
@@ -511,22 +498,8 @@ def check_pairing(pairing, task):
         )
 
 
-def bound(pairing, table):
-    """Return ``partners(rows, rng)`` of a pairing for the rows of a table.
-
-    Parameters
-    ----------
-    pairing : str, callable or object with a method `bind`
-        A name of `NAMED`, or one's own.
-    table : skmix._sampler.Table
-
-    Returns
-    -------
-    partners : callable
-        Maps positions in the table, of shape (B,), and a `numpy.random.Generator` to
-        those of their partners, of shape (B,), int64. It is called once a step, or, if
-        the pairing draws `by_row`, once for several.
-    """
+def bound(pairing: Any, table: TrainingSet) -> Partners:
+    """Return the function ``partners(rows, rng)`` of a pairing for a table."""
     if isinstance(pairing, str):
         return NAMED[pairing].bind(table)
     if hasattr(pairing, "bind"):
@@ -536,23 +509,20 @@ def bound(pairing, table):
         weight = np.ones(len(table.y)) if table.weight is None else table.weight.copy()
         weight.flags.writeable = False
 
-        def partners(rows, rng):
+        def partners(rows: np.ndarray, rng: Rng) -> np.ndarray:
             return pairing(rows, table.X, table.y, weight, rng)
 
     return lambda rows, rng: _checked(partners(rows, rng), len(rows), len(table.y))
 
 
-def draws_by_row(pairing):
-    """Whether what a pairing draws for a row depends on no other row of a call.
-
-    So that partners of several steps may be drawn in one call.
-    """
+def draws_by_row(pairing: Any) -> bool:
+    """Whether partners of several steps may be drawn in one call."""
     pairing = NAMED.get(pairing) if isinstance(pairing, str) else pairing
     return pairing is None or getattr(pairing, "by_row", False)
 
 
-def _checked(partner, n_rows, n_table):
-    """Return what a user's own pairing gave as an array of positions."""
+def _checked(partner: Any, n_rows: int, n_table: int) -> np.ndarray:
+    """Return the result of a user-supplied pairing as an array of positions."""
     got = np.asarray(partner)
     if got.shape != (n_rows,) or got.dtype.kind not in "iu":
         raise ValueError(

@@ -7,16 +7,16 @@ from skmix._validation import check_at_least_0
 
 @dataclass(frozen=True)
 class Schedule:
-    """An `alpha` that warms up, and is off in the last epochs.
+    """An `alpha` that grows in the first epochs, and is 0 in the last ones.
 
     Parameters
     ----------
     alpha : float
-        In between.
+        Value between the first and the last epochs.
     warm_up : int, default=0
-        Epochs in which it grows, in equal steps, from 0 to `alpha`.
+        Number of epochs in which it grows, in equal steps, from 0 to `alpha`.
     off_after : int, default=None
-        Last epoch in which rows are mixed; by default there is none.
+        Last epoch in which rows are mixed. By default all epochs mix.
 
     Notes
     -----
@@ -36,12 +36,11 @@ class Schedule:
     warm_up: int = 0
     off_after: int | None = None
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: int) -> float:
         check_at_least_0("alpha", self.alpha)
         check_at_least_0("warm_up", self.warm_up)
         check_at_least_0("off_after", self.off_after or 0)
         if self.off_after is not None and epoch > self.off_after:
             return 0.0
-        return (
-            self.alpha * min(1.0, epoch / self.warm_up) if self.warm_up else self.alpha
-        )
+        grown = min(1.0, epoch / self.warm_up) if self.warm_up else 1.0
+        return self.alpha * grown

@@ -113,17 +113,6 @@ def noisy(x, partner, lam, y, y_partner, rng, per_row, additive, multiplicative)
     return mixed, share
 
 
-def by_column(x, partner, lam, y, y_partner, rng, per_row, swapped, rounded, values):
-    mixed, share = mixup(x, partner, lam, y, y_partner, rng, per_row)
-    own = rng.random(x.shape)
-    for i in range(len(x)):
-        for c in swapped:
-            mixed[i, c] = x[i, c] if own[i, c] < lam[i] else partner[i, c]
-        for c in rounded:
-            mixed[i, c] = min(values[c], key=lambda v, m=mixed[i, c]: (abs(v - m), v))
-    return mixed, share
-
-
 # Partners, by uniform numbers: the first row whose cumulated probability is above.
 
 

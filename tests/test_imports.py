@@ -17,7 +17,13 @@ LAYERS = [
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
     | {"_dtypes", "preprocessing", "_targets", "_default_net"},
     # one net in training
-    {"_training.changes", "_training.loader", "_training.loss", "_training.steps"}
+    {
+        "_training.changes",
+        "_training.loader",
+        "_training.loss",
+        "_training.steps",
+        "_training.callbacks",
+    }
     | {"_training.epoch", "_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
     {"_preparation", "_base", "_estimators"},
@@ -79,12 +85,16 @@ def test_imports_make_no_circle():
         ("_mixup", "import skmix._training.patch", {"_training.patch"}),
         ("_training.patch", "from skmix._base import x", {"_base"}),
         ("_mixup", "import skmix as package", {"skmix"}),
-        ("networks", "from skmix._sampler import Plan", {"_sampler"}),
+        ("networks", "from skmix._sampler import MixupSampler", {"_sampler"}),
         ("networks", "from skmix._training import patch", {"_training.patch"}),
         ("networks", "from skmix import MixupClassifier", {"skmix"}),
         ("_targets", "from . import _estimators", {"_estimators"}),
         ("_dtypes", "def f():\n    from skmix._search import x", {"_search"}),
-        ("_training.loader", "from skmix._sampler import Plan\nimport torch", set()),
+        (
+            "_training.loader",
+            "from skmix._sampler import MixupSampler\nimport torch",
+            set(),
+        ),
         ("_mixup", '"""from skmix._training import x"""\nimport skmixer', set()),
     ],
 )

@@ -42,9 +42,10 @@ import skmix
 from skmix import MixupClassifier, MixupRegressor
 from skmix._dtypes import Reader
 from skmix._mixup import mix_step, mixup
-from skmix._sampler import Draw, Plan, Table
+from skmix._sampler import Draw, MixupSampler
 from skmix._training.loss import losses_of_steps
 from skmix._training.patch import mixed_training
+from skmix.mixing import TrainingSet
 from skmix.pairing import bound
 from skmix.preprocessing import TableEncoder
 
@@ -284,8 +285,8 @@ def test_law_2_a_fit_is_seen_only_when_it_is_done(wine):
 # Law 3: both forms of the loss agree.
 
 
-class FixedPlan(Plan):
-    """A plan that has drawn already."""
+class FixedSampler(MixupSampler):
+    """A sampler that has drawn already."""
 
     from_table = False
 
@@ -297,10 +298,10 @@ class FixedPlan(Plan):
         return self.drawn
 
 
-def step_loss(net, X, y, plan, weight=None):
+def step_loss(net, X, y, sampler, weight=None):
     """Loss of one training step on the whole table, by the seams."""
     net = net.set_params(lr=0.0, batch_size=-1, max_epochs=1).initialize()
-    with mixed_training(net, plan=plan, weight=weight):
+    with mixed_training(net, sampler=sampler, weight=weight):
         net.fit_loop(X, y, epochs=1)
     return net, net.history[-1, "batches", 0, "train_loss"]
 
@@ -329,7 +330,7 @@ def test_law_3_cross_entropy(lam_per, smoothing, class_weight):
         train_split=None,
         verbose=0,
     )
-    net, ours = step_loss(net, X, y, FixedPlan(partner, lam))
+    net, ours = step_loss(net, X, y, FixedSampler(partner, lam))
     mixed = lam[:, None] * X + (1 - lam[:, None]) * X[partner]
     onehot = np.eye(3)[y] * lam[:, None] + np.eye(3)[y[partner]] * (1 - lam[:, None])
     logits = net.module_(torch.tensor(mixed))
@@ -346,7 +347,7 @@ def test_law_3_nll_on_probabilities(lam_per):
     lam = lams[lam_per]
     params = {"module__softmax": True, "module__double": True, "module__d_out": 3}
     net = NeuralNetClassifier(Layers, train_split=None, verbose=0, **params)
-    net, ours = step_loss(net, X, y, FixedPlan(partner, lam))
+    net, ours = step_loss(net, X, y, FixedSampler(partner, lam))
     mixed = lam[:, None] * X + (1 - lam[:, None]) * X[partner]
     onehot = np.eye(3)[y] * lam[:, None] + np.eye(3)[y[partner]] * (1 - lam[:, None])
     net.module_.train()
@@ -364,7 +365,7 @@ def test_law_3_binary_with_logits(lam_per):
         module__d_out=1,
         criterion__pos_weight=torch.tensor(3.0).double(),
     )
-    net, ours = step_loss(net, X, y.astype(float), FixedPlan(partner, lam))
+    net, ours = step_loss(net, X, y.astype(float), FixedSampler(partner, lam))
     mixed = lam[:, None] * X + (1 - lam[:, None]) * X[partner]
     target = lam * y + (1 - lam) * y[partner]
     net.module_.train()
@@ -380,7 +381,7 @@ def test_law_3_squared_error_has_the_gradient_of_the_mixed_target():
     y = X @ np.arange(5.0)
     lam = lams["row"]
     net = full_batch_net(skmix.default_net("regressor").__class__, module__d_out=1)
-    net, _ = step_loss(net, X, y, FixedPlan(partner, lam))
+    net, _ = step_loss(net, X, y, FixedSampler(partner, lam))
     ours = net.module_.output.weight.grad.clone()
     mixed = lam[:, None] * X + (1 - lam[:, None]) * X[partner]
     target = torch.tensor(lam * y + (1 - lam) * y[partner])[:, None]
@@ -395,7 +396,7 @@ def test_law_3_class_weights_at_lam_1_are_torchs_own(weighted):
     c = torch.tensor([1.0, 5.0, 0.2]).double()
     net = full_batch_net(module__d_out=3, criterion__weight=c)
     weight = np.full(len(y), 2.0) if weighted else None
-    net, ours = step_loss(net, X, y, FixedPlan(partner, np.ones(len(y))), weight)
+    net, ours = step_loss(net, X, y, FixedSampler(partner, np.ones(len(y))), weight)
     logits = net.module_(torch.tensor(X))
     assert_allclose(ours, F.cross_entropy(logits, torch.tensor(y), c).item())
 
@@ -475,8 +476,8 @@ def test_law_4_codes_come_from_one_parent(pair):
 
 @given(st.integers(1, 40), st.integers(0, 2**32), st.floats(0.01, 20))
 def test_law_4_a_plan_pairs_each_row_with_another_one(n_rows, seed, alpha):
-    plan = Plan(alpha=alpha, lam_per="row", seed=seed)
-    draw = plan.draw(n_rows)
+    sampler = MixupSampler(alpha=alpha, lam_per="row", seed=seed)
+    draw = sampler.draw(n_rows)
     assert sorted(draw.partner) == list(range(n_rows))
     if n_rows > 1:
         assert (draw.partner != np.arange(n_rows)).all()
@@ -485,7 +486,9 @@ def test_law_4_a_plan_pairs_each_row_with_another_one(n_rows, seed, alpha):
 
 
 def test_law_4_alphas_meet_the_same_draws():
-    weak, strong = (Plan(alpha=a, lam_per="row", seed=0).draw(100) for a in (0.1, 1.0))
+    weak, strong = (
+        MixupSampler(alpha=a, lam_per="row", seed=0).draw(100) for a in (0.1, 1.0)
+    )
     assert_array_equal(weak.partner, strong.partner)
     assert weak.seed == strong.seed
     assert_array_equal(np.argsort(weak.lam), np.argsort(strong.lam))
@@ -493,7 +496,7 @@ def test_law_4_alphas_meet_the_same_draws():
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 1.0, 4.0])
 def test_law_4_lam_is_beta(alpha):
-    lam = Plan(alpha=alpha, lam_per="row", seed=0).draw(200_000).lam
+    lam = MixupSampler(alpha=alpha, lam_per="row", seed=0).draw(200_000).lam
     # Moments of Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)).
     assert_allclose(lam.mean(), 0.5, atol=0.005)
     assert_allclose(lam.var(), 0.25 / (2 * alpha + 1), rtol=0.01)
@@ -625,10 +628,10 @@ class Grid:
 def test_law_6_partners_are_drawn_in_proportion_to_their_weights():
     _, _, weight = weighted_table()
     rows = np.arange(100, 100 + len(weight))
-    plan = Plan(alpha=1, lam_per="row", seed=0)
-    plan.bind(Table(None, np.zeros(200), rows, weight))
-    plan._partner = Grid(weight.sum())
-    partners = plan.draw(weight.sum()).partner
+    sampler = MixupSampler(alpha=1, lam_per="row", seed=0)
+    sampler.bind(TrainingSet(None, np.zeros(200), rows, weight))
+    sampler._partner = Grid(weight.sum())
+    partners = sampler.draw(weight.sum()).partner
     assert_array_equal(np.bincount(partners - 100), weight)
 
 
@@ -643,10 +646,10 @@ def test_law_6_expected_gradient_is_that_of_repeated_rows():
         # row meeting each copy once.
         copies = np.repeat(np.arange(n), weight)
         for partner in copies:
-            plan = FixedPlan(np.full(n, partner), lam)
-            plan.from_table = True
+            sampler = FixedSampler(np.full(n, partner), lam)
+            sampler.from_table = True
             net = one_step_net(-1).set_params(callbacks=None)
-            net, _ = step_loss(net, X, y, plan, weight=relative)
+            net, _ = step_loss(net, X, y, sampler, weight=relative)
             step = [p.grad.numpy().ravel() for p in net.module_.parameters()]
             expected += np.concatenate(step) / (len(lams) * total)
     assert_allclose(expected, repeated_gradient(X, y, weight, lams), rtol=0, atol=1e-10)
@@ -666,7 +669,7 @@ def test_law_6_partners_are_as_of_repeated_rows_whatever_the_rule(data):
     y, copies = rng.integers(3, size=n), rng.integers(1, 3, size=n)
     name = data.draw(st.sampled_from(["same_class", "other_class"]))
     total = 27_720  # of which every number up to 12 is a divisor
-    ours = bound(name, Table(None, y, np.arange(n), copies.astype(float)))
+    ours = bound(name, TrainingSet(None, y, np.arange(n), copies.astype(float)))
     for i in range(n):
         partner = ours(np.full(total, i), EvenGrid())
         like = (y == y[i]) == (name == "same_class")

@@ -20,16 +20,16 @@ from torch import nn
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix._dtypes import Reader
 from skmix._mixup import bound, is_interpolating, mix_step
-from skmix._sampler import Draw, Plan, Table
+from skmix._sampler import Draw, MixupSampler
 from skmix._variants import mutual_information
 from skmix.mixing import (
     CutMix,
     FeatMix,
-    Mixup,
     NoisyFeatures,
     OwnMajor,
     Prob,
     Remix,
+    TrainingSet,
     Warped,
     mixup,
 )
@@ -71,11 +71,6 @@ CASES = {
         "noisy",
         {"additive": 0.4, "multiplicative": 0.3},
     ),
-    "by column": (
-        Mixup(swapped=[0, 3], rounded=(4,)),
-        "by_column",
-        {"swapped": [0, 3], "rounded": [4], "values": "of x"},
-    ),
 }
 cases = pytest.mark.parametrize("name", CASES)
 
@@ -85,7 +80,7 @@ def lams(per_row, seed=1):
 
 
 def ours(mixing, x, partner, y, y_partner, lam, seed, layer=None, **about):
-    table = Table(x, y, np.arange(N), **about)
+    table = TrainingSet(x, y, np.arange(N), **about)
     draw = Draw(np.arange(N), lam, np.array([seed]))
     tensors = (torch.from_numpy(part) for part in (x, partner, y, y_partner))
     mixed, share = mix_step(bound(mixing, table, layer), *tensors, draw)
@@ -95,8 +90,6 @@ def ours(mixing, x, partner, y, y_partner, lam, seed, layer=None, **about):
 
 def theirs(name, x, partner, y, y_partner, lam, seed, per_row):
     _, reference, options = CASES[name]
-    if options.get("values") == "of x":
-        options = options | {"values": x.T}
     lam = np.broadcast_to(lam, N)
     rng = np.random.default_rng(seed)
     function = getattr(references, reference)
@@ -197,13 +190,13 @@ class Curved(nn.Module):
 def one_step(mixing, lam_per, numbers, monkeypatch, **knobs):
     """Loss of one step at fixed weights, the draw of it, and the module's function."""
     x, _, y, _ = given_rows(numbers=numbers)
-    drawn, draw = [], Plan.draw
+    drawn, draw = [], MixupSampler.draw
 
     def recorded(self, *args, **kwargs):
         drawn.append(draw(self, *args, **kwargs))
         return drawn[-1]
 
-    monkeypatch.setattr(Plan, "draw", recorded)
+    monkeypatch.setattr(MixupSampler, "draw", recorded)
     options = {"lr": 0.0, "batch_size": -1, "max_epochs": 1}
     make, kind = (
         (number_net, MixupRegressor) if numbers else (logits_net, MixupClassifier)
@@ -293,7 +286,7 @@ def test_what_is_made_of_a_column_goes_with_it(as_dict):
     half = Draw(np.arange(40), np.full(40, 0.5), np.array([3]))
     partner = _tensors(table, np.roll(np.arange(40), 1))
     y = torch.zeros(40)
-    about = Table(table, y.numpy(), np.arange(40), columns=encoder.columns_)
+    about = TrainingSet(table, y.numpy(), np.arange(40), columns=encoder.columns_)
     mixed, share = mix_step(bound("cutmix", about), tensors, partner, y, y, half)
     assert_allclose(share, 0.5)  # two of the four columns, whatever is made of them
     if as_dict:
@@ -325,15 +318,13 @@ def test_columns_are_named_in_the_users_terms():
     X = frame()
     y = (X["size"] > 0).astype(int)
     X["hue"] = X["hue"].astype("category")
-    clf = MixupClassifier(
-        mixing=Mixup(swapped=["hue"], rounded=["grade"]), random_state=0
-    ).fit(X, y)
-    assert clf.predict(X).shape == (40,)
-    for wanted in (["colour"], [7], [-1]):
-        with pytest.raises(ValueError, match=r"but expected names among 'size', 'hue'"):
-            MixupClassifier(mixing=Mixup(swapped=wanted)).fit(X, y)
+    net = default_net("classifier").set_params(max_epochs=2)
     importances = {"size": 1, "hue": 2, "price": 0, "grade": 0}
-    MixupClassifier(mixing=FeatMix(importances), random_state=0).fit(X, y)
+    fits = [
+        MixupClassifier(net, mixing=FeatMix(given), random_state=0).fit(X, y)
+        for given in (importances, list(importances.values()))
+    ]
+    assert_array_equal(*(clf.predict_proba(X) for clf in fits))
     with pytest.raises(
         ValueError, match="one for each column: size, hue, price, grade"
     ):
@@ -343,34 +334,12 @@ def test_columns_are_named_in_the_users_terms():
             MixupClassifier(mixing=FeatMix(wrong)).fit(X, y)
 
 
-def test_rounded_and_swapped_columns_have_values_of_the_table():
-    X, y = frame(), np.arange(40) % 2
-    seen = []
-
-    class Watches(Linear):
-        def forward(self, X):
-            seen.append(X.detach().clone())
-            return super().forward(X)
-
-    X["hue"] = X["hue"].astype("category")
-    mixing = Mixup(swapped=["hue"], rounded=["grade", "price"])
-    net = logits_net(module=Watches, max_epochs=2)
-    MixupClassifier(net, alpha=1, mixing=mixing, random_state=0).fit(X, y)
-    rows = torch.cat(seen[:-1]).numpy()  # (the last pass is a prediction)
-    size, price, grade, _, *hot = rows.T
-    assert set(grade) <= set(X["grade"])
-    present = X["price"].dropna()
-    assert abs(price[:, None] - [*present, present.median()]).min(axis=1).max() < 1e-6
-    assert len(set(size)) > 40
-    assert set(np.unique(hot)) == {0, 1}
-
-
 def test_importances_are_the_mutual_information():
     X = frame()[["size", "hue"]]
     y = (X["size"] > 0).to_numpy().astype(int)
     reader = Reader.learn(X, "from_dtype")
     encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
-    table = Table(
+    table = TrainingSet(
         encoder.transform(X),
         y,
         np.arange(40),
@@ -406,7 +375,10 @@ def test_a_category_that_is_another_in_each_row_has_no_importance(kind):
 def test_importances_of_codes_that_hardly_repeat(task):
     y = np.arange(30) % 2 if task == "classifier" else np.linspace(0, 1, 30) ** 2
     x = y + np.random.default_rng(0).normal(size=30) / 10
-    one_hot, table = np.eye(30), partial(Table, all_y=y, rows=np.arange(30), task=task)
+    one_hot, table = (
+        np.eye(30),
+        partial(TrainingSet, all_y=y, rows=np.arange(30), task=task),
+    )
     columns = np.r_[0, np.ones(30, dtype=int)]
     both = table(np.c_[x, one_hot], columns=columns)
     assert_allclose(FeatMix()._importances(both), [1, 0])
@@ -438,8 +410,8 @@ def batches(draw):
 BETWEEN = {
     name: mixing
     for name, (mixing, *_) in CASES.items()
-    if name not in ("noisy", "by column", "feat_mix")
-} | {"feat_mix": FeatMix(), "swapped": Mixup(swapped=[0])}
+    if name not in ("noisy", "feat_mix")
+} | {"feat_mix": FeatMix()}
 
 
 @given(batches(), st.sampled_from(sorted(BETWEEN)))
@@ -450,7 +422,7 @@ def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     mixing = (
         FeatMix(np.arange(owner.max() + 1)) if name == "feat_mix" else BETWEEN[name]
     )
-    table = Table(x, y, np.arange(n), columns=owner)
+    table = TrainingSet(x, y, np.arange(n), columns=owner)
     tensors = [torch.from_numpy(part) for part in (x, partner, y, other)]
 
     def mixed_by(lam, x=tensors[0]):
@@ -471,16 +443,12 @@ def test_law_4_holds_for_every_mixing_without_noise(batch, name):
     assert_allclose(share, 1)
 
 
-@given(batches(), st.sampled_from(["cutmix", "feat_mix", "swapped"]))
+@given(batches(), st.sampled_from(["cutmix", "feat_mix"]))
 def test_law_5_columns_are_swapped_whole(batch, name):
     x, partner, lam, owner, seed = batch
     y, n, f = np.zeros(len(x)), len(x), owner.max() + 1
-    mixing = {
-        "cutmix": "cutmix",
-        "feat_mix": FeatMix(np.ones(f)),
-        "swapped": Mixup(swapped=range(f)),
-    }[name]
-    table = Table(x, y, np.arange(n), columns=owner)
+    mixing = "cutmix" if name == "cutmix" else FeatMix(np.ones(f))
+    table = TrainingSet(x, y, np.arange(n), columns=owner)
     draw = Draw(np.arange(n), lam, np.array([seed]))
     tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
     mixed, share = mix_step(bound(mixing, table), *tensors, draw)
@@ -492,11 +460,11 @@ def test_law_5_columns_are_swapped_whole(batch, name):
             own = (mixed[i].numpy()[of] == x[i, of]).all()
             assert own or (mixed[i].numpy()[of] == partner[i, of]).all()
             kept += own
-        if name != "swapped":  # each column counts once, however many are made of it
-            different = all(
-                (x[i, owner == c] != partner[i, owner == c]).any() for c in range(f)
-            )
-            assert not different or np.isclose(share[i], kept / f)
+        # Each column counts once, however many are made of it.
+        different = all(
+            (x[i, owner == c] != partner[i, owner == c]).any() for c in range(f)
+        )
+        assert not different or np.isclose(share[i], kept / f)
 
 
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
@@ -506,7 +474,7 @@ def test_cutmix_keeps_the_share_lam_on_average(lam_per):
     for seed in range(400 if lam_per == "batch" else 1):
         lam = np.full(2000 if lam_per == "row" else 1, 0.4)
         draw = Draw(np.arange(2000), lam, np.array([seed]))
-        table = Table(x, y, np.arange(2000))
+        table = TrainingSet(x, y, np.arange(2000))
         tensors = [torch.from_numpy(part) for part in (x, partner, y, y)]
         mixed, share = mix_step(bound("cutmix", table), *tensors, draw)
         assert_allclose(mixed.mean(dim=1), np.broadcast_to(share, 2000))
@@ -559,29 +527,6 @@ def test_weights_of_ones_own_keep_their_digits():
     assert_array_equal(ours(third, *given_rows(), lams(True), 0)[1], 1 / 3)
 
 
-def test_columns_of_one_hot_groups_are_counted_as_the_user_does():
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"u": rng.normal(size=40), "red": np.arange(40) % 3 == 0})
-    X["blue"], X["z"] = np.arange(40) % 3 == 1, rng.normal(size=40)
-    y = (X["u"] > 0).astype(int)
-    groups = {"categorical_features": [("red", "blue")], "random_state": 0}
-    fits = [
-        MixupClassifier(mixing=mixing, **groups).fit(X, y).predict_proba(X)
-        for mixing in (Mixup(rounded=[3]), Mixup(rounded=["z"]), Mixup(swapped=[2]))
-    ]
-    assert_array_equal(fits[0], fits[1])
-    assert (fits[0] != fits[2]).any()
-    for net in (None, logits_net(module=Split, max_epochs=1)):
-        clf = MixupClassifier(net, mixing=Mixup(rounded=["blue"]), **groups)
-        with pytest.raises(ValueError, match="rounds columns that hold categories"):
-            clf.fit(X, y)
-    fits = [
-        MixupClassifier(mixing=FeatMix(given), **groups).fit(X, y).predict_proba(X)
-        for given in ([1, 2, 1, 2], {"u": 1, "red": 3, "blue": 0, "z": 2})
-    ]
-    assert_array_equal(*fits)
-
-
 class Split(nn.Module):
     def __init__(self, n_num_features, cat_cardinalities, d_out):
         super().__init__()
@@ -602,7 +547,9 @@ def test_modules_that_take_numbers_and_codes_apart(columns, knob):
 
 def test_importances_of_few_rows_are_equal():
     X, y = np.random.default_rng(0).normal(size=(6, 2)), [0, 1, 0, 1, 0, 1]
-    assert_array_equal(FeatMix()._importances(Table(X, y, np.arange(6))), [0.5, 0.5])
+    assert_array_equal(
+        FeatMix()._importances(TrainingSet(X, y, np.arange(6))), [0.5, 0.5]
+    )
     net = logits_net(module=Linear, max_epochs=1)
     clf = MixupClassifier(net, mixing=FeatMix(), random_state=0)
     clf.partial_fit(X[:3], y[:3], classes=[0, 1]).partial_fit(X[:1], y[:1])
@@ -612,7 +559,7 @@ def test_importances_of_few_rows_are_equal():
 def test_importances_of_very_wide_tables_are_to_be_given():
     X = np.zeros((20, 5001))
     with pytest.raises(ValueError, match=r"at most 5000 .* Pass importances"):
-        FeatMix()._importances(Table(X, np.arange(20) % 2, np.arange(20)))
+        FeatMix()._importances(TrainingSet(X, np.arange(20) % 2, np.arange(20)))
 
 
 class NoBind:
@@ -658,7 +605,6 @@ def test_what_interpolates_is_mixed_where_numbers_are_in_pieces():
         "cutmix",
         CutMix(),
         Prob(0.5, "cutmix"),
-        Mixup(),
         lambda *args: None,
     ):
         assert not is_interpolating(mixing)
@@ -701,10 +647,6 @@ def half(x, x_partner, lam, y, y_partner, rng):
         (Remix("a"), ValueError, "kappa='a'"),
         (NoisyFeatures("a"), TypeError, "additive='a'"),
         (FeatMix(["a"] * 30), ValueError, "but expected numbers"),
-        (Mixup(rounded=[1.5]), ValueError, r"Got columns \[1.5\]"),
-        (Mixup(swapped=[None]), ValueError, r"Got columns \[None\]"),
-        (Mixup(swapped=None), ValueError, r"Got columns \[None\]"),
-        (Mixup(swapped=[True]), ValueError, r"Got columns \[True\]"),
     ],
 )
 def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):
@@ -716,9 +658,8 @@ def test_what_is_no_mixing_is_refused(cancer, mixing, error, match):
 def test_mixings_in_the_wrong_place_are_refused(cancer):
     X, y = cancer
     net = logits_net(max_epochs=1)
-    for mixing in (FeatMix(), Mixup(swapped=[0])):
-        with pytest.raises(ValueError, match=r"behind the layer 'hidden'.*'input'"):
-            MixupClassifier(net, mixing=mixing, layers="hidden").fit(X, y)
+    with pytest.raises(ValueError, match=r"behind the layer 'hidden'.*'input'"):
+        MixupClassifier(net, mixing=FeatMix(), layers="hidden").fit(X, y)
     with pytest.raises(ValueError, match="for a regressor, but it is one for a class"):
         MixupRegressor(mixing=Remix()).fit(X, y)
     with pytest.raises(ValueError, match="for a regressor, but it is one for a class"):

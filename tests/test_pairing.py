@@ -13,13 +13,14 @@ from sklearn.datasets import make_blobs
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, pairing
-from skmix._sampler import Plan, Table
+from skmix._sampler import MixupSampler
 from skmix.pairing import (
     Lisa,
     Nearest,
     OtherClass,
     SameClass,
     SimilarTarget,
+    TrainingSet,
     _Similar,
     bound,
 )
@@ -34,7 +35,7 @@ weighted = pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weig
 
 def table(weight=None, **about):
     about = {"all_groups": GROUPS} | about
-    return Table(X, Y, np.arange(N), weight, **about)
+    return TrainingSet(X, Y, np.arange(N), weight, **about)
 
 
 class Fixed:
@@ -129,7 +130,7 @@ def test_similar_targets_are_drawn_by_the_kernel(bandwidth, weight):
 @weighted
 def test_similar_targets_are_drawn_as_often_as_the_kernel_says(weight):
     y = np.r_[np.random.default_rng(0).normal(size=N - 1), 9.0]
-    about = Table(X, y, np.arange(N), weight, task="regressor")
+    about = TrainingSet(X, y, np.arange(N), weight, task="regressor")
     mean = np.average(y, weights=weight)
     scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
     draw = bound(SimilarTarget(bandwidth=0.4), about)
@@ -157,7 +158,7 @@ def test_every_rule_gives_rows_of_the_table(data):
     y = rng.integers(data.draw(st.integers(1, 4)), size=n)
     x = rng.integers(3, size=(n, 2)).astype(float)
     weight = rng.uniform(0.01, 5, size=n) if data.draw(st.booleans()) else None
-    about = Table(x, y, np.arange(n), weight, all_groups=rng.integers(3, size=n))
+    about = TrainingSet(x, y, np.arange(n), weight, all_groups=rng.integers(3, size=n))
     rows = rng.integers(n, size=data.draw(st.integers(1, 50)))
     partner = bound(name, about)(rows, rng)
     assert partner.shape == rows.shape
@@ -193,7 +194,7 @@ def test_law_6_a_weight_is_so_many_copies_as_a_partner(name):
     first = np.searchsorted(rows, np.arange(N))
     # (Weights that differ by rounding, so that copies may meet each other.)
     ones = np.ones(len(rows)) + 1e-9 * np.arange(len(rows))
-    repeated = bound(name, Table(X[rows], Y[rows], np.arange(len(rows)), ones))
+    repeated = bound(name, TrainingSet(X[rows], Y[rows], np.arange(len(rows)), ones))
     ours = bound(name, table(copies.astype(float)))
     for i in range(N):
         got = frequencies(ours, i, N, np.arange(N))
@@ -436,10 +437,11 @@ def test_pairings_need_to_know_the_rows_of_a_batch(cancer):
 
 
 def test_plans_that_differ_in_alpha_meet_the_same_partners():
-    plans = [
-        Plan(alpha=a, lam_per="row", seed=0, pairing="same_class") for a in (0.1, 2)
+    samplers = [
+        MixupSampler(alpha=a, lam_per="row", seed=0, pairing="same_class")
+        for a in (0.1, 2)
     ]
-    for plan in plans:
-        plan.bind(table())
-    one, other = (plan.draw(N, rows=np.arange(N)) for plan in plans)
+    for sampler in samplers:
+        sampler.bind(table())
+    one, other = (sampler.draw(N, rows=np.arange(N)) for sampler in samplers)
     assert_array_equal(one.partner, other.partner)

@@ -7,19 +7,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import betaincinv
 
 from skmix._mixup import lerp_steps, mix_step
-from skmix._sampler import Draw, Plan, Table, lam_table
-from skmix.mixing import mixup
+from skmix._sampler import Draw, MixupSampler, lam_table
+from skmix.mixing import TrainingSet, mixup
 from skmix.pairing import shuffle, weighted_choice
 from skmix.schedules import Schedule
 
 
-def bound_plan(weighted=False, **knobs):
+def bound_sampler(weighted=False, **knobs):
     knobs = {"alpha": 0.3, "lam_per": "batch", "seed": 5} | knobs
     weight = np.arange(1.0, 11) if weighted else None
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 3
-    plan = Plan(**knobs)
-    plan.bind(Table(X, y, np.arange(10), weight))
-    return plan
+    sampler = MixupSampler(**knobs)
+    sampler.bind(TrainingSet(X, y, np.arange(10), weight))
+    return sampler
 
 
 def test_every_other_row_is_as_likely_a_partner():
@@ -50,8 +50,8 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_plan_is_replayed_by_its_seed(weighted):
-    plans = [bound_plan(weighted) for _ in range(2)]
-    first, second = ([plan.draw(8) for _ in range(3)] for plan in plans)
+    samplers = [bound_sampler(weighted) for _ in range(2)]
+    first, second = ([sampler.draw(8) for _ in range(3)] for sampler in samplers)
     for a, b in zip(first, second, strict=True):
         assert_same(a, b)
         assert a.lam.shape == (1,)
@@ -67,21 +67,21 @@ PAIRINGS = ["shuffle", "same_class", "nearest", lambda rows, X, y, w, rng: rows]
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
 def test_steps_drawn_together_are_those_drawn_one_by_one(lam_per, pairing, weighted):
     knobs = {"lam_per": lam_per, "pairing": pairing, "layers": [None, "a", "b"]}
-    plans = [bound_plan(weighted, **knobs) for _ in range(2)]
+    samplers = [bound_sampler(weighted, **knobs) for _ in range(2)]
     rows = np.random.default_rng(0).integers(10, size=21)
-    together = plans[0].draw(7, 3, rows=rows)
+    together = samplers[0].draw(7, 3, rows=rows)
     for k in range(3):
-        step = plans[1].draw(7, rows=rows[7 * k : 7 * k + 7])
+        step = samplers[1].draw(7, rows=rows[7 * k : 7 * k + 7])
         expected = together.of_step(k, 3)
-        if not plans[0].from_table:  # positions in the chunk
+        if not samplers[0].from_table:  # positions in the chunk
             expected = expected._replace(partner=expected.partner - 7 * k)
         assert_same(step, expected)
-    assert_same(plans[0].draw(4, rows=rows[:4]), plans[1].draw(4, rows=rows[:4]))
+    assert_same(samplers[0].draw(4, rows=rows[:4]), samplers[1].draw(4, rows=rows[:4]))
 
 
 @pytest.mark.parametrize("lam_per", ["batch", "row"])
 def test_steps_mixed_together_are_those_mixed_one_by_one(lam_per):
-    draw = Plan(alpha=1, lam_per=lam_per, seed=0).draw(6, 4)
+    draw = MixupSampler(alpha=1, lam_per=lam_per, seed=0).draw(6, 4)
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(24, 3)))
     partners = x[torch.from_numpy(draw.partner)]
     steps = [
@@ -114,18 +114,18 @@ def test_tabulated_quantiles(alpha):
 
 
 def test_an_alpha_of_the_epoch():
-    plan = bound_plan(alpha=lambda epoch: 0.0 if epoch % 2 else 1.0)
-    assert plan.draw(8, epoch=1) is None
-    same = bound_plan(alpha=1.0)
-    assert_same(plan.draw(8, epoch=2), same.draw(8))  # off-epochs draw nothing
-    assert not plan.is_off
-    assert Plan(alpha=0, lam_per="row", seed=0).is_off
+    sampler = bound_sampler(alpha=lambda epoch: 0.0 if epoch % 2 else 1.0)
+    assert sampler.draw(8, epoch=1) is None
+    same = bound_sampler(alpha=1.0)
+    assert_same(sampler.draw(8, epoch=2), same.draw(8))  # off-epochs draw nothing
+    assert not sampler.is_off
+    assert MixupSampler(alpha=0, lam_per="row", seed=0).is_off
 
 
 @pytest.mark.parametrize("value", [-1, np.nan, np.inf, "a", None])
 def test_an_alpha_of_the_epoch_that_is_no_strength(value):
     with pytest.raises(ValueError, match=r"Got alpha\(3\) = .* at least 0 for each"):
-        bound_plan(alpha=lambda epoch: value).draw(8, epoch=3)
+        bound_sampler(alpha=lambda epoch: value).draw(8, epoch=3)
 
 
 def test_schedule():
@@ -145,16 +145,16 @@ def test_schedules_that_are_none(given):
 
 def test_a_table_shows_the_rows_that_are_trained_on():
     X, y, groups = np.arange(12.0).reshape(6, 2), np.arange(6), np.array(list("abcabc"))
-    table = Table(X, y, np.array([4, 1, 2]), all_groups=groups)
+    table = TrainingSet(X, y, np.array([4, 1, 2]), all_groups=groups)
     assert_array_equal(table.X, X[[4, 1, 2]])
     assert_array_equal(table.y, [4, 1, 2])
     assert_array_equal(table.groups, ["b", "b", "c"])
     assert_array_equal(table.positions(np.array([2, 4])), [2, 0])
-    whole = Table(X, y, np.arange(6)).X
+    whole = TrainingSet(X, y, np.arange(6)).X
     assert np.shares_memory(whole, X)  # all of it is not copied
     assert not whole.flags.writeable
     with pytest.raises(ValueError, match="does not tell which rows are trained on"):
-        _ = Table(X, y, None).y
+        _ = TrainingSet(X, y, None).y
 
 
 def test_a_draw_of_one_step():
@@ -162,3 +162,12 @@ def test_a_draw_of_one_step():
     step = draw.of_step(1, 3)
     assert_array_equal(step.partner, [2, 3])
     assert (step.lam, step.seed, step.place) == (1.0, 1, 1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sampler_that_is_bound_again_draws_the_same_again(weighted):
+    sampler = bound_sampler(weighted, layers=[None, "hidden"], lam_per="row")
+    first = [sampler.draw(8) for _ in range(3)]
+    sampler.bind(sampler.table)
+    for before in first:
+        assert_same(sampler.draw(8), before)

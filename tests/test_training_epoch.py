@@ -27,7 +27,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training import epoch as epoch_module
 from skmix._training.patch import mixed_training
 from skmix._training.skorch_compat import steps_are_skorchs_own
@@ -44,9 +44,9 @@ def the_long_way(net):
     return Overrides(**net.get_params(deep=False))
 
 
-def trained(net, X, y, *, plan=None, weight=None):
+def trained(net, X, y, *, sampler=None, weight=None):
     torch.manual_seed(0)
-    with mixed_training(net, plan=plan, weight=weight):
+    with mixed_training(net, sampler=sampler, weight=weight):
         net.fit(X, y)
     return net
 
@@ -141,7 +141,7 @@ def test_listeners_are_told_the_same(cancer):
     for ours in (net, the_long_way(net)):
         listener = Listener()
         ours.set_params(callbacks=[listener])
-        trained(ours, X, y, plan=Plan(alpha=1, lam_per="batch", seed=0))
+        trained(ours, X, y, sampler=MixupSampler(alpha=1, lam_per="batch", seed=0))
         told.append(listener.heard)
     short, long = told
     assert len(short) > 30
@@ -173,7 +173,13 @@ def test_both_ways_mix_alike(cancer, name, lam_per, weighted):
         net.set_params(module__d_out=1)
     weight = np.linspace(0.5, 1.5, len(y)) if weighted else None
     nets = [
-        trained(ours, X, y, plan=Plan(alpha=1, lam_per=lam_per, seed=0), weight=weight)
+        trained(
+            ours,
+            X,
+            y,
+            sampler=MixupSampler(alpha=1, lam_per=lam_per, seed=0),
+            weight=weight,
+        )
         for ours in (net, the_long_way(net))
     ]
     short, long = (entries(net.history) for net in nets)
@@ -364,9 +370,9 @@ def test_an_interrupted_epoch_is_in_the_history_as_in_skorchs(cancer):
     histories = []
     for ours in (net, the_long_way(net)):
         Interrupts.calls = 0
-        plan = Plan(alpha=1, lam_per="batch", seed=0)
+        sampler = MixupSampler(alpha=1, lam_per="batch", seed=0)
         with pytest.raises(KeyboardInterrupt):
-            trained(ours, X, y, plan=plan)
+            trained(ours, X, y, sampler=sampler)
         histories.append(entries(ours.history))
     short, long = histories
     assert len(short[-1]["batches"]) == 6
@@ -375,7 +381,7 @@ def test_an_interrupted_epoch_is_in_the_history_as_in_skorchs(cancer):
 
 
 class AsksForOthers(Callback):
-    """Has batches of another table dealt in between."""
+    """Has batches of another table loaded in between."""
 
     def on_epoch_begin(self, net, **kwargs):
         X = np.full((2000, 30), 1e6, dtype=np.float32)

@@ -11,7 +11,8 @@ from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset
 
 import skmix._training.loader
-from skmix._training.loader import Batches, take
+from skmix._columns import take
+from skmix._training.loader import Batches
 
 
 @given(
@@ -32,12 +33,12 @@ def test_same_batches_and_same_draws(n_rows, size, shuffle, drop_last, subset, s
     ours = Batches(X, y, indices=rows if subset else None, **options)
     theirs = DataLoader(Subset(dataset, rows) if subset else dataset, **options)
     assert len(ours) == len(theirs)
-    dealt = []
+    loaded = []
     for batches in (ours, theirs):
         torch.manual_seed(seed)
         epochs = [list(batches), list(batches)]
-        dealt.append((epochs, torch.get_rng_state()))
-    (our_epochs, our_state), (their_epochs, their_state) = dealt
+        loaded.append((epochs, torch.get_rng_state()))
+    (our_epochs, our_state), (their_epochs, their_state) = loaded
     assert torch.equal(our_state, their_state)
     for our_epoch, their_epoch in zip(our_epochs, their_epochs, strict=True):
         for ours_, theirs_ in zip(our_epoch, their_epoch, strict=True):
@@ -74,12 +75,13 @@ def test_dense_tables_are_shared_and_not_copied():
     assert batches.y.data_ptr() == y.ctypes.data
 
 
-def test_take_from_a_nest():
+def test_take_from_a_mapping():
     rows = torch.tensor([2, 0])
-    nest = {"a": torch.arange(3), "b": [torch.arange(6).reshape(3, 2)]}
-    taken = take(nest, rows)
+    taken = take({"a": torch.arange(3), "b": np.eye(3)}, rows)
     assert_array_equal(taken["a"], [2, 0])
-    assert_array_equal(taken["b"][0], [[4, 5], [0, 1]])
+    assert_array_equal(taken["b"], [[0, 0, 1], [1, 0, 0]])
+    with pytest.raises(TypeError, match="Got rows in a tuple, but expected a tensor"):
+        take((torch.arange(3),), rows)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_matrix])
@@ -91,15 +93,15 @@ def test_chunks_are_consecutive_batches(
 ):
     monkeypatch.setattr(skmix._training.loader, "CHUNK_CELLS", cells)
     X, y = np.arange(75.0).reshape(25, 3), np.arange(25)
-    dealer = Batches(
+    loader = Batches(
         container(X), y, batch_size=batch_size, shuffle=True, drop_last=drop_last
     )
     torch.manual_seed(0)
-    chunks = list(dealer.chunks())
+    chunks = list(loader.chunks())
     torch.manual_seed(0)
     expected = list(DataLoader(Dataset(X, y), batch_size, True, drop_last=drop_last))
     parts = [chunk.batch(k) for chunk in chunks for k in range(chunk.n_batches)]
-    assert len(parts) == len(expected) == len(dealer)
+    assert len(parts) == len(expected) == len(loader)
     n_whole = 25 // batch_size  # batches, of which as many as fit make up a chunk
     fit = max(1, cells // (3 * batch_size))
     rest = 0 if drop_last else (25 % batch_size > 0)

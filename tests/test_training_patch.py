@@ -41,7 +41,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training.loader import Batches, in_memory_batches
 from skmix._training.patch import mixed_training
 from skmix._training.skorch_compat import as_module_dtype
@@ -109,7 +109,7 @@ def noisy_collate(rows):
 
 
 class OwnLoader:
-    """An iterator of one's own, that deals tuples in reverse order."""
+    """An iterator of one's own, that loads tuples in reverse order."""
 
     def __init__(self, dataset, batch_size):
         self.dataset, self.batch_size = dataset, batch_size
@@ -307,7 +307,7 @@ def cancer():
 # One draw a step, however many passes it takes.
 
 
-class CountingPlan(Plan):
+class CountingSampler(MixupSampler):
     draws = 0
 
     def draw(self, n_rows, n_steps=1, **kwargs):
@@ -327,12 +327,12 @@ class Inputs(Layers):
 def test_the_closure_calls_of_LBFGS_share_one_draw(cancer):
     X, y = cancer
     Inputs.seen = ()
-    plan = CountingPlan(alpha=1, lam_per="row", seed=0)
+    sampler = CountingSampler(alpha=1, lam_per="row", seed=0)
     net = full_batch_net(module=Inputs, optimizer=torch.optim.LBFGS, max_epochs=1)
     net.set_params(module__d_in=30)
-    with mixed_training(net, plan=plan):
+    with mixed_training(net, sampler=sampler):
         net.fit(X, y)
-    assert plan.draws == 1
+    assert sampler.draws == 1
     assert len(Inputs.seen) > 5
     assert all(torch.equal(seen, Inputs.seen[0]) for seen in Inputs.seen)
 

@@ -1,40 +1,32 @@
-"""Which parameters of a net differ from those that it was fitted with.
-
-And how those that can be set on a living net are set, the others being refused.
-"""
+"""Find parameters of a net that have changed since its fit, and set them."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from torch import nn
 
 from skmix._training.skorch_compat import is_print, named_callbacks, twin
 
 
 class Recipe(NamedTuple):
-    """What a net was made by, as far as its user says.
+    """Class, parameters and callbacks of an unfitted net.
 
-    Attributes
-    ----------
-    kind : type
-    params : dict
-        Its parameters, nested ones by their full names.
-    callbacks : list of (name, class, params)
-        Those given, and the parameters that they had. (They may be changed in place.)
+    Callbacks are tuples of name, class and parameters: they may be changed in place.
     """
 
     kind: type
-    params: dict
-    callbacks: list
+    params: dict[str, Any]
+    callbacks: list[tuple[str, Any, dict[str, Any]]]
 
     @classmethod
-    def of(cls, net):
-        """Look at an unfitted net."""
+    def of(cls, net: NeuralNet) -> "Recipe":
+        """Read the recipe of an unfitted net."""
         params = _but_prints(net.get_params(deep=False))
         if isinstance(params.get("callbacks"), list):
             params.pop("callbacks")
@@ -45,21 +37,20 @@ class Recipe(NamedTuple):
         return cls(type(net), params, callbacks)
 
 
-def _class_and_params(callback):
+def _class_and_params(callback: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(callback, type) or not hasattr(callback, "get_params"):
         return callback, {}
     return type(callback), _but_prints(callback.get_params(deep=False))
 
 
-def _but_prints(params):
+def _but_prints(params: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if not is_print(value)}
 
 
-def changed_params(before, now):
+def changed_params(before: Recipe, now: Recipe) -> list[str]:
     """Return the names of parameters that differ between two recipes.
 
-    `max_epochs` and `verbose` are not among them: the number of epochs is that of a
-    call, and the `verbose` of the estimator counts.
+    `max_epochs` and `verbose` are left out: they do not change a fitted net.
     """
     missing = object()
     names = dict.fromkeys([*before.params, *now.params])
@@ -75,11 +66,8 @@ def changed_params(before, now):
     return changed
 
 
-def alike(a, b):
-    """Whether two values of a parameter are the same, as far as one can see.
-
-    Copies of one thing are, and arrays are compared by their values.
-    """
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values of a parameter, arrays and objects among them, are equal."""
     if a is b:
         return True
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
@@ -104,7 +92,7 @@ def alike(a, b):
 _OF_PARTIAL = ("func", "args", "keywords")
 
 
-def _attributes_alike(a, b):
+def _attributes_alike(a: Any, b: Any) -> bool:
     """Whether two objects of one class, which has no `==`, hold the same."""
     if isinstance(a, type) or inspect.isroutine(a) or not hasattr(a, "__dict__"):
         return False
@@ -114,40 +102,28 @@ def _attributes_alike(a, b):
         return False
 
 
-def unsettable(net, names):
-    """Return those names of parameters that cannot be set on a trained net."""
+def unsettable(net: NeuralNet, names: Iterable[str]) -> list[str]:
+    """Return the names of parameters that cannot be set on a trained net."""
     return [name for name in names if _is_of_module(net, name)]
 
 
-def _is_of_module(net, name):
+def _is_of_module(net: NeuralNet, name: str) -> bool:
     prefix = name.split("__")[0]
     if prefix in ("module", "compile", "device"):
         return True
     return prefix != "criterion" and isinstance(_component(net, prefix), nn.Module)
 
 
-def _component(net, prefix):
+def _component(net: NeuralNet, prefix: str) -> Any:
     return getattr(net, f"{prefix}_", None)
 
 
-def set_changed(net, names, wanted):
-    """Set parameters of an initialised net to what they are in an unfitted one.
+def set_changed(net: NeuralNet, names: list[str], wanted: NeuralNet) -> None:
+    """Set parameters of an initialised net to their values in an unfitted one.
 
-    What is not among the names stays as it is: the state of the optimizer, say.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Initialised.
-    names : list of str
-        Of parameters that can be set.
-    wanted : skorch.NeuralNet
-        It has the values, or lacks the parameters.
-
-    Notes
-    -----
-    skorch's own `set_params` sets few of them on an initialised net: it refuses another
-    optimizer, say, and forgets its state where the criterion changes.
+    Everything else stays as it is, such as the state of the optimizer. (skorch's
+    `set_params` refuses another optimizer on an initialised net, and forgets its state
+    where the criterion changes.)
     """
     prefixes = {name.split("__")[0] for name in names}
     for prefix in prefixes & {"iterator_train", "iterator_valid"}:
@@ -170,15 +146,15 @@ def set_changed(net, names, wanted):
     _let_schedules_start(net)
 
 
-def _let_schedules_start(net):
-    """Say where a schedule starts from that comes after the first epoch."""
+def _let_schedules_start(net: NeuralNet) -> None:
+    """Set the rate that a schedule starts from which comes after the first epoch."""
     optimizer = getattr(net, "optimizer_", None)
     for group in getattr(optimizer, "param_groups", ()):
         if "lr" in group:
             group.setdefault("initial_lr", group["lr"])
 
 
-def _renew_criterion(net):
+def _renew_criterion(net: NeuralNet) -> None:
     """Make the criterion anew, and leave the optimizer as it is if it can be."""
     before = net.optimizer_
     params = net.get_params(deep=False).items()
@@ -189,12 +165,12 @@ def _renew_criterion(net):
             net.optimizer_.load_state_dict(before.state_dict())
 
 
-def _is_of_optimizer(net, name):
+def _is_of_optimizer(net: NeuralNet, name: str) -> bool:
     component = _component(net, name.split("__")[0])
     return name == "lr" or isinstance(component, torch.optim.Optimizer)
 
 
-def _renew_optimizer(net, names):
+def _renew_optimizer(net: NeuralNet, names: list[str]) -> None:
     """Set what was changed for the optimizer; make a new one only if it must be."""
     groups = net.optimizer_.param_groups
     settings = {name.removeprefix("optimizer__"): name for name in names}
@@ -215,19 +191,15 @@ def _renew_optimizer(net, names):
                 group["initial_lr"] = group["lr"]
 
 
-def _new_optimizer(net):
+def _new_optimizer(net: NeuralNet) -> torch.optim.Optimizer:
     """Return another optimizer of an initialised net, which keeps its own."""
     other = twin(net)
     other.initialize_optimizer()
     return other.optimizer_
 
 
-def complete_optimizer(net):
-    """Make the optimizer of a copied net anew if the copy lacks some of it.
-
-    torch copies and pickles settings and state, and not what an optimizer like LBFGS
-    holds beside them.
-    """
+def complete_optimizer(net: NeuralNet) -> None:
+    """Renew the optimizer of a copied net if the copy lacks attributes, as of LBFGS."""
     optimizer = getattr(net, "optimizer_", None)
     if not isinstance(optimizer, torch.optim.Optimizer):
         return

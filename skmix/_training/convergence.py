@@ -1,35 +1,34 @@
-"""Whether a training led anywhere: losses and weights that are no numbers, or grow."""
+"""Whether a training converged: losses and weights are finite, and losses fall."""
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+from skorch.history import History
+
+KINDS = {"train": "training", "valid": "validation"}
+WAY_OUT = (
+    "lower `lr`, scale the columns (and the targets of a regression), or clip "
+    "gradients (skorch.callbacks.GradientNormClipping)"
+)
 
 
 class Diverged(ValueError):
-    """A training whose losses or weights are no finite numbers any more."""
+    """The losses or weights of a training are no longer finite."""
 
 
-def check_epoch(epoch, prefixes=("train", "valid")):
-    """Refuse an epoch, as a history holds it, with a loss that is no finite number.
-
-    Parameters
-    ----------
-    epoch : mapping
-        Losses of the epoch, or of its ``"batches"``, by the names ``"train_loss"`` and
-        ``"valid_loss"``.
-    prefixes : sequence of str, default=("train", "valid")
-        Which of them to look at.
-
-    Raises
-    ------
-    Diverged
-    """
+def check_epoch(
+    epoch: Mapping[str, Any], prefixes: Sequence[str] = ("train", "valid")
+) -> None:
+    """Raise `Diverged` for an epoch of a history with a loss that is not finite."""
     for prefix in prefixes:
-        name, kind = f"{prefix}_loss", _KINDS.get(prefix, prefix)
+        name, kind = f"{prefix}_loss", KINDS.get(prefix, prefix)
         losses = [row[name] for row in epoch.get("batches", ()) if name in row]
         losses += [epoch[name]] if name in epoch else []
         bad = [loss for loss in losses if not math.isfinite(loss)]
@@ -37,22 +36,10 @@ def check_epoch(epoch, prefixes=("train", "valid")):
             raise diverged(f"a {kind} loss of {bad[0]} in epoch {epoch.get('epoch')}")
 
 
-_KINDS = {"train": "training", "valid": "validation"}
+def check_finite(net: NeuralNet, n_epochs_before: int = 0) -> None:
+    """Raise `Diverged` for a trained net with losses or parameters not finite.
 
-
-def check_finite(net, n_epochs_before=0):
-    """Refuse a trained net whose losses or parameters are no finite numbers.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Initialised.
-    n_epochs_before : int, default=0
-        Epochs of its history that are not to be looked at.
-
-    Raises
-    ------
-    Diverged
+    The first `n_epochs_before` epochs of its history are left out.
     """
     epochs = net.history.to_list()[n_epochs_before:]
     for epoch in epochs:
@@ -66,8 +53,8 @@ def check_finite(net, n_epochs_before=0):
             raise diverged(f"no finite numbers in the parameter {name} after training")
 
 
-def is_finite(epoch):
-    """Whether all losses of an epoch, as a history holds it, are finite numbers."""
+def is_finite(epoch: Mapping[str, Any]) -> bool:
+    """Whether all losses of an epoch of a history are finite."""
     try:
         check_epoch(epoch)
     except Diverged:
@@ -75,33 +62,50 @@ def is_finite(epoch):
     return True
 
 
-def record_divergence(net):
-    """Let the history of a net whose training has diverged say so in its last epoch."""
+def record_divergence(net: NeuralNet) -> None:
+    """Record NaN as a loss that is not finite in the last epoch of the history."""
     for name in ("train_loss", "valid_loss"):
         if not np.isfinite(net.history[-1].get(name, np.nan)):
             net.history.record(name, np.nan)
 
 
-def diverged(what):
-    """Return the exception that says so, and what to do."""
-    return Diverged(f"Got {what}. Training has diverged; {_WAY_OUT}.")
+def diverged(what: str) -> Diverged:
+    """Return the exception, with a way out."""
+    return Diverged(f"Got {what}. Training has diverged; {WAY_OUT}.")
 
 
-def warn_if_above_start(net, *, mixed, comparable):
+def warn_if_above_start(net: NeuralNet, *, mixed: bool, comparable: bool) -> None:
     """Warn of a fitted net whose loss is higher in the end than it was at the start.
 
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    mixed, comparable : bool
-        As in `ends_above_start`.
+    `mixed` and `comparable` are as in `ends_above_start`.
     """
     if history_ends_above_start(net.history, mixed=mixed, comparable=comparable):
-        warn_above_start(*_first_and_last(net.history))
+        first, last = _first_and_last(net.history)
+        _warn(
+            f"The training loss is {np.mean(last):.4g} in the last epoch, from "
+            f"{first[0]:.4g} in the first batch of the first epoch, so that the net "
+            "has hardly learnt anything."
+        )
 
 
-def history_ends_above_start(history, *, mixed, comparable=True):
-    """Whether a training ended with losses above those of its start, by its history."""
+def warn_of_rising_losses(alphas: Sequence[float]) -> None:
+    """Warn of the alphas of a search for which training losses have grown."""
+    _warn(
+        f"The training loss of members with alpha in {alphas} is higher in the last "
+        "epoch than it was in the first one, so that their nets have hardly learnt "
+        "anything."
+    )
+
+
+def _warn(finding: str) -> None:
+    message = f"{finding} Training may have diverged; {WAY_OUT}."
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)  # where `fit` is called
+
+
+def history_ends_above_start(
+    history: History, *, mixed: bool, comparable: bool = True
+) -> bool:
+    """Whether the losses of a history `ends_above_start`."""
     first, last = _first_and_last(history)
     if not (len(first) and len(last)):
         return False
@@ -109,46 +113,20 @@ def history_ends_above_start(history, *, mixed, comparable=True):
     return ends_above_start(first, last, mixed=mixed, comparable=comparable)
 
 
-def _first_and_last(history):
-    """Losses of the batches of the first epoch, and of the last one."""
+def _first_and_last(history: History) -> Sequence[Any]:
+    """Return losses of the batches of the first epoch, and of the last one."""
     return [batch_losses(epoch) for epoch in (*history[:1], *history[-1:])] or [(), ()]
 
 
-def batch_losses(epoch):
-    """Training losses of the batches of an epoch, of shape (n_batches,)."""
+def batch_losses(epoch: Mapping[str, Any]) -> np.ndarray:
+    """Return training losses of the batches of an epoch, of shape (n_batches,)."""
     losses = [row["train_loss"] for row in epoch["batches"] if "train_loss" in row]
     return np.array(losses, dtype=np.float64)
 
 
-def warn_above_start(first, last):
-    """Say that a training loss has grown from the `first` epoch to the `last` one."""
-    warnings.warn(
-        f"The training loss is {np.mean(last):.4g} in the last epoch, from "
-        f"{first[0]:.4g} in the first batch of the first epoch, so that the net has "
-        f"hardly learnt anything. Training may have diverged; {_WAY_OUT}.",
-        ConvergenceWarning,
-        stacklevel=5,  # where `fit` is called
-    )
-
-
-def warn_of_rising_losses(alphas):
-    """Say for which alphas of a search training losses have grown."""
-    warnings.warn(
-        f"The training loss of members with alpha in {alphas} is higher in the last "
-        "epoch than it was in the first one, so that their nets have hardly learnt "
-        f"anything. Training may have diverged; {_WAY_OUT}.",
-        ConvergenceWarning,
-        stacklevel=4,
-    )
-
-
-_WAY_OUT = (
-    "lower `lr`, scale the columns (and the targets of a regression), or clip "
-    "gradients (skorch.callbacks.GradientNormClipping)"
-)
-
-
-def ends_above_start(first, last, *, mixed, comparable=True):
+def ends_above_start(
+    first: Any, last: Any, *, mixed: bool, comparable: bool = True
+) -> bool:
     """Whether a training ended with losses above those that it started with.
 
     Parameters
@@ -160,10 +138,6 @@ def ends_above_start(first, last, *, mixed, comparable=True):
         Whether rows are mixed, so that the same batch has another loss each time.
     comparable : bool, default=True
         Whether both epochs are of the same kind of rows, and not the same epoch.
-
-    Returns
-    -------
-    bool
 
     Notes
     -----
@@ -198,7 +172,7 @@ def ends_above_start(first, last, *, mixed, comparable=True):
     return bool(last.mean() - first.mean() > allowed)
 
 
-def _is_far_below(start, losses):
+def _is_far_below(start: float, losses: np.ndarray) -> bool:
     """Whether a loss is no draw like others, all of them positive, but far below these.
 
     By the logarithms of three batches or more, whose tails are light whatever targets
@@ -216,5 +190,5 @@ def _is_far_below(start, losses):
     return bool(len(losses) >= 8 and median > 3 * start and mean < 2 * median)
 
 
-def _lower_quartile(losses):
+def _lower_quartile(losses: np.ndarray) -> float:
     return np.quantile(losses, 0.25, method="inverted_cdf")

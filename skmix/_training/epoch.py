@@ -1,12 +1,12 @@
-"""One epoch of a net all of whose steps are skorch's own, by the shortest way.
+"""One epoch of a net whose steps are skorch's own, without skorch's work per batch.
 
-The same passes, updates and history as in skorch's own epoch, in the same order. Left
-out is what it does on every batch, whether or not anybody asks for it: calls of
-callbacks that do nothing, looking up the history, the dealing of batches that nobody
-sees.
+The same passes, updates and history as in skorch's epoch, in the same order, without
+calls of callbacks that do nothing, look-ups in the history, and batches that no
+callback needs.
 """
 
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -24,41 +24,40 @@ from skmix._training.skorch_compat import (
     set_mode,
 )
 
+Infer = Callable[[Any], Any]
+Listeners = list[Callable[..., Any]]
+
 
 class Step(NamedTuple):
     """What a pass over one batch needs.
 
     Attributes
     ----------
-    x : structure of torch.Tensor
-        What the module is given.
+    x : tensor or mapping of tensors
+        Input of the module.
     loss : callable
         Maps the module's output to the loss, a scalar tensor.
     n_rows : int
-    deal : callable
-        Returns the batch as callbacks are shown it.
-    within : callable
+    batch : callable
+        Returns the batch for callbacks.
+    context : callable
         Returns the context manager within which the module is called.
     """
 
     x: Any
-    loss: Any
+    loss: Callable[[Any], torch.Tensor]
     n_rows: int
-    deal: Any
-    within: Any = nullcontext
+    batch: Callable[[], Any]
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
-def run_epoch(net, steps, *, training, prefix):
+def run_epoch(
+    net: NeuralNet, steps: Iterable[Step], *, training: bool, prefix: str
+) -> None:
     """Train or validate for one epoch, as ``skorch.NeuralNet.run_single_epoch`` does.
 
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Initialised, and one whose `steps_are_skorchs_own`.
-    steps : iterable of Step
-    training : bool
-    prefix : str
-        Of the names in the history.
+    All `steps_are_skorchs_own`, of an initialised net; `prefix` begins the names in the
+    history.
     """
     begin, computed, end = (_listeners(net, name, training) for name in BATCH_METHODS)
     records, batch = net.history[-1]["batches"], None
@@ -68,7 +67,7 @@ def run_epoch(net, steps, *, training, prefix):
         record = {}
         records.append(record)
         if begin or computed or end:
-            batch = step.deal()
+            batch = step.batch()
         _call(begin, net, batch=batch, training=training)
         if training:
             loss, output = _train(net, step, infer, computed, batch)
@@ -80,18 +79,20 @@ def run_epoch(net, steps, *, training, prefix):
     net.history.record(f"{prefix}_batch_count", len(records) - n_before)
 
 
-def _train(net, step, infer, computed, batch):
+def _train(
+    net: NeuralNet, step: Step, infer: Infer, computed: Listeners, batch: Any
+) -> tuple[torch.Tensor, Any]:
     """Update the net; return the loss and the output of the first pass.
 
     The listeners `computed` are told of the gradients of `batch` after every pass.
     """
     first = None
 
-    def closure():
+    def closure() -> torch.Tensor:
         nonlocal first
         net.optimizer_.zero_grad()
         set_mode(net, True)
-        with step.within():
+        with step.context():
             output = infer(step.x)
         loss = step.loss(output)
         loss.backward()
@@ -105,19 +106,19 @@ def _train(net, step, infer, computed, batch):
     return first
 
 
-def _validate(net, step, infer):
+def _validate(net: NeuralNet, step: Step, infer: Infer) -> tuple[torch.Tensor, Any]:
     set_mode(net, False)
     with torch.no_grad():
         output = infer(step.x)
         return step.loss(output), output
 
 
-def _infers(net):
-    """Return how the module is called, with the outputs in the dtype of tables."""
+def _infers(net: NeuralNet) -> Infer:
+    """Return a function that calls the module, with outputs in the dtype of tables."""
     own, table = parameter_dtype(net), module_dtype(net)
     plain = type(net).infer is NeuralNet.infer
 
-    def infer(x):
+    def infer(x: Any) -> Any:
         x = as_input(x, own)
         # A tensor is on the net's device already, and NeuralNetBinaryClassifier gives
         # the module's output another shape.
@@ -128,8 +129,8 @@ def _infers(net):
     return infer
 
 
-def _listeners(net, name, training):
-    """Methods of callbacks that do something when they are told of a batch."""
+def _listeners(net: NeuralNet, name: str, training: bool) -> Listeners:
+    """Return the methods `name` of callbacks that do something."""
     return [
         getattr(callback, name)
         for _, callback in net.callbacks_
@@ -137,20 +138,20 @@ def _listeners(net, name, training):
     ]
 
 
-def _is_deaf(callback, name):
-    """Whether a callback has nothing of its own to say to a notification."""
+def _is_deaf(callback: Any, name: str) -> bool:
+    """Whether a callback inherits the empty method of `Callback`."""
     method = getattr(getattr(callback, name), "__func__", None)
     return method is getattr(Callback, name)
 
 
-def _scores_others(callback, name, training):
+def _scores_others(callback: Any, name: str, training: bool) -> bool:
     """Whether a callback scores batches of the other kind only."""
     method = getattr(callback, name).__func__
     scores = method in (BatchScoring.on_batch_end, EpochScoring.on_batch_end)
     return scores and callback.on_train != training
 
 
-def _call(listeners, *args, **kwargs):
+def _call(listeners: Listeners, *args: Any, **kwargs: Any) -> None:
     try:
         for listener in listeners:
             listener(*args, **kwargs)

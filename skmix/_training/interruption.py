@@ -1,12 +1,14 @@
-"""Ctrl-C ends a training, whoever would take it for something else.
+"""Ctrl-C ends a training with a KeyboardInterrupt.
 
 skorch ends a training quietly at a KeyboardInterrupt, since its callbacks raise one to
-stop (early stopping does). So a callback's wish and the user's have to be told apart.
+stop (early stopping does). So those of callbacks and of the user are told apart.
 """
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 class Stopped(KeyboardInterrupt):
@@ -14,8 +16,8 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def callbacks_may_stop():
-    """Take a KeyboardInterrupt that leaves the block for the wish of a callback."""
+def callbacks_may_stop() -> Iterator[None]:
+    """Take a KeyboardInterrupt that leaves the block for a callback's request."""
     try:
         yield
     except Stopped:
@@ -25,26 +27,13 @@ def callbacks_may_stop():
 
 
 @contextmanager
-def interruptible():
-    """Let a Ctrl-C end the block, whatever becomes of its KeyboardInterrupt inside.
+def interruptible() -> Iterator[list[int]]:
+    """End the block with a KeyboardInterrupt at Ctrl-C, even if it is caught inside.
 
-    Yields
-    ------
-    arrived : list
-        Of the signals that have arrived so far and raised a KeyboardInterrupt.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At the end of the block, if one arrived and nothing else was raised, or if it is
-        taken for that of a callback (`Stopped`) only.
-
-    Notes
-    -----
-    Only the main thread is told of signals. Elsewhere, and where Ctrl-C is not seen to
-    by a function of Python's, nothing is done.
+    Yields the list of the signals that have arrived so far. Nothing is done outside of
+    the main thread, which alone gets signals, and if Ctrl-C has no handler in Python.
     """
-    arrived = []
+    arrived: list[int] = []
     with _noting(arrived):
         try:
             yield arrived
@@ -57,7 +46,7 @@ def interruptible():
 
 
 @contextmanager
-def _noting(arrived):
+def _noting(arrived: list[int]) -> Iterator[None]:
     """Append to `arrived` whenever the handler of Ctrl-C raises KeyboardInterrupt."""
     handler = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
@@ -65,7 +54,7 @@ def _noting(arrived):
         yield
         return
 
-    def note(number, frame):
+    def note(number: int, frame: FrameType | None) -> None:
         try:
             handler(number, frame)
         except KeyboardInterrupt:

@@ -1,36 +1,35 @@
-"""Which rows a net is trained and validated on, what they weigh, and their partners.
+"""Batches of rows in memory, with their weights and partners.
 
-From top to bottom: what is dealt, the weights, and the `Dealer` of one fit.
+`Batches` stands in for a DataLoader; the `BatchLoader` of a fit knows which rows are
+trained and validated on.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
+from skorch import NeuralNet
 from skorch.dataset import Dataset
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
-from skmix._sampler import Draw, Table
+from skmix._columns import TrainingSet, each, take
+from skmix._sampler import Draw, MixupSampler
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
+# Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
+# cost next to nothing a batch, and little enough to stay in a processor's cache.
+CHUNK_CELLS = 2**19
 
-class Batch(list):
-    """A pair ``[X, y]``, as a DataLoader deals it, that knows where it is from.
 
-    Attributes
-    ----------
-    table : object
-        The `X` that the rows are from.
-    rows : torch.Tensor of shape (B,), int64
-        Their numbers in it.
-    """
+class Batch(list[Any]):
+    """A pair ``[X, y]``, as of a DataLoader, with its rows' numbers in a table `X`."""
 
-    def __init__(self, pair, table, rows):
+    def __init__(self, pair: list[Any], table: Any, rows: torch.Tensor) -> None:
         super().__init__(pair)
         self.table = table
         self.rows = rows
@@ -58,14 +57,14 @@ class Chunk(NamedTuple):
     batch_size: int
 
     @property
-    def n_batches(self):
+    def n_batches(self) -> int:
         return len(self.rows) // self.batch_size
 
-    def part(self, k):
+    def part(self, k: int) -> slice:
         """Return the rows of batch number `k`, as a slice of those of the chunk."""
         return slice(k * self.batch_size, (k + 1) * self.batch_size)
 
-    def batch(self, k):
+    def batch(self, k: int) -> Batch:
         """Return the `Batch` number `k` of the chunk."""
         X, y = copied(self.X, self.part(k)), copied(self.y, self.part(k))
         return Batch([X, y], self.table, self.rows[self.part(k)])
@@ -94,7 +93,7 @@ class Batches:
         Where the batches are put. The table is put there, too, if it takes no more
         than half of the free memory.
     draws : bool, default=True
-        Draw what a DataLoader draws. Without, rows are dealt as they come.
+        Draw what a DataLoader draws. Without, rows are loaded as they come.
 
     Attributes
     ----------
@@ -105,18 +104,18 @@ class Batches:
 
     def __init__(
         self,
-        X,
-        y,
+        X: Any,
+        y: Any,
         *,
-        indices=None,
-        batch_size=1,
-        shuffle=False,
-        drop_last=False,
-        device="cpu",
-        draws=True,
-    ):
+        indices: Any = None,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        device: Any = "cpu",
+        draws: bool = True,
+    ) -> None:
         self.table = X
-        self.X = _held(_in_memory(X), device)
+        self.X = _held(each(_in_memory, X), device)
         self.y = torch.as_tensor(y)
         self.device = device
         indices = np.arange(len(y)) if indices is None else np.asarray(indices)
@@ -126,24 +125,27 @@ class Batches:
         self.drop_last = drop_last
         self.draws = draws
 
-    def __len__(self):
+    def __len__(self) -> int:
         n_rows, size = len(self.indices), self.batch_size
         return n_rows // size if self.drop_last else -(-n_rows // size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         for chunk in self.chunks():
             for k in range(chunk.n_batches):
                 yield chunk.batch(k)
 
-    def chunks(self, order=None, n_steps=None):
+    @property
+    def largest(self) -> int:
+        """Number of rows in the largest batch."""
+        return min(self.batch_size, len(self.indices))
+
+    def chunks(
+        self, order: torch.Tensor | None = None, n_steps: int | None = None
+    ) -> Iterator[Chunk]:
         """Iterate in chunks of batches, with the draws of an iteration in batches.
 
-        Parameters
-        ----------
-        order : torch.Tensor of shape (n_rows,), int64, default=None
-            The rows in the order in which they are dealt, as `order` has drawn it.
-        n_steps : int, default=None
-            Batches of a chunk, if not as many as fit into `CHUNK_CELLS`.
+        `order` has the rows as `order()` has drawn them; a chunk has `n_steps` batches,
+        by default as many as fit into `CHUNK_CELLS`.
         """
         order, size = self.order() if order is None else order, self.batch_size
         n_whole = len(order) // size * size
@@ -161,13 +163,13 @@ class Batches:
                 yield Chunk(X, y, self.table, rows, min(size, end - start))
             start = end
 
-    def take(self, rows):
+    def take(self, rows: Any) -> tuple[Any, torch.Tensor]:
         """Gather ``(X, y)`` of any rows of the table, CSR rows made dense."""
         rows = torch.as_tensor(rows)
         return to_device((take(self.X, rows), take(self.y, rows)), self.device)
 
-    def order(self):
-        """Draw the order in which the rows of an epoch are dealt, (n_rows,)."""
+    def order(self) -> torch.Tensor:
+        """Draw the order in which the rows of an epoch are loaded, (n_rows,)."""
         if not self.draws:
             return self.indices
         # A DataLoader draws a seed for its workers on every pass, used or not;
@@ -179,43 +181,24 @@ class Batches:
         return self.indices[torch.randperm(len(self.indices), generator=sampler)]
 
 
-# Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
-# cost next to nothing a batch, and little enough to stay in a processor's cache.
-CHUNK_CELLS = 2**19
-
-
-def take(data, rows):
-    """Gather rows of a tensor, of a CSR table (made dense), or of a nest of them."""
-    if isinstance(data, torch.Tensor):
-        # (Six times as fast as data[rows].)
-        return data.index_select(0, rows.to(data.device))
-    if isinstance(data, Mapping):
-        return {name: take(column, rows) for name, column in data.items()}
-    if isinstance(data, list | tuple):
-        return type(data)(take(part, rows) for part in data)
-    if sparse.issparse(data):
-        return torch.from_numpy(data[rows.numpy()].toarray())
-    return data[rows]
-
-
-def copied(X, part):
+def copied(X: Any, part: slice) -> Any:
     """Copy a slice of rows of a tensor, or of a mapping of tensors, unless it is all.
 
     A view would not do: modules may write to what they are given, which torch refuses
     for some views, and the bits of a matrix product depend on its alignment in memory.
     """
-    if isinstance(X, Mapping):
-        return {name: copied(column, part) for name, column in X.items()}
-    return X if part.stop - part.start >= len(X) else X[part].clone()
+
+    def copied_part(rows: torch.Tensor) -> torch.Tensor:
+        return rows if part.stop - part.start >= len(rows) else rows[part].clone()
+
+    return each(copied_part, X)
 
 
-def _in_memory(X):
-    if isinstance(X, Mapping):
-        return {name: _in_memory(column) for name, column in X.items()}
+def _in_memory(X: Any) -> Any:
     return X if sparse.issparse(X) else torch.as_tensor(X)
 
 
-def _held(X, device):
+def _held(X: Any, device: Any) -> Any:
     """Put a table on the device, if that has room enough for it."""
     if sparse.issparse(X) or device is None or torch.device(device).type != "cuda":
         return X
@@ -224,22 +207,24 @@ def _held(X, device):
     return X if sum(x.nbytes for x in columns) > free / 2 else to_device(X, device)
 
 
-def n_cells(X):
-    """Numbers in a row."""
+def n_cells(X: Any) -> int:
+    """Count the numbers in a row."""
     if isinstance(X, Mapping):
         return sum(map(n_cells, X.values()))
     return max(1, math.prod(X.shape[1:]))
 
 
-def _draw_int64():
+def _draw_int64() -> int:
     return int(torch.empty((), dtype=torch.int64).random_().item())
 
 
-def in_memory_batches(net, dataset, training, *, draws=True):
-    """Return `Batches` that deal `dataset` as the net's DataLoader would, or None.
+def in_memory_batches(
+    net: NeuralNet, dataset: Any, training: bool, *, draws: bool = True
+) -> Batches | None:
+    """Return `Batches` that load `dataset` as the net's DataLoader would.
 
-    None where anything is the user's own: an overridden `get_iterator`, another
-    iterator, dataset, sampler, collate function, worker processes.
+    None if anything is user-supplied: an overridden `get_iterator`, another iterator,
+    dataset, sampler, collate function, worker processes.
     """
     prefix = "iterator_train" if training else "iterator_valid"
     if not is_skorchs_own(net, "get_iterator"):
@@ -260,10 +245,10 @@ def in_memory_batches(net, dataset, training, *, draws=True):
     return Batches(table.X, table.y, **where, **kwargs)
 
 
-def table_and_rows(dataset):
+def table_and_rows(dataset: Any) -> tuple[Dataset | None, np.ndarray | None]:
     """Unwrap `Subset`s into skorch's own dataset and the rows of it that remain.
 
-    ``(None, None)`` where something else is at the bottom.
+    ``(None, None)`` if the dataset is of another class.
     """
     rows = None
     while type(dataset) is Subset:
@@ -275,7 +260,7 @@ def table_and_rows(dataset):
     return dataset, np.arange(len(dataset)) if rows is None else rows
 
 
-def is_table(X):
+def is_table(X: Any) -> bool:
     """Whether X is an array, a CSR table or a mapping of arrays or tensors."""
     if isinstance(X, Mapping):
         return all(isinstance(x, np.ndarray | torch.Tensor) for x in X.values())
@@ -284,26 +269,18 @@ def is_table(X):
     return isinstance(X, np.ndarray | torch.Tensor)
 
 
-def _no_lonely_row(n_rows, batch_size):
-    """Smallest batch size from `batch_size` up that leaves no last batch of one row.
+def _no_lonely_row(n_rows: int, batch_size: int) -> int:
+    """Return the next larger batch size that leaves no last batch of one row.
 
-    BatchNorm refuses such a batch, and its row has nobody to be mixed with.
+    BatchNorm refuses such a batch, and its row has no partner.
     """
     while 1 < batch_size < n_rows and n_rows % batch_size == 1:
         batch_size += 1
     return batch_size
 
 
-class Dealt(NamedTuple):
-    """Rows of S consecutive batches of B rows, and who they are mixed with.
-
-    Attributes
-    ----------
-    chunk : skmix._training.loader.Chunk
-    weight : ndarray of shape (S * B,), or None
-    draw : skmix._sampler.Draw, or None where nothing is mixed
-    X_partner, y_partner : structure of torch.Tensor of shape (S * B, ...), or None
-    """
+class LoadedChunk(NamedTuple):
+    """Rows of S consecutive batches of B rows, with weights, draws and partners."""
 
     chunk: Chunk
     weight: np.ndarray | None = None
@@ -314,21 +291,22 @@ class Dealt(NamedTuple):
 
 @dataclass(frozen=True)
 class _Weights:
-    """Row weights of a table, of mean 1 over the rows of it that are dealt."""
+    """Row weights of a table, of mean 1 over the rows of it that are loaded."""
 
     table: Dataset
     rows: np.ndarray
     values: np.ndarray
 
     @classmethod
-    def over(cls, dataset, X, values):
-        """Weigh the rows of `X` that a dataset deals; None if it deals others."""
+    def over(cls, dataset: Any, X: Any, values: np.ndarray) -> "_Weights | None":
+        """Weight the rows of `X` that a dataset loads; None if it loads others."""
         table, rows = table_and_rows(dataset)
         if table is None or table.X is not X:
             return None
         return cls(table, rows, values / values[rows].mean())
 
-    def of(self, batch):
+    def of(self, batch: Any) -> np.ndarray:
+        """Return the weights of a batch or chunk of rows."""
         if not isinstance(batch, Batch | Chunk) or batch.table is not self.table.X:
             raise ValueError(ROWS_UNKNOWN)
         return self.values[batch.rows.numpy()]
@@ -342,36 +320,45 @@ ROWS_UNKNOWN = (
 )
 
 
-class Dealer:
-    """Deals the rows of one fit, with their weights and partners.
+class BatchLoader:
+    """Rows, weights and partners of one fit.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan or None
-        It is shown the rows that are trained on, once it is known which these are.
+    sampler : skmix._sampler.MixupSampler or None
+        It is bound to the rows that are trained on, once these are known.
     weight : ndarray of shape (n,), float64, or None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), or None
         Rows to validate on instead of those that the net's `train_split` holds out.
     about : mapping
-        What the plan's mixing and pairing may ask, as `skmix._sampler.Table`.
+        Further attributes of the `skmix.mixing.TrainingSet`.
 
     Attributes
     ----------
     train_weight, valid_weight : object with a method `of`, or None
-        ``of(batch)`` are the weights of a batch or chunk of rows.
+        ``of(batch)`` returns the weights of a batch or chunk of rows.
     table : skmix._training.loader.Batches or None
-        To take partners from that are not of the batch.
+        The table, where partners are not rows of the batch.
     """
 
-    def __init__(self, net, plan, weight, validation, about):
-        self.net, self.plan, self.about = net, plan, about
+    def __init__(
+        self,
+        net: NeuralNet,
+        sampler: MixupSampler | None,
+        weight: np.ndarray | None,
+        validation: tuple[Any, Any, Any] | None,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.net, self.sampler, self.about = net, sampler, about
         self.weight, self.validation = weight, validation
-        self.train_weight = self.valid_weight = None
-        self.table = self.valid = None
+        self.train_weight: _Weights | None = None
+        self.valid_weight: _Weights | None = None
+        self.table: Batches | None = None
+        self.valid: Any = None
 
-    def split(self, X, y=None, **fit_params):
+    def split(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return datasets of the rows to train and to validate on."""
         net = self.net
         X = as_module_dtype(net, X, kinds="fiub")
@@ -388,7 +375,7 @@ class Dealer:
             self.train_weight = _Weights.over(train, X, self.weight)
             if self.train_weight is None:
                 raise ValueError(ROWS_UNKNOWN)
-        if self.plan is not None:
+        if self.sampler is not None:
             self._bind(train, X)
         if valid_weight is not None:
             # A split may validate on rows of another table, which have no weights.
@@ -396,23 +383,24 @@ class Dealer:
         self.valid = None if valid is train else valid
         return train, valid
 
-    def _bind(self, train, X):
-        """Show the plan the rows that are trained on."""
+    def _bind(self, train: Any, X: Any) -> None:
+        """Show the sampler the rows that are trained on."""
         dataset, rows = table_and_rows(train)
         if dataset is None or dataset.X is not X:
-            self.plan.bind(Table(None, None, None, **self.about))  # rows are unknown
+            self.sampler.bind(
+                TrainingSet(None, None, None, **self.about)
+            )  # rows are unknown
             return
         weights = self.train_weight
         weight = None if weights is None else weights.values[rows]
-        self.plan.bind(Table(X, dataset.y, rows, weight, **self.about))
-        if self.plan.from_table:
+        self.sampler.bind(TrainingSet(X, dataset.y, rows, weight, **self.about))
+        if self.sampler.from_table:
             self.table = Batches(X, dataset.y)
 
-    def validated_on(self):
+    def validated_on(self) -> tuple[Any, np.ndarray, np.ndarray | None] | None:
         """Return ``(X, y, weight)`` of the rows that the net was validated on.
 
-        `weight` may be None. Nothing is returned where there are none, none but those
-        trained on, or where they are no rows of a table.
+        None if there are none but the training rows, or if they are not in a table.
         """
         table, rows = (None, None) if self.valid is None else table_and_rows(self.valid)
         if table is None or not is_table(table.X):
@@ -421,7 +409,7 @@ class Dealer:
         weight = None if weights is None else weights.values[rows]
         return multi_indexing(table.X, rows), np.asarray(table.y)[rows], weight
 
-    def iterator(self, dataset, training):
+    def iterator(self, dataset: Any, training: bool) -> Any:
         """Return `Batches` of a dataset, or the net's own iterator."""
         net = self.net
         # To validate on rows that are given does not change the training.
@@ -437,46 +425,37 @@ class Dealer:
             )
         return batches
 
-    def deal(self, batches, *, training, epoch, order=None, n_steps=None):
-        """Deal an epoch, a chunk of batches at a time.
+    def load(
+        self,
+        batches: Batches,
+        *,
+        training: bool,
+        epoch: int,
+        order: torch.Tensor | None = None,
+        n_steps: int | None = None,
+    ) -> Iterator[LoadedChunk]:
+        """Load an epoch, 1 for the first one, a chunk of batches at a time.
 
-        Parameters
-        ----------
-        batches : skmix._training.loader.Batches
-        training : bool
-        epoch : int
-            Its number, 1 for the first one.
-        order, n_steps
-            As in `skmix._training.loader.Batches.chunks`.
-
-        Yields
-        ------
-        dealt : Dealt
+        `order` and `n_steps` are as in `Batches.chunks`.
         """
         weights = self.train_weight if training else self.valid_weight
         for chunk in batches.chunks(order, n_steps):
             weight = None if weights is None else weights.of(chunk)
-            draw = self._drawn(chunk, epoch) if training else None
-            partners = ()
-            if draw is not None:
-                partners = self._partners(batches, chunk, draw)
-            yield Dealt(chunk, weight, draw, *partners)
-
-    def _drawn(self, chunk, epoch):
-        if self.plan is None:
-            return None
-        size, rows = chunk.batch_size, chunk.rows.numpy()
-        return self.plan.draw(size, chunk.n_batches, rows=rows, epoch=epoch)
-
-    def _partners(self, batches, chunk, draw):
-        """Rows and targets of the partners of a chunk's rows."""
-        if self.plan.from_table:
-            return batches.take(draw.partner)
-        rows = torch.from_numpy(draw.partner)
-        return take(chunk.X, rows), take(chunk.y, rows)
+            if not training or self.sampler is None:
+                yield LoadedChunk(chunk, weight)
+                continue
+            size, rows = chunk.batch_size, chunk.rows.numpy()
+            draw = self.sampler.draw(size, chunk.n_batches, rows=rows, epoch=epoch)
+            partners: tuple[Any, Any] = (None, None)
+            if draw is not None and self.sampler.from_table:
+                partners = batches.take(draw.partner)
+            elif draw is not None:
+                numbers = torch.from_numpy(draw.partner)
+                partners = take(chunk.X, numbers), take(chunk.y, numbers)
+            yield LoadedChunk(chunk, weight, draw, *partners)
 
 
-def _n_batches(batches):
+def _n_batches(batches: Any) -> int | None:
     try:
         return len(batches)
     except TypeError:  # an iterator of unknown length

@@ -1,33 +1,38 @@
-"""What a batch of mixed or weighted rows costs, by the criterion of any net.
+"""Losses of mixed and weighted batches, by the criterion of any skorch net.
 
 Cross-entropy takes one pass over the outputs, whatever is mixed or weighted; any other
-criterion is asked for the losses of both labels.
+criterion is called for the labels of rows and of partners.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 
+from skmix._mixup import mixed_loss, mixed_nll
 from skmix._training.skorch_compat import criterion_is, is_skorchs_own, module_dtype
+
+Loss = Callable[[Any], torch.Tensor]
 
 
 def losses_of_steps(
-    net,
-    y,
-    y_partner,
-    share,
-    weight,
-    n_steps,
+    net: NeuralNet,
+    y: Any,
+    y_partner: Any,
+    share: Any,
+    weight: Any,
+    n_steps: int,
     *,
-    permuted=True,
-    args=(),
-    kwargs=None,
-    n_members=None,
-    counts=None,
-):
-    """Losses of rows that are mixed, weighted, both or neither.
+    permuted: bool = True,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    n_members: int | None = None,
+    counts: torch.Tensor | None = None,
+) -> list[Loss]:
+    """Return the losses of rows that are mixed, weighted, both or neither.
 
     Parameters
     ----------
@@ -39,27 +44,26 @@ def losses_of_steps(
         ``1 - share``. None where nothing is mixed.
     weight : {ndarray, torch.Tensor} of shape (S * B,) or None
     n_steps : int
-        S. Where it is 1 and rows have a share and a weight in common, targets may be of
+        S. If it is 1 and all rows have the same share and weight, targets may be of
         any kind that the net knows.
     permuted : bool, default=True
         Whether each row of a step is the partner of one of its rows.
     args, kwargs : tuple, dict
         Passed on to the net's `get_loss`.
     n_members : int, default=None
-        M, where the B rows of a step are batches of M members of a stack, one below the
-        other, of ``B / M`` rows each. Then shares are one a member and step, of shape
-        (S * M,), or one a row.
+        M, if the B rows of a step are the batches of M members, one below the other, of
+        ``B / M`` rows each. Then shares are of shape (S * M,) or (S * B,).
     counts : torch.Tensor of shape (S * B,), bool, default=None
-        With `n_members`, which rows are there, and not padding.
+        With `n_members`, False for rows that are padding.
 
     Returns
     -------
     losses : list of callable
-        For each step, a function of the module's output: the loss, of shape (), or
-        that of each member, of shape (M,).
+        For each step, a function of the module's output that returns the loss, of shape
+        (), or the loss of each member, of shape (M,).
     """
 
-    def own(y, output):
+    def own(y: Any, output: Any) -> torch.Tensor:
         _refuse_parts(net, output)
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
@@ -92,60 +96,8 @@ def losses_of_steps(
     return [partial(loss, *step) for step in steps]
 
 
-def mixed_loss(own, partner, share):
-    """Loss of a mixed row: ``share * own + (1 - share) * partner``.
-
-    For losses linear in the target (cross-entropy on one-hot labels) this is
-    the loss of the mixed label of Zhang et al. 2018; for the squared error it
-    differs from the loss of the mixed target by a constant in the prediction,
-    so the gradients agree; for L1, Huber and pinball losses it is a definition
-    of its own.
-
-    Parameters
-    ----------
-    own, partner : torch.Tensor of shape () or (B,)
-    share : torch.Tensor or ndarray of shape (1,) or (B,)
-        ``lam``, or what a mixing makes of it.
-
-    Returns
-    -------
-    torch.Tensor of the shape of `own`
-    """
-    share = torch.as_tensor(share).to(own.device, own.dtype)
-    share = share.reshape(()) if own.ndim == 0 else share
-    return share * own + (1 - share) * partner
-
-
-def mixed_nll(log_proba, labels, share, n_members=None):
-    """Negative log-likelihood of several labels a row, each with its share of the loss.
-
-    With the labels of a row and of its partner, and shares ``lam / B`` and
-    ``(1 - lam) / B``, it is the cross-entropy of the mixed labels of a batch of B rows,
-    for one pass over the outputs instead of two.
-
-    Parameters
-    ----------
-    log_proba : torch.Tensor of shape (B, n_classes) or (B, n_classes, k)
-    labels : torch.Tensor of shape (B, n_labels) or (B, n_labels, k), int64
-    share : torch.Tensor of the shape of `labels`, or one that it broadcasts to
-    n_members : int, default=None
-        Sum over each of so many equal parts of the batch, and not over all of it.
-
-    Returns
-    -------
-    torch.Tensor of shape () or (n_members,)
-    """
-    terms = log_proba.gather(1, labels) * share
-    if n_members is None:
-        return -terms.sum()
-    return -terms.reshape(n_members, -1).sum(dim=1)
-
-
-def check_reduction(net):
-    """Refuse a criterion of an initialised net that gives a loss for each row.
-
-    A `get_loss` of the net's own may make one number of them.
-    """
+def check_reduction(net: NeuralNet) -> None:
+    """Refuse a criterion that returns a loss for each row, unless `get_loss` is own."""
     criterion = net.criterion_
     torchs = type(criterion).forward.__module__.startswith("torch.nn.")
     said = net.get_params_for("criterion").get("reduction")
@@ -154,8 +106,8 @@ def check_reduction(net):
         raise ValueError(_NONE.format(type(criterion).__name__))
 
 
-def one_number(loss):
-    """Return a loss of a batch, or refuse one that is not a single number."""
+def one_number(loss: torch.Tensor) -> torch.Tensor:
+    """Return the loss of a batch, or refuse one that is not a single number."""
     if loss.numel() != 1:
         shape = tuple(loss.shape)
         raise ValueError(
@@ -173,14 +125,20 @@ _NONE = (
 )
 
 
-def _parts(rows, n_steps):
-    """Split what there is for each row or step into what there is for each step."""
+def _parts(rows: Any, n_steps: int) -> Sequence[Any]:
+    """Split rows, or numbers of steps, into those of each step."""
     if rows is None or n_steps == 1:
         return [rows] * n_steps
     return rows.split(len(rows) // n_steps)
 
 
-def _nll(log_proba, n_members, labels, share, output):
+def _nll(
+    log_proba: Callable[[torch.Tensor], torch.Tensor],
+    n_members: int | None,
+    labels: torch.Tensor,
+    share: torch.Tensor,
+    output: torch.Tensor,
+) -> torch.Tensor:
     if isinstance(output, tuple | list):
         raise ValueError(_PARTS.format(type(output).__name__, len(output)))
     if len(output) != len(labels):
@@ -195,8 +153,8 @@ def _nll(log_proba, n_members, labels, share, output):
     return mixed_nll(log_proba(output), labels, share, n_members)
 
 
-def _refuse_parts(net, output):
-    """Refuse several outputs for a criterion of torch's that takes one tensor."""
+def _refuse_parts(net: NeuralNet, output: Any) -> None:
+    """Refuse several outputs for a criterion of torch that takes one tensor."""
     if not isinstance(output, tuple | list) or not is_skorchs_own(net, "get_loss"):
         return
     forward = getattr(type(net.criterion_), "forward", None)
@@ -211,20 +169,19 @@ _PARTS = (
 )
 
 
-def _two_means(own, y, y_partner, share, output):
+def _two_means(
+    own: Callable[..., torch.Tensor], y: Any, y_partner: Any, share: Any, output: Any
+) -> torch.Tensor:
     return mixed_loss(own(y, output), own(y_partner, output), share)
 
 
-def _of_rows(share, n_rows):
-    """The share of each row, where it may be one a step, of shape (S * B,)."""
+def _of_rows(share: Any, n_rows: int) -> torch.Tensor:
+    """Return the share of each row, (S * B,), from that of each row or step."""
     return torch.as_tensor(share).repeat_interleave(n_rows // len(share))
 
 
-def _log_proba(net, y):
-    """How to get log-probabilities of an output, where the loss is just their mean.
-
-    None where the loss is anything else.
-    """
+def _log_proba(net: NeuralNet, y: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Return the map of outputs to log-probabilities, if the loss is their mean."""
     criterion = net.criterion_
     labels = isinstance(y, torch.Tensor) and y.ndim == 1 and y.dtype == torch.int64
     if not labels or not is_skorchs_own(net, "get_loss"):
@@ -238,17 +195,20 @@ def _log_proba(net, y):
     return None
 
 
-def _log_of_proba(proba):
+def _log_of_proba(proba: torch.Tensor) -> torch.Tensor:
     return torch.log(proba + torch.finfo(proba.dtype).eps)  # as skorch does
 
 
-def _labels_and_shares(net, y, y_partner, share, weight, n_means, counts):
-    """Labels of rows and partners, and the share of each in the loss it is part of.
-
-    Returns
-    -------
-    labels, shares : torch.Tensor of shape (S * B, 1) or (S * B, 2)
-    """
+def _labels_and_shares(
+    net: NeuralNet,
+    y: torch.Tensor,
+    y_partner: torch.Tensor | None,
+    share: Any,
+    weight: Any,
+    n_means: int,
+    counts: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return labels of rows and partners, and their shares of the loss."""
     labels, size = [y], [_row_size(net, y)]
     if share is not None:
         own = _of_rows(share, len(y)).to(size[0])
@@ -267,11 +227,18 @@ def _labels_and_shares(net, y, y_partner, share, weight, n_means, counts):
     return labels * (labels != net.criterion_.ignore_index), parts
 
 
-def _by_row(net, own, n_members, y, y_partner, share, weight, counts, output):
-    """Mean over the batch of (mixed) losses, row i counting `weight[i]`.
-
-    With `n_members`, the mean of each member's part of the batch.
-    """
+def _by_row(
+    net: NeuralNet,
+    own: Callable[..., torch.Tensor],
+    n_members: int | None,
+    y: Any,
+    y_partner: Any,
+    share: Any,
+    weight: Any,
+    counts: torch.Tensor | None,
+    output: Any,
+) -> torch.Tensor:
+    """Return the weighted mean of (mixed) losses over the batch, or each member's."""
     with _unreduced(net) as reduction:
         rows = _checked_rows(own(y, output), y)
         size = _row_size(net, y)
@@ -293,15 +260,29 @@ def _by_row(net, own, n_members, y, y_partner, share, weight, counts, output):
     return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
 
 
-def first_output(output):
+def first_output(output: Any) -> Any:
+    """Return the first of several outputs, or the only one."""
     return output[0] if isinstance(output, tuple) else output
 
 
-def shaped_like(output, y):
-    """Give 1-d targets the shape that the module's output asks for, where they can.
+def checking_first_output(
+    net: NeuralNet, check: Callable[[NeuralNet, Any], None] | None
+) -> Callable[[Any], None]:
+    """Return a function that checks the first output that it is called with."""
+    left = [] if check is None else [check]
 
-    Numbers get that of a column, (B, 1). Where an ensemble puts out its members along a
-    third axis, (B, d_out, k), labels and numbers are repeated for each of them.
+    def check_once(output: Any) -> None:
+        if left:
+            left.pop()(net, first_output(output))
+
+    return check_once
+
+
+def shaped_like(output: Any, y: Any) -> Any:
+    """Give 1-d targets the shape that fits the module's output, if there is one.
+
+    Numbers get the shape (B, 1). For an ensemble, whose output is (B, d_out, k), labels
+    and numbers are repeated for each of the k members.
     """
     if not isinstance(output, torch.Tensor):
         return y
@@ -315,8 +296,8 @@ def shaped_like(output, y):
 
 
 @contextmanager
-def _unreduced(net):
-    """Let the criterion return one loss a row; yield its own reduction."""
+def _unreduced(net: NeuralNet) -> Iterator[str]:
+    """Let the criterion return one loss for each row; yield its own reduction."""
     criterion = getattr(net, "criterion_", None)
     reduction = getattr(criterion, "reduction", None)
     if reduction is None:
@@ -328,8 +309,8 @@ def _unreduced(net):
         criterion.reduction = reduction
 
 
-def _checked_rows(losses, y):
-    """Return one loss a row, of shape (B,)."""
+def _checked_rows(losses: torch.Tensor, y: Any) -> torch.Tensor:
+    """Return one loss for each row, of shape (B,)."""
     if losses.ndim == 0 or len(losses) != len(y):
         got = f"gave a loss of shape {tuple(losses.shape)} for {len(y)} rows"
         raise ValueError(_CANNOT_TELL_ROWS.format("The net's get_loss", got))
@@ -344,8 +325,8 @@ _CANNOT_TELL_ROWS = (
 )
 
 
-def _row_size(net, y):
-    """What each row adds to the normaliser of the criterion's own mean, (B,)."""
+def _row_size(net: NeuralNet, y: torch.Tensor) -> torch.Tensor:
+    """Return what each row adds to the normaliser of the criterion's mean, (B,)."""
     ones = torch.ones(len(y), dtype=module_dtype(net), device=y.device)
     if not criterion_is(net, *_NORMALISED):
         return ones
@@ -353,7 +334,7 @@ def _row_size(net, y):
     return counts * (ones if weight is None else weight[y * counts].to(ones))
 
 
-def _divides_by_class_weight(net):
+def _divides_by_class_weight(net: NeuralNet) -> bool:
     return criterion_is(net, *_NORMALISED) and net.criterion_.weight is not None
 
 

@@ -1,88 +1,91 @@
 """A skorch net trains on mixed and weighted batches while a block runs.
 
-`mixed_training` lends a net a handful of methods (its *seams*), through which
-batches, inputs and losses pass, and takes them back when the block ends. What
-remains is the plain skorch net; what the net's class overrides stays in charge.
+`mixed_training` lends the net the methods of `_Patch`, through which batches, inputs
+and losses pass, and takes them back when the block ends. What remains is the plain
+skorch net. Methods that the net's class overrides stay in charge.
 """
 
-import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
-from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.dataset import get_len, unpack_data
 from skorch.exceptions import SkorchException
 from skorch.history import History
 from skorch.utils import to_tensor
 
-from skmix._mixup import lerp_steps
+from skmix._sampler import Draw, MixupSampler
+from skmix._training.callbacks import (
+    check_monitors,
+    explain_monitor,
+    only_deaf_callbacks,
+    stop_caching,
+)
 from skmix._training.convergence import check_epoch
 from skmix._training.epoch import Step, run_epoch
 from skmix._training.interruption import Stopped, callbacks_may_stop, interruptible
-from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, Dealer, copied, take
+from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, BatchLoader
 from skmix._training.loss import (
     check_reduction,
+    checking_first_output,
     first_output,
-    losses_of_steps,
-    one_number,
     shaped_like,
 )
-from skmix._training.random import seeded
 from skmix._training.skorch_compat import (
     bind_prints,
     inferring,
-    set_mode,
     steps_are_skorchs_own,
-    twin,
-    watches_validation,
 )
 from skmix._training.steps import (
-    Pass,
-    bypassed,
+    MixedBatch,
+    check_layer_is_passed,
     check_layers_of,
-    mixed_inside,
-    stacked,
-    uncompiled,
+    steps_of_chunk,
 )
 
 
 @contextmanager
 def mixed_training(
-    net, *, plan=None, weight=None, validation=None, check_output=None, table=None
-):
+    net: NeuralNet,
+    *,
+    sampler: MixupSampler | None = None,
+    weight: np.ndarray | None = None,
+    validation: tuple[Any, Any, Any] | None = None,
+    check_output: Callable[[NeuralNet, Any], None] | None = None,
+    table: Mapping[str, Any] | None = None,
+) -> Iterator[BatchLoader]:
     """Let `net` train on mixed and weighted batches while the block runs.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan, default=None
-        None trains without mixing, and so does one that `is_off`.
+    sampler : skmix._sampler.MixupSampler, default=None
+        None, or one that `is_off`, trains without mixing.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.
     validation : tuple (X, y, weight), default=None
         Validate on these rows and train on all others, instead of splitting
         by the net's `train_split`. `weight` may be None.
     check_output : callable, default=None
-        ``check_output(net, y_pred)`` sees the first output of the module in
+        ``check_output(net, y_pred)`` is called with the first output of the module in
         training and raises ValueError if it cannot be right.
     table : mapping, default=None
-        What the plan's mixing and pairing may ask of the table beside rows, targets and
-        weights, by the names of `skmix._sampler.Table`: ``all_groups``, ...
+        What mixing and pairing may ask of the table beside rows, targets and weights,
+        by the names of `skmix.mixing.TrainingSet`: ``all_groups``, ...
 
     Yields
     ------
-    dealer : skmix._training.loader.Dealer
-        It knows, after the net's fit, which rows it was trained and validated on.
+    loader : skmix._training.loader.BatchLoader
+        After the net's fit it knows the rows that were trained and validated on.
 
     Raises
     ------
     KeyboardInterrupt
-        At the end of the block, if the fit was interrupted, which skorch takes for the
-        wish of a callback to stop.
+        At the end of the block, if the user interrupted the fit, which skorch takes for
+        a callback's request to stop.
     skmix._training.convergence.Diverged
         After an epoch with a loss that is no finite number.
 
@@ -91,24 +94,25 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    seams = _Seams(net, plan, weight, validation, check_output, table or {})
-    lent = {name: getattr(seams, name) for name in _Seams.NAMES}
+    patch = _Patch(net, sampler, weight, validation, check_output, table or {})
+    lent = {name: getattr(patch, name) for name in _Patch.NAMES}
     vars(net).update(lent)
     try:
-        yield seams.dealer
+        yield patch.loader
     finally:
         for name in lent:
             vars(net).pop(name, None)
-        seams.restore_caching()
-    if seams.interrupted:
+        for owner in patch.uncached:
+            owner.use_caching = True
+    if patch.interrupted:
         raise KeyboardInterrupt
 
 
-class _Seams:
+class _Patch:
     """The methods that a net is lent in `mixed_training`.
 
-    Each stands in for the net's method of that name, does its share, and hands
-    over to the method of the net's class.
+    Each stands in for the net's method of that name, does its part, and calls the
+    method of the net's class.
     """
 
     NAMES = (
@@ -128,333 +132,124 @@ class _Seams:
         "get_loss",
     )
 
-    def __init__(self, net, plan, weight, validation, check_output, about):
+    def __init__(
+        self,
+        net: NeuralNet,
+        sampler: MixupSampler | None,
+        weight: np.ndarray | None,
+        validation: tuple[Any, Any, Any] | None,
+        check_output: Callable[[NeuralNet, Any], None] | None,
+        about: Mapping[str, Any],
+    ) -> None:
         self.net = net
-        self.plan = None if plan is None or plan.is_off else plan
-        self.layers = () if plan is None else plan.layers
-        self.dealer = Dealer(net, self.plan, weight, validation, about)
-        self.check_output = check_output
-        self.planned = None  # the Pass of the current batch
-        self.running = None  # the Pass that is on its way through the net
-        self.uncached = []
+        self.sampler = None if sampler is None or sampler.is_off else sampler
+        self.layers = () if sampler is None else sampler.layers
+        self.loader = BatchLoader(net, self.sampler, weight, validation, about)
+        self.check_output = checking_first_output(net, check_output)
+        self.current: MixedBatch | None = None  # of the training step
+        self.active: MixedBatch | None = None  # on its way through the net
+        self.uncached: list[Any] = []
         self.interrupted = False
-        self.tried = set()  # layers
+        self.tried: set[str] = set()  # layers
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
 
-    # What leaves the net: pickles, copies and parameters know nothing of the loan.
+    # Pickles, copies and parameters of the net do not show the lent methods.
 
-    def __getstate__(self):
-        return self._without_seams(type(self.net).__getstate__(self.net))
+    def __getstate__(self) -> dict[str, Any]:
+        return self._without_lent(type(self.net).__getstate__(self.net))
 
-    def get_params(self, deep=True, **kwargs):
-        return self._without_seams(type(self.net).get_params(self.net, deep, **kwargs))
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        return self._without_lent(type(self.net).get_params(self.net, deep, **kwargs))
 
-    def _without_seams(self, state):
+    def _without_lent(self, state: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in state.items() if name not in self.NAMES}
 
     # Callbacks may stop a training, which then ends quietly; the user may interrupt it.
 
-    def notify(self, method_name, **kwargs):
+    def notify(self, method_name: str, **kwargs: Any) -> None:
         net = self.net
+        notify = partial(type(net).notify, net, method_name, **kwargs)
         with callbacks_may_stop():
+            if method_name == "on_train_end" and not len(net.history):
+                with only_deaf_callbacks(net):
+                    notify()
+                return
             try:
-                if method_name == "on_train_end" and not len(net.history):
-                    self._notify_of_no_training(**kwargs)
-                else:
-                    type(net).notify(net, method_name, **kwargs)
+                notify()
             except (KeyError, ValueError, SkorchException) as error:
                 if method_name == "on_epoch_end":
-                    self._explain_monitor(error)
+                    explain_monitor(net, error)
                 raise
 
-    def fit_loop(self, *args, **kwargs):
+    def fit_loop(self, *args: Any, **kwargs: Any) -> NeuralNet:
         try:
             with interruptible():
                 return type(self.net).fit_loop(self.net, *args, **kwargs)
         except Stopped:
             raise
-        except KeyboardInterrupt:  # and skorch will say nothing of it
+        except KeyboardInterrupt:  # which skorch swallows
             self.interrupted = True
             raise
 
-    def _notify_of_no_training(self, **kwargs):
-        """Tell all but skorch's callbacks that look up the last epoch, or the best."""
-        net = self.net
-        callbacks = net.callbacks_
-        net.callbacks_ = [
-            (name, callback)
-            for name, callback in callbacks
-            if type(callback).__module__ != EarlyStopping.__module__
-        ]
-        try:
-            type(net).notify(net, "on_train_end", **kwargs)
-        finally:
-            net.callbacks_ = callbacks
-
-    def _explain_monitor(self, error):
-        """Raise again what a callback says that looks for a score that is not there."""
-        known = self.net.history[-1]
-        for name, callback in self.net.callbacks_:
-            monitor = getattr(callback, "monitor", None)
-            missing = isinstance(monitor, str) and monitor not in known
-            if missing and repr(monitor) in str(error):
-                scores = ", ".join(key for key in known if key != "batches")
-                raise ValueError(
-                    f"Got monitor={monitor!r} for the callback {name} "
-                    f"({type(callback).__name__}), but expected something that is in "
-                    f"the history by then: {scores}. Let a scoring callback of that "
-                    "name stand before it, such as skorch.callbacks.EpochScoring(..., "
-                    f"name={monitor.removesuffix('_best')!r})."
-                ) from error
-
     # Before the first step: data and callbacks.
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
+    def on_train_begin(
+        self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any
+    ) -> None:
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
         bind_prints(net)
         check_reduction(net)
-        self._check_monitors()
-        check_layers_of(net.module_, self.layers)
-        if self.plan is not None:
-            self._stop_caching()
-
-    def _check_monitors(self):
-        net = self.net
         own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
-        if self.dealer.validation is not None or net.train_split or own_split:
-            return
-        blind = [
-            name for name, callback in net.callbacks_ if watches_validation(callback)
-        ]
-        if blind:
-            raise ValueError(
-                f"Got callbacks that watch scores on validation rows "
-                f"({', '.join(blind)}), but no such rows. Pass X_val and y_val, or set "
-                "a train_split, or remove the callbacks."
-            )
+        if self.loader.validation is None and not net.train_split and not own_split:
+            check_monitors(net)
+        check_layers_of(net.module_, self.layers)
+        if self.sampler is not None:
+            self.uncached += stop_caching(net)
 
-    def _stop_caching(self):
-        # A score on training rows would be computed from the cached outputs for
-        # mixed rows, against unmixed labels; without the cache it is computed
-        # from a clean pass.
-        net = self.net
-        cached = [
-            callback
-            for _, callback in net.callbacks_
-            if getattr(callback, "on_train", False)
-            and getattr(callback, "use_caching", False)
-        ]
-        dataset = net.dataset if isinstance(net.dataset, type) else type(net.dataset)
-        if cached and not issubclass(dataset, Dataset):
-            warnings.warn(
-                f"Scores on training rows ({', '.join(c.name_ for c in cached)}) are "
-                "of mixed rows against their own labels: skorch cannot pass a dataset "
-                f"of type {dataset.__name__} again. Subclass skorch.dataset.Dataset.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return
-        if cached and net.use_caching is True:  # which overrules the callbacks
-            cached.append(net)
-        self.uncached += cached
-        for owner in cached:
-            owner.use_caching = "auto" if owner is net else False
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        return self.loader.split(X, y, **fit_params)
 
-    def restore_caching(self):
-        for owner in self.uncached:
-            owner.use_caching = True
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        return self.loader.iterator(dataset, training)
 
-    def get_split_datasets(self, X, y=None, **fit_params):
-        return self.dealer.split(X, y, **fit_params)
+    # Each epoch: by `run_epoch`, or by skorch with the steps of the net.
 
-    def get_iterator(self, dataset, training=False):
-        return self.dealer.iterator(dataset, training)
-
-    # Each epoch: by the shortest way, or by the steps of the net.
-
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., Any],
+        **fit_params: Any,
+    ) -> None:
         net = self.net
         in_memory = type(iterator) is Batches and not fit_params
         if in_memory and type(net.history) is History and steps_are_skorchs_own(net):
             steps = self._steps(iterator, training)
             run_epoch(net, steps, training=training, prefix=prefix)
-            result = None
         else:
-            result = type(net).run_single_epoch(
+            type(net).run_single_epoch(
                 net, iterator, training, prefix, step_fn, **fit_params
             )
         if len(net.history):
             check_epoch(net.history[-1], (prefix,))
-        return result
 
-    def _steps(self, batches, training):
-        """Mix and weigh a chunk of batches at a time, and yield its steps."""
+    def _steps(self, batches: Batches, training: bool) -> Iterator[Step]:
+        """Yield the steps of an epoch, and record the mean of lam."""
         epoch = len(self.net.history)
-        for dealt in self.dealer.deal(batches, training=training, epoch=epoch):
-            chunk, weight, draw = dealt[:3]
-            if draw is None:
-                steps = self._plain_steps(chunk, chunk.X, None, None, weight)
-            else:
-                steps = self._mixed_steps(dealt)
+        checks = self.check_output, self._check_layer
+        for loaded in self.loader.load(batches, training=training, epoch=epoch):
             n_begun = 0
             try:
-                for step in steps:
+                for step in steps_of_chunk(self.net, self.sampler, loaded, *checks):
                     n_begun += 1
                     yield step
             finally:  # may have been interrupted
                 if training and n_begun:
-                    self._record_lam(_lam_by_step(draw, chunk.n_batches)[:n_begun])
+                    lam = _lam_by_step(loaded.draw, loaded.chunk.n_batches)
+                    self._record_lam(lam[:n_begun])
 
-    def _mixed_steps(self, dealt):
-        chunk, weight, draw, X_partner, y_partner = dealt
-        plan, n_steps = self.plan, chunk.n_batches
-        inside = any(layer is not None for layer in plan.layers)
-        numbers = isinstance(chunk.X, torch.Tensor) and chunk.X.is_floating_point()
-        if plan.is_plain and numbers and not inside and not plan.clean_weight:
-            X = lerp_steps(chunk.X, X_partner, draw.lam)
-            yield from self._plain_steps(chunk, X, y_partner, draw.lam, weight)
-            return
-        losses = [None] * n_steps
-        if plan.is_plain:  # what labels count is known for the whole chunk
-            losses = self._losses(chunk, y_partner, draw.lam, weight)
-        for k in range(n_steps):
-            part = chunk.part(k)
-            step = Pass(
-                self.net,
-                plan,
-                draw.of_step(k, n_steps),
-                y=chunk.y[part],
-                y_partner=y_partner[part],
-                weight=None if weight is None else weight[part],
-                loss=losses[k],
-            )
-            x, x_partner = copied(chunk.X, part), copied(X_partner, part)
-            self._try_layer(step, x, x_partner)
-            x = step.enter(x, x_partner)
-            loss = partial(self._split_loss, step)
-            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k), step.within)
-
-    def _plain_steps(self, chunk, X, y_partner, share, weight):
-        """Steps whose rows are what the module is given."""
-        losses = self._losses(chunk, y_partner, share, weight)
-        if self.check_output is not None:
-            losses[0] = partial(self._checked_loss, losses[0])
-        for k, loss in enumerate(losses):
-            x = copied(X, chunk.part(k))
-            yield Step(x, loss, chunk.batch_size, partial(chunk.batch, k))
-
-    def _losses(self, chunk, y_partner, share, weight):
-        permuted = share is None or not self.plan.from_table
-        return losses_of_steps(
-            self.net,
-            chunk.y,
-            y_partner,
-            share,
-            weight,
-            chunk.n_batches,
-            permuted=permuted,
-        )
-
-    def _try_layer(self, step, x, x_partner, **fit_params):
-        """Find out, once a fit, whether the module goes by a layer.
-
-        Where clean rows go on beside the mixed ones, their numbers do not tell, so that
-        it is tried without, by a copy of the module.
-        """
-        layer, net = step.layer, self.net
-        if not step.clean_weight or layer is None or layer in self.tried:
-            return
-        self.tried.add(layer)
-        other = twin(net, module_=deepcopy(net.module_))
-        set_mode(other, True)
-        infer, n_rows = inferring(other, partial(type(net).infer, other)), get_len(x)
-        own = mixed_inside(
-            uncompiled(other.module_), layer, lambda own, partner: own, n_rows
-        )
-        with seeded(device=net.device), torch.no_grad(), own:
-            output = first_output(infer(stacked(x, x_partner), **fit_params))
-        if isinstance(output, torch.Tensor) and len(output) == 2 * n_rows:
-            raise bypassed(layer, n_rows)
-
-    def _split_loss(self, step, output):
-        clean, output = step.split(output)
-        self._check(output)
-        return one_number(step.loss(output, clean))
-
-    def _checked_loss(self, loss, output):
-        self._check(output)
-        return one_number(loss(output))
-
-    def _check(self, output):
-        """Check the first output that there is."""
-        if self.check_output is not None:
-            check, self.check_output = self.check_output, None
-            check(self.net, first_output(output))
-
-    # Each step: draw once, then mix inputs and loss of every pass over the batch.
-
-    def train_step(self, batch, **fit_params):
-        self.planned = self._plan_step(batch)
-        try:
-            step = type(self.net).train_step(self.net, batch, **fit_params)
-            self._check_passed(self.planned)
-        finally:
-            self.planned = None
-        return step
-
-    def train_step_single(self, batch, **fit_params):
-        if self.planned is None and not (self.plan is self.dealer.weight is None):
-            raise self._unmixed("was not called by self.train_step")
-        with self._run(self.planned):
-            return type(self.net).train_step_single(self.net, batch, **fit_params)
-
-    def validation_step(self, batch, **fit_params):
-        step = None
-        weight = self.dealer.valid_weight
-        if weight is not None:
-            step = Pass(self.net, weight=weight.of(batch))
-        with self._run(step):
-            return type(self.net).validation_step(self.net, batch, **fit_params)
-
-    def evaluation_step(self, batch, training=False):
-        with self._run(None):
-            return type(self.net).evaluation_step(self.net, batch, training=training)
-
-    def _plan_step(self, batch):
-        net, plan, dealer = self.net, self.plan, self.dealer
-        weight = draw = y_partner = X_partner = None
-        if dealer.weight is not None:
-            if dealer.train_weight is None:
-                raise ValueError(ROWS_UNKNOWN)
-            weight = dealer.train_weight.of(batch)
-        if plan is not None:
-            rows = self._rows_of(batch) if plan.looks_at_rows else None
-            n_rows = get_len(unpack_data(batch)[1])
-            draw = plan.draw(n_rows, rows=rows, epoch=len(net.history))
-            if draw is not None and plan.from_table:
-                X_partner, y_partner = dealer.table.take(draw.partner)
-        step = Pass(net, plan, draw, y_partner=y_partner, weight=weight)
-        step.X_partner = X_partner
-        if draw is not None:
-            step.y = to_tensor(unpack_data(batch)[1], device=net.device)
-            if y_partner is None:
-                step.y_partner = take(step.y, torch.as_tensor(draw.partner))
-            else:
-                step.y_partner = to_tensor(y_partner, device=net.device)
-        self._record_lam(_lam_by_step(draw, 1))
-        return step
-
-    def _rows_of(self, batch):
-        if not isinstance(batch, Batch) or batch.table is not self.plan.table.all_X:
-            raise ValueError(
-                f"Got pairing={self.plan.pairing!r} and a net with a data iterator, "
-                "dataset, split or collate function of its own, which does not tell "
-                "which rows a batch holds. Leave these at skorch's defaults, or use "
-                "pairing='shuffle'."
-            )
-        return batch.rows.numpy()
-
-    def _record_lam(self, lam):
+    def _record_lam(self, lam: np.ndarray) -> None:
         """Record the mean over the steps of the epoch so far, these included."""
         history = self.net.history
         if len(history) != self.epoch:
@@ -463,22 +258,88 @@ class _Seams:
         self.n_steps += len(lam)
         history.record("lam_mean", self.lam_sum / self.n_steps)
 
+    def _check_layer(
+        self, batch: MixedBatch, x: Any, x_partner: Any, **fit_params: Any
+    ) -> None:
+        """Find out, once a fit, whether the module has a way around a layer."""
+        layer = batch.layer
+        if batch.clean_weight and layer is not None and layer not in self.tried:
+            self.tried.add(layer)
+            check_layer_is_passed(self.net, layer, x, x_partner, **fit_params)
+
+    # Each step: draw once, then mix inputs and loss of every pass over the batch.
+
+    def train_step(self, batch: Any, **fit_params: Any) -> Any:
+        self.current = self._begin_step(batch)
+        try:
+            step = type(self.net).train_step(self.net, batch, **fit_params)
+            self._check_mixed(self.current)
+        finally:
+            self.current = None
+        return step
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        if self.current is None and not (self.sampler is self.loader.weight is None):
+            raise self._unmixed("was not called by self.train_step")
+        with self._activated(self.current):
+            return type(self.net).train_step_single(self.net, batch, **fit_params)
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> Any:
+        weight = self.loader.valid_weight
+        step = None if weight is None else MixedBatch(self.net, weight=weight.of(batch))
+        with self._activated(step):
+            return type(self.net).validation_step(self.net, batch, **fit_params)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
+        with self._activated(None):
+            return type(self.net).evaluation_step(self.net, batch, training=training)
+
+    def _begin_step(self, batch: Any) -> MixedBatch:
+        """Draw for one step on a batch of skorch's own epoch."""
+        net, sampler, loader = self.net, self.sampler, self.loader
+        weight = draw = partners = None
+        if loader.weight is not None:
+            if loader.train_weight is None:
+                raise ValueError(ROWS_UNKNOWN)
+            weight = loader.train_weight.of(batch)
+        _, y = unpack_data(batch)
+        if sampler is not None:
+            rows = self._rows_of(batch) if sampler.looks_at_rows else None
+            draw = sampler.draw(get_len(y), rows=rows, epoch=len(net.history))
+            if draw is not None and sampler.from_table:
+                partners = loader.table.take(draw.partner)
+        step = MixedBatch(net, sampler, draw, weight=weight, partners=partners)
+        if draw is not None:
+            step.set_targets(y)
+        self._record_lam(_lam_by_step(draw, 1))
+        return step
+
+    def _rows_of(self, batch: Any) -> np.ndarray:
+        if not isinstance(batch, Batch) or batch.table is not self.sampler.table.all_X:
+            raise ValueError(
+                f"Got pairing={self.sampler.pairing!r} and a net with a data iterator, "
+                "dataset, split or collate function of its own, which does not tell "
+                "which rows a batch holds. Leave these at skorch's defaults, or use "
+                "pairing='shuffle'."
+            )
+        return batch.rows.numpy()
+
     @contextmanager
-    def _run(self, step):
-        before, self.running = self.running, step
+    def _activated(self, step: MixedBatch | None) -> Iterator[None]:
+        before, self.active = self.active, step
         try:
             yield
         finally:
-            self.running = before
+            self.active = before
 
-    def _check_passed(self, step):
+    def _check_mixed(self, step: MixedBatch) -> None:
         """Raise if a step that is to be mixed or weighted went by another way."""
-        if step.draw is not None and not step.entered:
+        if step.draw is not None and not step.input_mixed:
             raise self._unmixed("never called self.infer")
-        if not (step.draw is step.weight is None or step.loss_passed):
+        if not (step.draw is step.weight is None or step.loss_computed):
             raise self._unmixed("never called self.get_loss")
 
-    def _unmixed(self, what):
+    def _unmixed(self, what: str) -> RuntimeError:
         return RuntimeError(
             f"Got a training step of {type(self.net).__name__} that {what}, so that "
             "its rows were not mixed or weighted. That needs a train_step that passes "
@@ -487,38 +348,32 @@ class _Seams:
             "will do."
         )
 
-    def infer(self, x, **fit_params):
-        net, step = self.net, self.running
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        net, step = self.net, self.active
         infer = inferring(net, partial(type(net).infer, net))
         if step is None or step.draw is None:
             return infer(x, **fit_params)
         if get_len(x) != len(step.draw.partner):
             raise self._unmixed("passed another number of rows to self.infer")
         x = to_tensor(x, device=net.device)
-        if step.X_partner is None:
-            partner = take(x, torch.as_tensor(step.draw.partner))
-        else:
-            partner = to_tensor(step.X_partner, device=net.device)
-        self._try_layer(step, x, partner, **fit_params)
-        x = step.enter(x, partner)
-        with step.within():
+        x_partner = step.partner_rows(x)
+        self._check_layer(step, x, x_partner, **fit_params)
+        x = step.mix_input(x, x_partner)
+        with step.mixing():
             output = infer(x, **fit_params)
-        # (The net's own step sees outputs for mixed rows alone.)
-        step.clean, output = step.split(output)
-        return output
+        # (The net's own step gets outputs for mixed rows alone.)
+        return step.split_output(output)
 
-    def get_loss(self, y_pred, y_true, *args, **kwargs):
-        net, step = self.net, self.running
-        self._check(y_pred)
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Any:
+        net, step = self.net, self.active
+        self.check_output(y_pred)
         if step is None:
             y_true = shaped_like(first_output(y_pred), y_true)
             return type(net).get_loss(net, y_pred, y_true, *args, **kwargs)
-        step.y = to_tensor(y_true, device=net.device)
-        if step.draw is not None and step.X_partner is None:
-            step.y_partner = take(step.y, torch.as_tensor(step.draw.partner))
-        return step.loss(y_pred, step.clean, args, kwargs)
+        step.set_targets(y_true)
+        return step.loss(y_pred, args, kwargs)
 
 
-def _lam_by_step(draw, n_steps):
-    """Mean weight of a row's own half in each step, of shape (n_steps,)."""
+def _lam_by_step(draw: Draw | None, n_steps: int) -> np.ndarray:
+    """Return the mean weight of a row's own half in each step, of shape (n_steps,)."""
     return np.ones(n_steps) if draw is None else draw.lam.reshape(n_steps, -1).mean(1)

@@ -1,22 +1,24 @@
-"""What a fitted net predicts, in chunks of a measured size and without a DataLoader.
+"""Predict by a fitted net, in chunks of a measured size and without a DataLoader.
 
 A DataLoader takes milliseconds before it looks at the first row, and draws from
 torch's global generator even to predict. Without one most nets draw nothing, so that
 predictions need not wait for fits in other threads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from scipy import sparse
+from skorch import NeuralNet
 from skorch.dataset import get_len
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader
 
 from skmix._training.loader import is_table, n_cells
+from skmix._training.random import generator_states, same_states
 from skmix._training.skorch_compat import (
     PRIVATE_METHODS,
     as_module_dtype,
@@ -33,22 +35,12 @@ CHUNK_ROWS = 2048
 CHUNK_CELLS = 2**24  # 64 MiB of float32
 
 
-def in_chunks(net, X):
+def in_chunks(net: NeuralNet, X: Any) -> NeuralNet | None:
     """Return a twin of a fitted net that predicts `X` without a DataLoader.
 
-    The twin shares all that the net has. Its methods are the net's, nonlinearity and
-    all, but for where they have the module's outputs from.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    X : {ndarray, CSR matrix or array} of shape (n, d), or mapping
-
-    Returns
-    -------
-    net : skorch.NeuralNet or None
-        None where the net has its own way of loading rows or of making predictions,
-        or where `X` holds other things than arrays.
+    It shares everything with the net, except where its methods get the module's outputs
+    from. None if the net loads rows or predicts by user-supplied code, or if `X` holds
+    other things than arrays.
     """
     loader = net.get_params_for("iterator_valid")
     if (
@@ -73,7 +65,13 @@ _WAY_TO_PREDICT = (
 )
 
 
-def _outputs(net, chunk_rows, X, training=False, device="cpu"):
+def _outputs(
+    net: NeuralNet,
+    chunk_rows: int | None,
+    X: Any,
+    training: bool = False,
+    device: Any = "cpu",
+) -> Iterator[Any]:
     """Stand in for ``NeuralNet.forward_iter``: yield the module's outputs by chunk."""
     n_rows = get_len(X) if isinstance(X, Mapping) else X.shape[0]
     if chunk_rows is None:
@@ -93,12 +91,12 @@ def _outputs(net, chunk_rows, X, training=False, device="cpu"):
         yield to_device(output, device)
 
 
-def draws(net, X):
+def draws(net: NeuralNet, X: Any) -> bool:
     """Whether a fitted net draws from a global generator to predict rows like `X`.
 
-    Tried out on a copy of the module, which may count what passes through it.
+    A copy of the module is tried, which may count what passes through it.
     """
-    before = _generator_states(net)
+    before = generator_states(net.device or "cpu")
     try:
         copy = twin(net, module_=deepcopy(net.module_))
         predictor = in_chunks(copy, X)
@@ -107,12 +105,4 @@ def draws(net, X):
         predictor.predict_proba(X)
     except Exception:  # will be raised again where it belongs: in a prediction
         return True
-    return not all(map(np.array_equal, before, _generator_states(net)))
-
-
-def _generator_states(net):
-    _, numpy_key, numpy_position, *_ = np.random.get_state()
-    states = [torch.get_rng_state(), numpy_key, numpy_position]
-    if torch.device(net.device or "cpu").type == "cuda":
-        states += [state.numpy() for state in torch.cuda.get_rng_state_all()]
-    return states
+    return not same_states(before, generator_states(net.device or "cpu"))

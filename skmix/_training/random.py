@@ -1,8 +1,10 @@
-"""Seeds and threads of a fit, which are the process's and are left as found."""
+"""Seeds and threads of a fit, which belong to the process and are left as found."""
 
 import multiprocessing
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ _global_generators = threading.RLock()
 
 
 @contextmanager
-def seeded(seed=None, device="cpu"):
+def seeded(seed: int | None = None, device: Any = "cpu") -> Iterator[None]:
     """Seed the global generators of torch and numpy, and leave them as found.
 
     Parameters
@@ -41,16 +43,32 @@ def seeded(seed=None, device="cpu"):
             np.random.set_state(numpy_state)
 
 
-def _is_cuda(device):
+def _is_cuda(device: Any) -> bool:
     if device is None:
         return torch.cuda.is_available()
     return torch.device(device).type == "cuda"
 
 
-class Stream:
-    """Draws from the global generators that go on where they left off.
+def generator_states(device: Any = "cpu") -> list[Any]:
+    """Return the states of the global generators: torch, numpy, and CUDA's."""
+    cuda = torch.cuda.get_rng_state_all() if _is_cuda(device) else []
+    return [torch.get_rng_state(), np.random.get_state(legacy=False), cuda]
 
-    What several fits draw that take turns is what each of them draws alone.
+
+def same_states(one: list[Any], other: list[Any]) -> bool:
+    """Whether two `generator_states` are equal."""
+    numpy_states = one[1]["state"], other[1]["state"]
+    tensors = zip([one[0], *one[2]], [other[0], *other[2]], strict=True)
+    return all(
+        np.array_equal(numpy_states[0][key], numpy_states[1][key])
+        for key in ("key", "pos")
+    ) and all(torch.equal(*pair) for pair in tensors)
+
+
+class Stream:
+    """Draws from the global generators, which each time go on where they left off.
+
+    So fits that take turns draw what each of them draws alone.
 
     Parameters
     ----------
@@ -59,29 +77,27 @@ class Stream:
         As in `seeded`.
     """
 
-    def __init__(self, seed, device="cpu"):
-        self.seed, self.device, self.states = seed, device, None
+    def __init__(self, seed: int, device: Any = "cpu") -> None:
+        self.seed, self.device = seed, device
+        self.states: list[Any] | None = None
 
     @contextmanager
-    def resumed(self):
+    def resumed(self) -> Iterator[None]:
         """Draw from here on while the block runs, and leave the generators as found."""
-        cuda = _is_cuda(self.device)
         with seeded(None if self.states else self.seed, self.device):
             if self.states:
                 torch.set_rng_state(self.states[0])
                 np.random.set_state(self.states[1])
-                if cuda:
+                if self.states[2]:
                     torch.cuda.set_rng_state_all(self.states[2])
             try:
                 yield
             finally:
-                self.states = [torch.get_rng_state(), np.random.get_state()]
-                if cuda:
-                    self.states.append(torch.cuda.get_rng_state_all())
+                self.states = generator_states(self.device)
 
 
 @contextmanager
-def one_thread_each():
+def one_thread_each() -> Iterator[None]:
     """Compute on one torch thread where joblib (`n_jobs`) runs several processes."""
     n_threads = torch.get_num_threads()
     in_process = multiprocessing.parent_process() is not None

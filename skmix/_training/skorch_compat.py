@@ -1,12 +1,13 @@
-"""What the other rooms ask of any skorch net: whose its methods are, mode and dtype."""
+"""Inspect skorch nets: overridden methods, callbacks, mode, dtype, printing."""
 
 import builtins
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import lru_cache, partial
 from importlib import import_module
 from types import BuiltinFunctionType
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,32 +23,39 @@ from skorch.callbacks import (
 from skorch.utils import to_tensor
 from torch import nn
 
+from skmix._columns import each
 
-def is_skorchs_own(net, *methods):
-    """Whether a net's class has these methods from skorch's nets, not overridden."""
-    return _are_skorchs_own(type(net), methods)
-
-
-@lru_cache(maxsize=256)
-def _are_skorchs_own(kind, methods):
-    modules = {getattr(kind, method).__module__ for method in methods}
-    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
-
-
-# skorch tells users to override some of its private methods, too. None is named here.
 METHODS = tuple(
     name
     for name, attribute in vars(NeuralNet).items()
     if callable(attribute) and not name.startswith("__")
 )
+# skorch tells users to override some of its private methods, too. None is named here.
 PRIVATE_METHODS = tuple(name for name in METHODS if name.startswith("_"))
+# Of callbacks; those of skorch's own do not change a batch.
+BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+_SCORINGS = (EpochScoring, BatchScoring, PassthroughScoring)
+_HALVES = (torch.bfloat16, torch.float16)
+_NUMPY_DTYPES = {
+    torch.float16: np.float16,
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+}
 
 
-def steps_are_skorchs_own(net):
-    """Whether nothing but skorch's own code sees the batches of an initialised net.
+def is_skorchs_own(net: NeuralNet, *methods: str) -> bool:
+    """Whether a net's class inherits these methods from skorch's nets."""
+    return _are_skorchs_own(type(net), methods)
 
-    Its module, criterion and optimizer may be of any kind.
-    """
+
+@lru_cache(maxsize=256)
+def _are_skorchs_own(kind: type, methods: tuple[str, ...]) -> bool:
+    modules = {getattr(kind, method).__module__ for method in methods}
+    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
+
+
+def steps_are_skorchs_own(net: NeuralNet) -> bool:
+    """Whether no user-supplied methods or callbacks get the batches of a net."""
     listeners = (
         getattr(cb, name) for _, cb in net.callbacks_ for name in BATCH_METHODS
     )
@@ -57,24 +65,20 @@ def steps_are_skorchs_own(net):
     )
 
 
-# Of callbacks; those of skorch's own do not change a batch.
-BATCH_METHODS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
-
-
-def named_callbacks(net):
-    """Callbacks that a net was given, as pairs of name and callback."""
+def named_callbacks(net: NeuralNet) -> Iterator[tuple[str, Any]]:
+    """Yield pairs of name and callback that a net was given."""
     given = net.callbacks if isinstance(net.callbacks, list) else ()
     for callback in given:
         named = isinstance(callback, tuple | list)
         yield tuple(callback) if named else (_class_of(callback).__name__, callback)
 
 
-def stops_early(callback):
+def stops_early(callback: Any) -> bool:
     """Whether a callback is early stopping, or its class."""
     return issubclass(_class_of(callback), EarlyStopping)
 
 
-def patience_of(net):
+def patience_of(net: NeuralNet) -> Any:
     """Epochs that early stopping of an unfitted net waits for; None without any."""
     for _, callback in named_callbacks(net):
         if stops_early(callback):
@@ -82,11 +86,11 @@ def patience_of(net):
     return None
 
 
-def _class_of(callback):
+def _class_of(callback: Any) -> type:
     return callback if isinstance(callback, type) else type(callback)
 
 
-def watches_validation(callback):
+def watches_validation(callback: Any) -> bool:
     """Whether a callback acts on a score of validation rows, by its name (`monitor`).
 
     It may be a class, which skorch makes one of.
@@ -94,7 +98,7 @@ def watches_validation(callback):
     return str(_parameter(callback, "monitor")).startswith("valid")
 
 
-def may_watch_validation(callback):
+def may_watch_validation(callback: Any) -> bool:
     """Whether a callback acts on validation rows, scores them, or may do so.
 
     Only the user knows of callbacks that are not skorch's.
@@ -110,18 +114,15 @@ def may_watch_validation(callback):
     return watches or (scores and not _parameter(callback, "on_train"))
 
 
-_SCORINGS = (EpochScoring, BatchScoring, PassthroughScoring)
-
-
-def _parameter(callback, name):
-    """A parameter of a callback, or its default if that is a class yet."""
+def _parameter(callback: Any, name: str) -> Any:
+    """Return a parameter of a callback, or its default if that is a class."""
     if not isinstance(callback, type):
         return getattr(callback, name, None)
     parameter = inspect.signature(callback).parameters.get(name)
     return None if parameter is None else parameter.default
 
 
-def has_default_split(net):
+def has_default_split(net: NeuralNet) -> bool:
     """Whether an unfitted net has the `train_split` that skorch gives to all nets.
 
     It is one object for all of them. One that a user gives is another.
@@ -134,14 +135,14 @@ def has_default_split(net):
     return False
 
 
-def twin(net, **attributes):
-    """Return a net that shares all that `net` has, but for these attributes."""
+def twin(net: NeuralNet, **attributes: Any) -> NeuralNet:
+    """Return a net that shares all attributes with `net`, except for these."""
     other = object.__new__(type(net))
     vars(other).update(vars(net), **attributes)
     return other
 
 
-def criterion_is(net, *kinds):
+def criterion_is(net: NeuralNet, *kinds: type) -> bool:
     """Whether an initialised net's criterion is of one of these classes."""
     # A compiled criterion is no instance of its class any more, and a partial is
     # no class to begin with.
@@ -149,7 +150,7 @@ def criterion_is(net, *kinds):
     return isinstance(net.criterion_, kinds) or issubclass(made_by, kinds)
 
 
-def takes_num_and_cat(net):
+def takes_num_and_cat(net: NeuralNet) -> bool:
     """Whether the module's `forward` asks for numbers and categories by name."""
     module = net.module.func if isinstance(net.module, partial) else net.module
     if not isinstance(module, nn.Module | type):
@@ -159,10 +160,10 @@ def takes_num_and_cat(net):
     return {"x_num", "x_cat"} <= set(names)
 
 
-def set_mode(net, training):
-    """Put module and criterion into training or evaluation mode, if need be.
+def set_mode(net: NeuralNet, training: bool) -> None:
+    """Put module and criterion into training or evaluation mode.
 
-    A walk through all parts of the module: a callback, or a pass, may have changed one.
+    All parts are visited, since a callback or a pass may have changed one.
     """
     for part in (net.module_, net.criterion_):
         if isinstance(part, nn.Module) and any(
@@ -171,38 +172,31 @@ def set_mode(net, training):
             part.train(training)
 
 
-def module_dtype(net):
-    """Floating dtype of an initialised net's parameters, as far as numpy has it."""
+def module_dtype(net: NeuralNet) -> torch.dtype:
+    """Return the first floating dtype of a net's parameters that numpy has, too."""
     for _, parameter in net.get_all_learnable_params():
         if parameter.dtype in _NUMPY_DTYPES:
             return parameter.dtype
     return torch.float32
 
 
-def parameter_dtype(net):
-    """Floating dtype of an initialised net's parameters, numpy's or not."""
+def parameter_dtype(net: NeuralNet) -> torch.dtype:
+    """Return the first floating dtype of a net's parameters."""
     for _, parameter in net.get_all_learnable_params():
         if parameter.is_floating_point():
             return parameter.dtype
     return torch.float32
 
 
-def as_input(x, dtype):
+def as_input(x: Any, dtype: torch.dtype) -> Any:
     """Bring a batch to bfloat16 if parameters are, which no table can be in."""
     if dtype is not torch.bfloat16:
         return x
-    if isinstance(x, Mapping):
-        return {name: as_input(column, dtype) for name, column in x.items()}
-    if isinstance(x, list | tuple):
-        return type(x)(as_input(part, dtype) for part in x)
-    return x.to(dtype) if x.is_floating_point() else x
+    return each(lambda part: part.to(dtype) if part.is_floating_point() else part, x)
 
 
-def as_output(output, dtype):
-    """Bring outputs of less precision than `dtype` to it: those of bfloat16, say.
-
-    numpy has no bfloat16, and targets and class weights are of the table's dtype.
-    """
+def as_output(output: Any, dtype: torch.dtype) -> Any:
+    """Bring outputs in half precision to `dtype`, of the table, targets and weights."""
     if isinstance(output, torch.Tensor):
         halved = output.dtype in _HALVES and output.dtype is not dtype
         return output.to(dtype) if halved else output
@@ -211,29 +205,21 @@ def as_output(output, dtype):
     return output
 
 
-_HALVES = (torch.bfloat16, torch.float16)
-
-
-def inferring(net, infer):
-    """Let `infer`, of an initialised net, take and give what tables and losses know."""
+def inferring(net: NeuralNet, infer: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `infer` of an initialised net take and return dtypes of tables and losses."""
     own = parameter_dtype(net)
     table = own if own in _NUMPY_DTYPES else module_dtype(net)
 
-    def infer_in_table_dtype(x, **fit_params):
+    def infer_in_table_dtype(x: Any, **fit_params: Any) -> Any:
         x = to_tensor(x, device=net.device)
         return as_output(infer(as_input(x, own), **fit_params), table)
 
     return infer_in_table_dtype
 
 
-_NUMPY_DTYPES = {
-    torch.float16: np.float16,
-    torch.float32: np.float32,
-    torch.float64: np.float64,
-}
-
-
-def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
+def as_module_dtype(
+    net: NeuralNet, data: Any, name: str = "X", *, kinds: str = "f", copy: bool = False
+) -> Any:
     """Bring numbers to the dtype of an initialised net's parameters.
 
     Parameters
@@ -275,14 +261,8 @@ def as_module_dtype(net, data, name="X", *, kinds="f", copy=False):
     return _shareable(cast, copy=copy and cast is data)
 
 
-def narrowed(data, dtype, name="X"):
-    """Cast an array or CSR matrix to a floating dtype, if need be.
-
-    Raises
-    ------
-    ValueError
-        If a finite value does not fit into the dtype.
-    """
+def narrowed(data: Any, dtype: Any, name: str = "X") -> Any:
+    """Cast an array or CSR matrix to a floating dtype; refuse values too large."""
     if data.dtype == dtype:
         return data
     with np.errstate(over="ignore"):
@@ -298,7 +278,7 @@ def narrowed(data, dtype, name="X"):
     return cast
 
 
-def _shareable(array, *, copy=False):
+def _shareable(array: np.ndarray, *, copy: bool = False) -> np.ndarray:
     """Copy what torch cannot share memory with (or warns about)."""
     forward = all(stride >= 0 for stride in array.strides)
     native = array.dtype.isnative
@@ -308,17 +288,12 @@ def _shareable(array, *, copy=False):
 
 
 class AsGiven:
-    """Stands for a net in the ``repr`` of what wraps it.
+    """Stands for a net in the ``repr`` of the estimator that wraps it."""
 
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-    """
-
-    def __init__(self, net):
+    def __init__(self, net: NeuralNet) -> None:
         self.net = net
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         defaults = _defaults(type(self.net))
         given = {
             name: value
@@ -330,9 +305,9 @@ class AsGiven:
         return f"{type(self.net).__name__}({shown})"
 
 
-def _defaults(kind):
-    """The defaults of the parameters of a class, its own before inherited ones."""
-    defaults = {}
+def _defaults(kind: type) -> dict[str, Any]:
+    """Return the defaults of a class, its own before inherited ones."""
+    defaults: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         if "__init__" in vars(base) and base is not object:
             for name, parameter in inspect.signature(base.__init__).parameters.items():
@@ -341,7 +316,7 @@ def _defaults(kind):
     return defaults
 
 
-def _same(value, default):
+def _same(value: Any, default: Any) -> bool:
     if value is default:
         return True
     if type(value) is not type(default):
@@ -351,7 +326,7 @@ def _same(value, default):
     return repr(value) == repr(default)
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         parts = ", ".join(map(_shown, value))
         if isinstance(value, list):
@@ -367,49 +342,45 @@ def _shown(value):
     return f"{type(value).__name__}(...)" if _is_shown_as_object(value) else repr(value)
 
 
-def _is_shown_as_object(value):
+def _is_shown_as_object(value: Any) -> bool:
     """Whether Python would write an address, or a module its layers line by line."""
     return hasattr(value, "named_modules") or " object at 0x" in repr(value)
 
 
 class Printer:
-    """Prints by today's `print`, if a net is verbose, and pickles as that of tomorrow.
+    """Prints by the current `print` if a net is verbose; pickles as that."""
 
-    Parameters
-    ----------
-    net : object with an attribute `verbose`
-    """
-
-    def __init__(self, net):
+    def __init__(self, net: Any) -> None:
         self.net = net
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
         if self.net.verbose:
             print(*args, **kwargs)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (_Builtins(), "print")
 
 
 class _Builtins:
     """Pickles as the module `builtins`."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return import_module, ("builtins",)
 
 
-def is_print(function):
+def is_print(function: Any) -> bool:
     """Whether a function is `print`, today's or the one that Python began with."""
     return function is builtins.print or _is_stale(function)
 
 
-def _is_stale(function):
+def _is_stale(function: Any) -> bool:
+    """Whether a function is the `print` of Python, which is not the current one."""
     python_s = isinstance(function, BuiltinFunctionType)
     python_s = python_s and function.__name__ == "print"
     return python_s and function is not builtins.print
 
 
-def bind_prints(net):
+def bind_prints(net: NeuralNet) -> None:
     """Let an initialised net and its callbacks print by a `Printer`, if they print."""
     for name, value in vars(net).items():
         if is_print(value) or isinstance(value, Printer):
@@ -421,7 +392,7 @@ def bind_prints(net):
             callback.sink = Printer(net)
 
 
-def picklable(net):
+def picklable(net: NeuralNet) -> NeuralNet:
     """Return an unfitted net, or one like it that holds no `print` of the past."""
     changed = {name: Printer(net) for name, x in vars(net).items() if _is_stale(x)}
     if any(_has_stale_sink(callback) for _, callback in named_callbacks(net)):
@@ -429,11 +400,11 @@ def picklable(net):
     return twin(net, **changed) if changed else net
 
 
-def _has_stale_sink(callback):
+def _has_stale_sink(callback: Any) -> bool:
     return not isinstance(callback, type) and _is_stale(getattr(callback, "sink", None))
 
 
-def _with_printer(item, net):
+def _with_printer(item: Any, net: NeuralNet) -> Any:
     if isinstance(item, tuple | list):
         return item[0], _with_printer(item[1], net)
     if not _has_stale_sink(item):

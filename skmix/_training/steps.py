@@ -1,62 +1,76 @@
-"""One batch on its way through a net: mixed before it or within, then its loss."""
+"""One batch on its way through a net: mixed at the input or inside, then its loss."""
 
 import re
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
+from functools import partial
+from typing import Any
 
 import torch
+from skorch import NeuralNet
+from skorch.dataset import get_len
+from skorch.utils import to_tensor
+from torch import nn
 
-from skmix._columns import each
-from skmix._mixup import mix_step
-from skmix._training.loss import first_output, losses_of_steps
+from skmix._columns import each, take
+from skmix._mixup import lerp_steps, mix_step
+from skmix._sampler import Draw, MixupSampler
+from skmix._training.epoch import Step
+from skmix._training.loader import LoadedChunk, copied
+from skmix._training.loss import first_output, losses_of_steps, one_number
+from skmix._training.random import seeded
+from skmix._training.skorch_compat import inferring, set_mode, twin
 
 
-def stacked(x, x_partner):
+def stacked(x: Any, x_partner: Any) -> Any:
     """Put rows and their partners one below the other, of shape (2 * B, ...)."""
     return each(lambda *parts: torch.cat(parts), x, x_partner)
 
 
-def halves(output, n_rows):
+def halves(output: Any, n_rows: int) -> tuple[Any, Any]:
     """Take outputs for `stacked` rows apart again."""
     if isinstance(output, torch.Tensor) and len(output) == 2 * n_rows:
         return output[:n_rows], output[n_rows:]
     if isinstance(output, list | tuple):
         pairs = [halves(part, n_rows) for part in output]
-        return tuple(type(output)(half) for half in zip(*pairs, strict=True))
-    got = getattr(output, "shape", type(output).__name__)
+        own, partner = (type(output)(half) for half in zip(*pairs, strict=True))
+        return own, partner
     raise ValueError(
-        f"Got {got} from the module for {2 * n_rows} rows, clean and mixed ones, but "
-        "expected a tensor, or a tuple of tensors, of one row for each. With "
+        f"Got {_shape(output)} from the module for {2 * n_rows} rows, clean and mixed "
+        "ones, but expected a tensor, or a tuple of tensors, of one row for each. With "
         "clean_weight=0 the module is given mixed rows only."
     )
 
 
+def _is_for_pairs(output: Any, n_rows: int) -> bool:
+    """Whether an output is a tensor of one row for each of `n_rows` `stacked` pairs."""
+    return isinstance(output, torch.Tensor) and output.shape[:1] == (2 * n_rows,)
+
+
+def _shape(output: Any) -> Any:
+    return getattr(output, "shape", type(output).__name__)
+
+
 @contextmanager
-def mixed_inside(module, layer, mix, n_rows, *, keep=False):
-    """Mix what a submodule puts out, instead of what the module is given.
+def mixed_inside(
+    module: nn.Module,
+    layer: str,
+    mix: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    n_rows: int,
+    *,
+    keep: bool = False,
+) -> Iterator[None]:
+    """Mix the output of a submodule while the block runs.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        It is to be given `stacked` rows and partners, once, while the block runs;
-        behind the layer there is one mixed row for each pair.
-    layer : str
-        Name of the submodule.
-    mix : callable
-        Maps what rows and partners have become there to mixed rows.
-    n_rows : int
-        Number of pairs.
-    keep : bool, default=False
-        Whether rows go on beside the mixed ones, before them.
-
-    Raises
-    ------
-    RuntimeError
-        If the submodule was not called, or not on all the rows, or if the module goes
-        by it.
+    The module is to be called once, with `n_rows` rows and their partners, `stacked`;
+    behind the layer there is one mixed row for each pair, and with `keep` also the
+    rows, before the mixed ones. A RuntimeError says that the submodule was not called,
+    called twice or with other rows, or that the module has a way around it.
     """
     n_calls, mixes = 0, False
 
-    def hook(_, args, output):
+    def hook(_: nn.Module, args: Any, output: Any) -> torch.Tensor:
         nonlocal n_calls, mixes
         n_calls += 1
         if n_calls > 1:
@@ -65,15 +79,15 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
                 "mixed rows would be mixed again. Choose another layer, or "
                 "layers='input'."
             )
-        if not isinstance(output, torch.Tensor) or len(output) != 2 * n_rows:
-            got = getattr(output, "shape", type(output).__name__)
+        if not _is_for_pairs(output, n_rows):
             raise RuntimeError(
-                f"Got {got} from the layer {layer!r}, but expected a tensor of one row "
-                f"for each of the {2 * n_rows} rows, a batch and its partners, that "
-                "the module was given. Choose another layer, or layers='input'."
+                f"Got {_shape(output)} from the layer {layer!r}, but expected a tensor "
+                f"of one row for each of the {2 * n_rows} rows, a batch and its "
+                "partners, that the module was given. Choose another layer, or "
+                "layers='input'."
             )
         mixes = True
-        own, partner = output[:n_rows], output[n_rows:]
+        own, partner = halves(output, n_rows)
         mixed = mix(own, partner)
         return torch.cat([own, mixed]) if keep else mixed
 
@@ -81,9 +95,9 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
     try:
         yield
     except RuntimeError as error:
-        # (Those of compiled modules are of classes of their own.)
-        torchs = mixes and n_calls == 1 and type(error) is RuntimeError
-        if torchs and _names_all_rows(error, n_rows):
+        # (Compiled modules raise errors of other classes.)
+        from_torch = mixes and n_calls == 1 and type(error) is RuntimeError
+        if from_torch and str(2 * n_rows) in re.findall(r"\d+", str(error)):
             raise bypassed(layer, n_rows) from error
         raise
     finally:
@@ -96,13 +110,8 @@ def mixed_inside(module, layer, mix, n_rows, *, keep=False):
         )
 
 
-def _names_all_rows(error, n_rows):
-    """Whether an error of torch's names as many rows as went in: too many by then."""
-    return str(2 * n_rows) in re.findall(r"\d+", str(error))
-
-
-def bypassed(layer, n_rows):
-    """Return the error that says that a layer is not all there is at its place."""
+def bypassed(layer: str, n_rows: int) -> RuntimeError:
+    """Return the error for a module that has a way around the layer."""
     return RuntimeError(
         f"Got layers={layer!r}, behind which there is a batch of {n_rows} mixed rows, "
         "but the module goes by that layer, too (a residual connection around it, "
@@ -112,11 +121,11 @@ def bypassed(layer, n_rows):
     )
 
 
-def uncompiled(module):
+def uncompiled(module: nn.Module) -> nn.Module:
     return getattr(module, "_orig_mod", module)
 
 
-def check_layers_of(module, layers):
+def check_layers_of(module: nn.Module, layers: tuple[str | None, ...]) -> None:
     """Refuse names of layers that are no submodules."""
     # (A module may be known by more than one name.)
     named = uncompiled(module).named_modules(remove_duplicate=False)
@@ -130,111 +139,224 @@ def check_layers_of(module, layers):
             )
 
 
-class Pass:
-    """A batch on its way through the net: mixed before or within, then its loss.
+def check_layer_is_passed(
+    net: NeuralNet, layer: str, x: Any, x_partner: Any, **fit_params: Any
+) -> None:
+    """Refuse a layer that the module has a way around.
+
+    With `clean_weight` the number of rows does not tell, so that a copy of the module
+    is tried without clean rows.
+    """
+    other = twin(net, module_=deepcopy(net.module_))
+    set_mode(other, True)
+    infer, n_rows = inferring(other, partial(type(net).infer, other)), get_len(x)
+    mixes_nothing = mixed_inside(
+        uncompiled(other.module_), layer, lambda own, partner: own, n_rows
+    )
+    with seeded(device=net.device), torch.no_grad(), mixes_nothing:
+        output = infer(stacked(x, x_partner), **fit_params)
+    if _is_for_pairs(first_output(output), n_rows):
+        raise bypassed(layer, n_rows)
+
+
+class MixedBatch:
+    """A batch on its way through the net: mixed at the input or inside, then its loss.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    plan : skmix._sampler.Plan, default=None
-    draw : skmix._sampler.Draw, default=None
+    sampler : MixupSampler, default=None
+    draw : Draw, default=None
         Of one step; None where nothing is mixed.
-    y, y_partner : torch.Tensor of shape (B, ...), default=None
-        Targets, on the net's device.
     weight : ndarray of shape (B,), default=None
+    partners : tuple (X, y), default=None
+        The rows of the partners, where these are not rows of the batch.
     loss : callable, default=None
-        The loss of the mixed rows, where it is known before these are.
+        The loss of the mixed rows, where it is known before they are mixed.
 
     Attributes
     ----------
-    entered, loss_passed : bool
-        Whether rows were mixed, or are to be within, and whether the loss was.
+    input_mixed, loss_computed : bool
+        Whether the input, and whether the loss, went through this object.
     """
 
     def __init__(
         self,
-        net,
-        plan=None,
-        draw=None,
+        net: NeuralNet,
+        sampler: MixupSampler | None = None,
+        draw: Draw | None = None,
         *,
-        y=None,
-        y_partner=None,
-        weight=None,
-        loss=None,
-    ):
-        self.net, self.plan, self.draw, self.weight = net, plan, draw, weight
-        self.y, self.y_partner = y, y_partner
-        self.own_loss = loss
-        self.layer = None if draw is None else plan.layers[draw.place[0]]
-        self.mix = None if draw is None else plan.mix[draw.place[0]]
-        self.clean_weight = 0 if draw is None else plan.clean_weight
-        self.share = self.X = self.X_mixed = self.X_partner = self.clean = None
-        self.entered = self.loss_passed = False
+        weight: Any = None,
+        partners: tuple[Any, Any] | None = None,
+        loss: Callable[[Any], torch.Tensor] | None = None,
+    ) -> None:
+        self.net, self.sampler, self.draw, self.weight = net, sampler, draw, weight
+        self.partners, self.own_loss = partners, loss
+        self.layer: str | None = None
+        self.clean_weight = 0.0
+        if draw is not None:
+            place = draw.place[0]
+            self.layer, self.mix = sampler.layers[place], sampler.mix[place]
+            self.clean_weight = sampler.clean_weight
+        self.y = self.y_partner = self.share = self.X = self.X_mixed = self.clean = None
+        self.input_mixed = self.loss_computed = False
 
-    def enter(self, x, x_partner):
-        """What the module is to be given, within `within`."""
-        self.X, self.entered = x, True
+    def set_targets(self, y: Any) -> None:
+        """Take the targets of the batch, and those of its partners."""
+        self.y = to_tensor(y, device=self.net.device)
+        if self.draw is not None:
+            self.y_partner = self._of_partners(self.y, 1)
+
+    def partner_rows(self, x: Any) -> Any:
+        """Return the rows of the partners of a batch."""
+        return self._of_partners(x, 0)
+
+    def _of_partners(self, rows: Any, kind: int) -> Any:
+        if self.partners is None:
+            return take(rows, torch.as_tensor(self.draw.partner))
+        return to_tensor(self.partners[kind], device=self.net.device)
+
+    def mix_input(self, x: Any, x_partner: Any) -> Any:
+        """Return the input of the module, which is to be called within `mixing`."""
+        self.X, self.input_mixed = x, True
         if self.layer is not None:
             self.X_mixed = x
             return stacked(x, x_partner)
         self.X_mixed = self._mixed(x, x_partner)
         return stacked(x, self.X_mixed) if self.clean_weight else self.X_mixed
 
-    def within(self):
-        """Return the context manager within which the module is to be called."""
+    def mixing(self) -> AbstractContextManager[None]:
+        """Return the context in which a call of the module mixes behind the layer."""
         if self.layer is None:
             return nullcontext()
         module, n_rows = uncompiled(self.net.module_), len(self.draw.partner)
         keep = self.clean_weight > 0
         return mixed_inside(module, self.layer, self._mixed, n_rows, keep=keep)
 
-    def _mixed(self, x, x_partner):
+    def _mixed(self, x: Any, x_partner: Any) -> Any:
         y, y_partner = self.y, self.y_partner
         mixed, self.share = mix_step(self.mix, x, x_partner, y, y_partner, self.draw)
         return mixed
 
-    def split(self, output):
-        """Take clean outputs, or None, and those of mixed rows apart."""
-        if not self.clean_weight:
-            self._check_all_mixed(output)
-            return None, output
-        return halves(output, len(self.draw.partner))
-
-    def _check_all_mixed(self, output):
-        """Refuse unmixed rows that one mixed row was added to, without an error."""
-        n_rows, first = len(self.draw.partner), first_output(output)
-        pairs = isinstance(first, torch.Tensor) and first.shape[:1] == (2 * n_rows,)
-        if pairs and self.layer is not None:
+    def split_output(self, output: Any) -> Any:
+        """Keep the outputs for clean rows, if any; return those for mixed rows."""
+        n_rows = len(self.draw.partner)
+        if self.clean_weight:
+            self.clean, output = halves(output, n_rows)
+        # Unmixed rows may have been added to one mixed row without an error.
+        elif self.layer is not None and _is_for_pairs(first_output(output), n_rows):
             raise bypassed(self.layer, n_rows)
+        return output
 
-    def loss(self, output, clean=None, args=(), kwargs=None):
-        """Loss of the outputs for mixed rows, and of those for clean ones if any."""
-        self.loss_passed = True
+    def loss(
+        self, output: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> torch.Tensor:
+        """Return the loss of the outputs for mixed rows, and for clean ones if any.
+
+        `args` and `kwargs` are passed on to the net's `get_loss`.
+        """
+        self.loss_computed = True
         mixed = self.own_loss
         if mixed is None:
-            partner, rows = self.y_partner, _with_rows(self.X_mixed, args, kwargs)
-            (mixed,) = self._losses(partner, self.share, *rows)
+            rows = _with_rows(self.X_mixed, args, kwargs)
+            mixed = self._loss(self.y_partner, self.share, *rows)
         loss = mixed(output)
-        if clean is not None:
-            (own,) = self._losses(None, None, *_with_rows(self.X, args, kwargs))
-            loss = loss + self.clean_weight * own(clean)
+        if self.clean is not None:
+            clean = self._loss(None, None, *_with_rows(self.X, args, kwargs))
+            loss = loss + self.clean_weight * clean(self.clean)
         return loss
 
-    def _losses(self, y_partner, share, args, kwargs):
-        permuted = share is None or not self.plan.from_table
+    def _loss(
+        self, y_partner: Any, share: Any, args: tuple[Any, ...], kwargs: Any
+    ) -> Callable[[Any], torch.Tensor]:
+        permuted = share is None or not self.sampler.from_table
         options = {"permuted": permuted, "args": args, "kwargs": kwargs}
-        return losses_of_steps(
+        (loss,) = losses_of_steps(
             self.net, self.y, y_partner, share, self.weight, 1, **options
         )
+        return loss
 
 
-def _with_rows(X, args, kwargs):
-    """Pass `X` on, where `get_loss` is given rows: a reconstruction loss needs those
-    that the outputs are of.
-    """
+def _with_rows(X: Any, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, Any]:
+    """Pass the rows of the outputs to a `get_loss` that is given rows."""
     kwargs = kwargs or {}
     if X is None:
         return args, kwargs
     if "X" in kwargs:
         return args, kwargs | {"X": X}
     return (X, *args[1:]) if args else args, kwargs
+
+
+def mixes_at_once(sampler: MixupSampler, X: Any) -> bool:
+    """Whether `lerp_steps` mixes rows at the input of several steps, or members.
+
+    Otherwise each batch of each member is mixed by `mix_step`.
+    """
+    numbers = isinstance(X, torch.Tensor) and X.is_floating_point()
+    return sampler.is_plain and numbers and all(name is None for name in sampler.layers)
+
+
+def steps_of_chunk(
+    net: NeuralNet,
+    sampler: MixupSampler | None,
+    loaded: LoadedChunk,
+    check_output: Callable[[Any], None],
+    check_layer: Callable[..., None],
+) -> Iterator[Step]:
+    """Mix and weight a chunk of batches, and yield its training or validation steps.
+
+    `check_output` is called with every output, and `check_layer` with every
+    `MixedBatch`, its rows and its partners, before it is mixed.
+    """
+    chunk, weight, draw, X_partner, y_partner = loaded
+    n_steps = chunk.n_batches
+    share = None if draw is None else draw.lam
+    permuted = draw is None or not sampler.from_table
+
+    def losses() -> list[Callable[[Any], torch.Tensor]]:
+        return losses_of_steps(
+            net, chunk.y, y_partner, share, weight, n_steps, permuted=permuted
+        )
+
+    at_once = draw is not None and mixes_at_once(sampler, chunk.X)
+    if draw is None or (at_once and not sampler.clean_weight):
+        X = chunk.X if draw is None else lerp_steps(chunk.X, X_partner, draw.lam)
+        for k, loss in enumerate(losses()):
+            x = copied(X, chunk.part(k))
+            checked = partial(_checked_loss, loss, check_output)
+            yield Step(x, checked, chunk.batch_size, partial(chunk.batch, k))
+        return
+    # With mixup the shares of labels are known for the whole chunk.
+    for k, loss in enumerate(losses() if sampler.is_plain else [None] * n_steps):
+        part = chunk.part(k)
+        batch = MixedBatch(
+            net,
+            sampler,
+            draw.of_step(k, n_steps),
+            weight=None if weight is None else weight[part],
+            partners=(copied(X_partner, part), y_partner[part]),
+            loss=loss,
+        )
+        batch.set_targets(chunk.y[part])
+        x = copied(chunk.X, part)
+        x_partner = batch.partner_rows(x)
+        check_layer(batch, x, x_partner)
+        x = batch.mix_input(x, x_partner)
+        loss = partial(_split_loss, batch, check_output)
+        shown = partial(chunk.batch, k)
+        yield Step(x, loss, chunk.batch_size, shown, batch.mixing)
+
+
+def _checked_loss(
+    loss: Callable[[Any], torch.Tensor], check: Callable[[Any], None], output: Any
+) -> torch.Tensor:
+    check(output)
+    return one_number(loss(output))
+
+
+def _split_loss(
+    batch: MixedBatch, check: Callable[[Any], None], output: Any
+) -> torch.Tensor:
+    output = batch.split_output(output)
+    check(output)
+    return one_number(batch.loss(output))

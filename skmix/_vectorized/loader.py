@@ -1,7 +1,7 @@
 """Batches of several members side by side, each in a lane of its own.
 
 Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
-What a fold is dealt is gathered once, whatever the number of its members.
+What a fold is loaded is gathered once, whatever the number of its members.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 from skmix._columns import each
 from skmix._mixup import mix_step
-from skmix._training.loader import CHUNK_CELLS, Batches, Dealer, n_cells
+from skmix._training.loader import CHUNK_CELLS, Batches, BatchLoader, n_cells
 from skmix._training.random import Stream
 
 
@@ -21,15 +21,15 @@ class Fold(NamedTuple):
 
     Attributes
     ----------
-    dealer : skmix._training.loader.Dealer
-        Its plan has a list of alphas, or is None.
+    loader : skmix._training.loader.BatchLoader
+        Its sampler has a list of alphas, or is None.
     train : skmix._training.loader.Batches
     valid : skmix._training.loader.Batches
     stream : skmix._training.random.Stream
         What a net that is fitted alone draws the order of its rows from.
     """
 
-    dealer: Dealer
+    loader: BatchLoader
     train: Batches
     valid: Batches
     stream: Stream
@@ -83,9 +83,9 @@ def train_lanes(folds, orders, fold_of, alpha_of, epoch):
     folds : list of Fold
         All of as many steps.
     orders : list of torch.Tensor of shape (n_rows,), int64
-        In which rows of each fold are dealt.
+        In which rows of each fold are loaded.
     fold_of, alpha_of : ndarray of shape (M,), int
-        Which of the folds, and which alpha of its plan, each member has.
+        Which of the folds, and which alpha of its sampler, each member has.
     epoch : int
 
     Yields
@@ -95,28 +95,28 @@ def train_lanes(folds, orders, fold_of, alpha_of, epoch):
     size = max(_largest(fold.train) for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
     n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
-    deals = [
-        fold.dealer.deal(
+    loads = [
+        fold.loader.load(
             fold.train, training=True, epoch=epoch, order=order, n_steps=n_steps
         )
         for fold, order in zip(folds, orders, strict=True)
     ]
     while left > 0:
-        dealt = [list(_next_steps(deal, min(n_steps, left))) for deal in deals]
+        loaded = [list(_next_steps(load, min(n_steps, left))) for load in loads]
         left -= n_steps
-        for some, n_rows in _of_one_size(dealt, size):
+        for some, n_rows in _of_one_size(loaded, size):
             lanes = _side_by_side(some, n_rows, fold_of)
             if some[0][0].draw is not None:
                 lanes = _mixed(lanes, folds, some, fold_of, alpha_of)
             yield lanes
 
 
-def _of_one_size(dealt, size):
+def _of_one_size(loaded, size):
     """Take steps apart that need no padding, as the last one of folds of equal size."""
-    if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in dealt}) > 1:
-        yield dealt, size
+    if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in loaded}) > 1:
+        yield loaded, size
         return
-    for parts in zip(*dealt, strict=True):
+    for parts in zip(*loaded, strict=True):
         if len({part.chunk.batch_size for part in parts}) > 1:
             yield [[part] for part in parts], size
         else:
@@ -130,9 +130,9 @@ def valid_lanes(folds):
     -------
     lanes : Lanes
     """
-    dealt = [
+    loaded = [
         list(
-            fold.dealer.deal(
+            fold.loader.load(
                 fold.valid, training=False, epoch=0, order=fold.valid.indices
             )
         )
@@ -140,52 +140,52 @@ def valid_lanes(folds):
     ]
     size = max(_largest(fold.valid) for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
-    return _side_by_side(dealt, size, np.arange(len(folds)), n_steps)
+    return _side_by_side(loaded, size, np.arange(len(folds)), n_steps)
 
 
 def _largest(batches):
     return min(batches.batch_size, len(batches.indices))
 
 
-def _next_steps(deal, n_steps):
+def _next_steps(load, n_steps):
     while n_steps > 0:
-        dealt = next(deal)
-        n_steps -= dealt.chunk.n_batches
-        yield dealt
+        loaded = next(load)
+        n_steps -= loaded.chunk.n_batches
+        yield loaded
 
 
-def _side_by_side(dealt, size, fold_of, n_steps=None):
-    """Put what folds are dealt into lanes, as it is.
+def _side_by_side(loaded, size, fold_of, n_steps=None):
+    """Put what folds are loaded into lanes, as it is.
 
-    `dealt` has a list of `Dealt` for each fold.
+    `loaded` has a list of `LoadedChunk` for each fold.
     """
-    lay = partial(_laid, dealt, size=size, fold_of=fold_of, n_steps=n_steps)
+    lay = partial(_laid, loaded, size=size, fold_of=fold_of, n_steps=n_steps)
     sizes = [
         np.concatenate([np.full(d.chunk.n_batches, d.chunk.batch_size) for d in fold])
-        for fold in dealt
+        for fold in loaded
     ]
     n_steps = n_steps or len(sizes[0])
     sizes = np.stack([np.r_[s, np.zeros(n_steps - len(s), int)] for s in sizes], axis=1)
     weight = None
-    if any(d.weight is not None for fold in dealt for d in fold):
+    if any(d.weight is not None for fold in loaded for d in fold):
         weight = lay(_weight)
     x, y = lay(lambda d: d.chunk.X), lay(lambda d: d.chunk.y)
     return Lanes(x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1)))
 
 
-def _weight(dealt):
-    if dealt.weight is None:
-        return torch.ones(len(dealt.chunk.rows), dtype=torch.float64)
-    return torch.from_numpy(dealt.weight)
+def _weight(loaded):
+    if loaded.weight is None:
+        return torch.ones(len(loaded.chunk.rows), dtype=torch.float64)
+    return torch.from_numpy(loaded.weight)
 
 
-def _laid(dealt, get, *, size, fold_of, n_steps=None):
+def _laid(loaded, get, *, size, fold_of, n_steps=None):
     """Lay out rows of each fold as (S, M, size, ...).
 
-    `get` returns those of a `Dealt`, a structure of tensors of shape (S * B, ...).
+    `get` returns those of a `LoadedChunk`, tensors of shape (S * B, ...).
     """
     folds = []
-    for fold in dealt:
+    for fold in loaded:
         parts = [
             each(partial(_as_steps, n_steps=d.chunk.n_batches, size=size), get(d))
             for d in fold
@@ -220,18 +220,18 @@ def _cat(*parts):
     return torch.cat(parts)
 
 
-def _mixed(lanes, folds, dealt, fold_of, alpha_of):
+def _mixed(lanes, folds, loaded, fold_of, alpha_of):
     """Mix the rows in lanes, or put partners beside them."""
-    plan, size = folds[0].dealer.plan, lanes.y.shape[2]
-    lay = partial(_laid, dealt, size=size, fold_of=fold_of)
-    lam = _lam(dealt, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
+    sampler, size = folds[0].loader.sampler, lanes.y.shape[2]
+    lay = partial(_laid, loaded, size=size, fold_of=fold_of)
+    lam = _lam(loaded, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
     own = np.arange(lam.shape[2]) < lanes.sizes[:, :, None]  # and no padding
     lam_mean = lam.mean(axis=2, where=own)
     lanes = lanes._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
     numbers = isinstance(lanes.x, torch.Tensor) and lanes.x.is_floating_point()
-    inside = plan.layers[0] is not None
-    if not (plan.is_plain and (numbers or inside)):
-        x, share = _mixed_by_batch(folds, dealt, size, fold_of, alpha_of)
+    inside = sampler.layers[0] is not None
+    if not (sampler.is_plain and (numbers or inside)):
+        x, share = _mixed_by_batch(folds, loaded, size, fold_of, alpha_of)
         return lanes._replace(x=x, share=share)
     lam = torch.from_numpy(lam).to(lanes.y.device)
     X_partner = lay(lambda d: d.X_partner)
@@ -243,10 +243,10 @@ def _mixed(lanes, folds, dealt, fold_of, alpha_of):
     return lanes._replace(x=x, share=lam)
 
 
-def _lam(dealt, size):
+def _lam(loaded, size):
     """Return lam of each fold and alpha, of shape (S, F, A, 1) or (S, F, A, size)."""
     folds = []
-    for fold in dealt:
+    for fold in loaded:
         parts = []
         for d in fold:  # (A, S * B) or (A, S) -> (S, A, B or 1)
             lam = d.draw.lam.reshape(len(d.draw.lam), d.chunk.n_batches, -1)
@@ -262,14 +262,14 @@ def _lam(dealt, size):
     return np.stack(wide, axis=1)
 
 
-def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
+def _mixed_by_batch(folds, loaded, size, fold_of, alpha_of):
     """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
     xs, shares = [], []
     for fold, alpha in zip(fold_of, alpha_of, strict=True):
-        plan = folds[fold].dealer.plan
-        for d in dealt[fold]:
+        sampler = folds[fold].loader.sampler
+        for d in loaded[fold]:
             for k in range(d.chunk.n_batches):
-                x, share = _mixed_batch(plan, d, k, alpha, size)
+                x, share = _mixed_batch(sampler, d, k, alpha, size)
                 xs.append(x)
                 shares.append(share)
 
@@ -280,17 +280,17 @@ def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
     return each(laid, *xs), laid(*shares)
 
 
-def _mixed_batch(plan, dealt, k, alpha, size):
+def _mixed_batch(sampler, loaded, k, alpha, size):
     """One batch mixed, and the own share of each row, padded to `size` rows."""
-    chunk, part = dealt.chunk, dealt.chunk.part(k)
+    chunk, part = loaded.chunk, loaded.chunk.part(k)
     own, partner = (
-        each(lambda rows: rows[part].clone(), X) for X in (chunk.X, dealt.X_partner)
+        each(lambda rows: rows[part].clone(), X) for X in (chunk.X, loaded.X_partner)
     )
     share = np.ones(1)
-    if plan.alpha[alpha]:
-        draw = dealt.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
-        y, y_partner = chunk.y[part], dealt.y_partner[part]
-        own, share = mix_step(plan.mix[0], own, partner, y, y_partner, draw)
+    if sampler.alpha[alpha]:
+        draw = loaded.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
+        y, y_partner = chunk.y[part], loaded.y_partner[part]
+        own, share = mix_step(sampler.mix[0], own, partner, y, y_partner, draw)
     share = torch.as_tensor(share, dtype=torch.float64).to(chunk.y.device)
     share = share.expand(chunk.batch_size)
     return each(partial(_padded, length=size, dim=0), own), _padded(share, size, dim=0)

@@ -29,7 +29,7 @@ from skmix._training.convergence import (
     record_divergence,
 )
 from skmix._training.interruption import Stopped, interruptible
-from skmix._training.loader import Batches, Dealer
+from skmix._training.loader import Batches, BatchLoader
 from skmix._training.loss import first_output
 from skmix._training.patch import mixed_training
 from skmix._training.random import Stream, one_thread_each, seeded
@@ -174,14 +174,14 @@ class Split(NamedTuple):
 
     def mixes_inside(self, candidate):
         """Whether rows are mixed behind a layer."""
-        plan = self.template_of(candidate)._plan(self.net, self.seed)
-        return any(layer is not None for layer in plan.layers)
+        sampler = self.template_of(candidate)._plan(self.net, self.seed)
+        return any(layer is not None for layer in sampler.layers)
 
     def plan_of(self, net, candidate, alphas):
-        """Return the plan of fits that differ in alpha; None if none of them mixes."""
-        plan = self.template_of(candidate)._plan(net, self.seed, alphas)
-        check_layers_of(net.module_, plan.layers)
-        return None if plan.is_off else plan
+        """Return the sampler of fits that differ in alpha; None if none mixes."""
+        sampler = self.template_of(candidate)._plan(net, self.seed, alphas)
+        check_layers_of(net.module_, sampler.layers)
+        return None if sampler.is_off else sampler
 
     def member_of(self, candidate, net, like=None):
         """Return the estimator that a trained net makes."""
@@ -195,20 +195,20 @@ class Split(NamedTuple):
         member.alpha, member.layers = candidate.alpha, candidate.layers
         return member
 
-    def dealer(self, net, plan):
-        """Return what deals the rows of the fold to a net."""
+    def loader(self, net, sampler):
+        """Return what loads the rows of the fold to a net."""
         about = self.template._about(self.rows)
-        return Dealer(net, plan, self.rows.weight, self.validation, about)
+        return BatchLoader(net, sampler, self.rows.weight, self.validation, about)
 
     def check_output(self, net, output):
         """Refuse a first output of the module that cannot be right."""
         self.template._codec.check_output(net, output)
 
-    def lend(self, net, plan):
+    def lend(self, net, sampler):
         """Return the block in which a net trains on the rows of the fold."""
         return mixed_training(
             net,
-            plan=plan,
+            sampler=sampler,
             weight=self.rows.weight,
             validation=self.validation,
             check_output=self.check_output,
@@ -415,7 +415,7 @@ def _parts(candidates, splits, halving):
     firsts = {candidate.place: candidate for candidate in candidates}.values()
     with one_thread_each(), seeded(seed, net.device):
         starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
-        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
+        reasons = [why_alone(start.net, start.sampler, start.fold) for start in starts]
         why, start = next(filter(None, reasons), None), starts[0]
         way = "in step" if _in_step(net) else "alone"
         at_once = 1
@@ -503,11 +503,11 @@ class _Start:
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        self.plan = split.plan_of(self.net, candidate, alphas)
-        dealer = split.dealer(self.net, self.plan)
-        train, valid = dealer.split(split.rows.X, split.rows.y)
-        train = dealer.iterator(train, training=True)
-        self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
+        self.sampler = split.plan_of(self.net, candidate, alphas)
+        loader = split.loader(self.net, self.sampler)
+        train, valid = loader.split(split.rows.X, split.rows.y)
+        train = loader.iterator(train, training=True)
+        self.fold = Fold(loader, train, loader.iterator(valid, training=False), stream)
 
     def _initialised(self):
         net, rows = self.split.new_net(), self.split.rows
@@ -696,7 +696,7 @@ def _stack(numbers, starts):
     fold_of = np.repeat(np.arange(len(starts)), len(numbers))
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
     first = starts[0][1]
-    direct = is_direct(first.net, first.plan, first.fold)
+    direct = is_direct(first.net, first.sampler, first.fold)
     fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct)
     return _Group(fits, cells)
 
@@ -706,9 +706,9 @@ def _lone_groups(candidates, splits):
     nets, loans, rows, streams = [], [], [], []
     for c, f in cells:
         split, net = splits[f], splits[f].new_net()
-        plan = split.template_of(candidates[c])._plan(net, split.seed)
+        sampler = split.template_of(candidates[c])._plan(net, split.seed)
         nets.append(net)
-        loans.append(split.lend(net, plan))
+        loans.append(split.lend(net, sampler))
         rows.append(split.rows)
         streams.append(Stream(split.seed, split.net.device))
     return [_Group(LoneFits(nets, loans, rows, streams), cells)]

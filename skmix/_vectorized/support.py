@@ -29,14 +29,14 @@ from skmix._vectorized.module import Stack, is_tied, may_be_direct
 from skmix._vectorized.trainer import ELEMENTWISE, records_accuracy
 
 
-def why_alone(net, plan, fold):
+def why_alone(net, sampler, fold):
     """Why nets like this one cannot be trained in a stack.
 
     Parameters
     ----------
     net : skorch.NeuralNet
         Initialised.
-    plan : skmix._sampler.Plan or None
+    sampler : skmix._sampler.MixupSampler or None
     fold : skmix._vectorized.loader.Fold
 
     Returns
@@ -44,12 +44,12 @@ def why_alone(net, plan, fold):
     reason : str or None
         None if they can be.
     """
-    reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_plan(plan)
-    dealt = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
-    if reason is None and not dealt:
+    reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_sampler(sampler)
+    loaded = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
+    if reason is None and not loaded:
         reason = "it has a data iterator, a dataset or a collate function of its own"
     reason = reason or _why_of_module(net, fold) or _why_of_criterion(net, fold)
-    return reason or _why_of_layer(net, plan, fold)
+    return reason or _why_of_layer(net, sampler, fold)
 
 
 def _why_of_net(net):
@@ -90,14 +90,14 @@ def _why_of_callbacks(net):
     return None
 
 
-def _why_of_plan(plan):
-    if plan is None:
+def _why_of_sampler(sampler):
+    if sampler is None:
         return None
-    if plan.clean_weight:
+    if sampler.clean_weight:
         return "clean_weight adds a loss of unmixed rows"
-    if len(plan.layers) > 1:
+    if len(sampler.layers) > 1:
         return "each step mixes at one of several layers"
-    if plan.layers[0] is not None and not plan.is_plain:
+    if sampler.layers[0] is not None and not sampler.is_plain:
         return "rows are mixed inside, and not by mixing='mixup'"
     return None
 
@@ -130,9 +130,9 @@ def _why_of_criterion(net, fold):
     return None
 
 
-def _why_of_layer(net, plan, fold):
+def _why_of_layer(net, sampler, fold):
     """Try whether members mix behind a layer in a stack as each of them alone."""
-    layer = None if plan is None else plan.layers[0]
+    layer = None if sampler is None else sampler.layers[0]
     if layer is None:
         return None
     try:
@@ -152,9 +152,9 @@ def _first_line(error):
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
-def is_direct(net, plan, fold):
+def is_direct(net, sampler, fold):
     """Whether members of a stack may be passed through the code of one of them."""
-    inside = plan is not None and plan.layers[0] is not None
+    inside = sampler is not None and sampler.layers[0] is not None
     dropouts = {type(m) for m in net.module_.modules() if _is_dropout(m)}
     if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
         return False

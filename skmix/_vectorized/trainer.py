@@ -39,7 +39,7 @@ class StackedFit:
         M initialised nets that can be stacked (see `skmix._vectorized.support`).
     folds : list of skmix._vectorized.loader.Fold
     fold_of, alpha_of : array-like of shape (M,), int
-        Which of the folds, and which alpha of its plan, each net has.
+        Which of the folds, and which alpha of its sampler, each net has.
     direct : bool, default=False
         As in `skmix._vectorized.module.Stack`.
 
@@ -172,9 +172,9 @@ class StackedFit:
 
     def _steps(self, lanes, losses):
         """Yield the steps of lanes, each of which adds its members' losses."""
-        plan = self.folds[0].dealer.plan
-        layer = None if plan is None or lanes.share is None else plan.layers[0]
-        permuted = plan is None or not plan.from_table
+        sampler = self.folds[0].loader.sampler
+        layer = None if sampler is None or lanes.share is None else sampler.layers[0]
+        permuted = sampler is None or not sampler.from_table
 
         def total(loss, output):
             of_members = loss(output)
@@ -186,7 +186,7 @@ class StackedFit:
             step = Step(x, partial(total, loss), int(lanes.sizes[k].sum()), _nothing)
             if layer is not None:
                 mixing = self.stack.mixing_behind
-                step = step._replace(within=partial(mixing, layer, lanes.share[k]))
+                step = step._replace(context=partial(mixing, layer, lanes.share[k]))
             yield step
 
     def _losses(self, lanes, n_steps, permuted=True):
