@@ -1,4 +1,4 @@
-"""Compare a search over alphas as one stack of nets with searches fit by fit.
+"""Compare a search over alphas by vectorized nets with searches fit by fit.
 
 Five alphas in five folds are 25 nets. They are trained in four ways, all for the same
 epochs, with the same folds and without early stopping: `ours` is `MixupClassifierCV`;

@@ -3,9 +3,9 @@ All alphas and folds at once
 ============================
 
 How strongly should rows be mixed, if at all? `MixupClassifierCV` trains every alpha in
-every fold as one stacked net, and compares them by rows that no member was trained on,
-fold by fold, with the same initial weights, batches and partners. What is left at the
-end predicts: no net is thrown away.
+every fold, vectorized, and compares them by rows that no member was trained on, fold by
+fold, with the same initial weights, batches and partners. What is left at the end
+predicts: no net is thrown away.
 """
 
 import matplotlib.pyplot as plt

@@ -125,7 +125,7 @@ class _MixupCV(MixupEstimator):
             _try_out(scoring, untrained(splits[0], candidates[0]), splits)
             options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
             trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
-            _warn_of_lone(trained.why_alone)
+            _warn_of_lone(trained.why_not_vectorized)
             _warn_of_rising(candidates, trained)
             target = draft._targets(rows.y)
             evidence = draft._evidence(trained, splits, rows, target, scoring)
@@ -300,7 +300,7 @@ class _MixupCV(MixupEstimator):
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
         self.curves_ = trained.curves
-        self.stacked_ = trained.stacked
+        self.vectorized_ = trained.vectorized
         self.n_splits_ = len(splits)
         self.epochs_ = trained.epochs
         seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
@@ -487,7 +487,7 @@ def _warn_of_rising(candidates, trained):
 def _warn_of_lone(why):
     if why:
         warnings.warn(
-            f"Members are trained one by one, and not as one stack: {why}. The results "
+            f"Members are trained one by one, and not vectorized: {why}. The results "
             "are the same, but take longer.",
             UserWarning,
             stacklevel=3,
@@ -543,9 +543,9 @@ def _part(data, rows):
 class MixupClassifierCV(ClassifierMixin, _MixupCV):
     """Classifier by several alphas at once, compared on rows held out.
 
-    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
-    common random numbers; the members of the folds are kept and predict together. Which
-    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+    Each alpha is tried in each fold of a cross-validation, all vectorized and under
+    common random numbers; the members of the folds are kept and predict together. Rows
+    held out tell which alpha was best, and whether mixing [1]_ helped at all.
 
     Parameters
     ----------
@@ -575,9 +575,9 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         They are scored as they were then, or at their best epoch (the default net). All
         candidates are then trained in one process.
     n_jobs : int or None, default=None
-        Processes, each of which trains some of the stacks, or some of the alphas where
-        members are not stacked. Results do not depend on it: which members are trained
-        together depends on candidates and folds alone.
+        Processes, each of which trains some of the groups of members. Results do not
+        depend on it: which members are trained together depends on candidates and folds
+        alone.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
@@ -628,8 +628,8 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
         callbacks say.
-    stacked_ : bool
-        Whether members were trained as one stack.
+    vectorized_ : bool
+        Whether members were trained as one module with one more axis.
     n_splits_ : int
         Number of folds.
     classes_ : ndarray of shape (n_classes,)
@@ -650,8 +650,8 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     member by itself. What cannot be trained so is trained one by one, with one warning
     that says why: nets with methods, iterators or other callbacks of their own,
     optimizers that look at several numbers at once, modules that `torch.func.vmap` does
-    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
-    stack is no faster, members are trained one by one, too.
+    not take, ``clean_weight``, several ``layers``. Where steps are so large that this
+    is no faster, members are trained one by one, too.
 
     A net of the default kind is trained until its loss on rows held out has not been
     better on average over the folds for half as many epochs as its early stopping is
@@ -838,9 +838,9 @@ EPS = np.finfo(np.float32).tiny
 class MixupRegressorCV(RegressorMixin, _MixupCV):
     """Regressor by several alphas at once, compared on rows held out.
 
-    Each alpha is tried in each fold of a cross-validation, all as one stacked net under
-    common random numbers; the members of the folds are kept and predict together. Which
-    alpha was best, and whether mixing [1]_ helped at all, is told by rows held out.
+    Each alpha is tried in each fold of a cross-validation, all vectorized and under
+    common random numbers; the members of the folds are kept and predict together. Rows
+    held out tell which alpha was best, and whether mixing [1]_ helped at all.
 
     Parameters
     ----------
@@ -868,9 +868,9 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         They are scored as they were then, or at their best epoch (the default net). All
         candidates are then trained in one process.
     n_jobs : int or None, default=None
-        Processes, each of which trains some of the stacks, or some of the alphas where
-        members are not stacked. Results do not depend on it: which members are trained
-        together depends on candidates and folds alone.
+        Processes, each of which trains some of the groups of members. Results do not
+        depend on it: which members are trained together depends on candidates and folds
+        alone.
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupRegressor`.
     layers : str or list of str, default="auto"
@@ -915,8 +915,8 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
         callbacks say.
-    stacked_ : bool
-        Whether members were trained as one stack.
+    vectorized_ : bool
+        Whether members were trained as one module with one more axis.
     n_splits_ : int
         Number of folds.
     n_features_in_, feature_names_in_
@@ -935,8 +935,8 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     member by itself. What cannot be trained so is trained one by one, with one warning
     that says why: nets with methods, iterators or other callbacks of their own,
     optimizers that look at several numbers at once, modules that `torch.func.vmap` does
-    not take, ``clean_weight``, several ``layers``. Where steps are so large that a
-    stack is no faster, members are trained one by one, too.
+    not take, ``clean_weight``, several ``layers``. Where steps are so large that this
+    is no faster, members are trained one by one, too.
 
     A net of the default kind is trained until its loss on rows held out has not been
     better on average over the folds for half as many epochs as its early stopping is

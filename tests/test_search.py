@@ -287,7 +287,7 @@ def test_law_7_the_default_net_too(wine):
     other[folds[0][1]] *= 100
     options = {"alphas": (0,), "cv": folds, "layers": "input", "random_state": 0}
     # All rows held out choose the epoch together, and which masks dropout draws
-    # depends on who else is in the stack; so both are left out.
+    # depends on who else is trained with it; so both are left out.
     net.set_params(callbacks=[], module__dropout=0)
     states = []
     for table in (X, other):
@@ -430,7 +430,7 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
     assert not np.isnan(all_the_way.curves_).any()
     assert all_the_way.alpha_ == search.alpha_ == 0
     n_epochs = np.isfinite(search.curves_[1, 0]).sum()
-    # Once members are given up the stack is smaller, and rounds otherwise: law 8.
+    # Once members are given up the module is smaller, and rounds otherwise: law 8.
     close = partial(assert_allclose, rtol=0, atol=1e-10)
     close(search.curves_[0], all_the_way.curves_[0])
     close(search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs])
@@ -445,7 +445,7 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
         (short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {"halving": True}),
         (default_net("classifier").set_params(max_epochs=4), {}),
     ],
-    ids=["stacked", "dropout", "alone", "halving", "default"],
+    ids=["vectorized", "dropout", "alone", "halving", "default"],
 )
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
 def test_processes_change_nothing(wine, net, params):
@@ -666,7 +666,7 @@ def test_what_a_net_on_all_rows_would_refuse_is_refused_before(wine, ensemble):
     net = short(callbacks=[EarlyStopping(patience=2)])
     search = MixupClassifierCV(net, alphas=(0,), cv=2, ensemble=ensemble)
     if ensemble:
-        assert search.fit(*wine).stacked_
+        assert search.fit(*wine).vectorized_
         return
     with pytest.raises(ValueError, match="ensemble=False and callbacks"):
         search.fit(*wine)
@@ -842,7 +842,7 @@ def test_numbers_and_codes_of_which_the_table_has_one_kind(columns, mixing):
     net = logits_net(module=Parts, max_epochs=2)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, mixing=mixing)
     search.fit(X[columns], X["x"] > 0)
-    assert search.stacked_
+    assert search.vectorized_
     assert search.predict_proba(X[columns]).shape == (60, 2)
 
 
@@ -1026,7 +1026,7 @@ def test_a_candidate_that_diverges_has_no_score_and_does_not_predict(wine, kind)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
     with pytest.warns(UserWarning, match=r"no finite score for alpha in \[0.5\]"):
         search.fit(X, y)
-    assert search.stacked_ is (kind is NeuralNetClassifier)
+    assert search.vectorized_ is (kind is NeuralNetClassifier)
     assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
     assert np.isnan(search.cv_results_["split0_test_score"][1])
     assert_array_equal(search.alpha_weights_, [1, 0])
@@ -1060,8 +1060,10 @@ def forever(**params):
 
 
 ENDLESS = {
-    "stacked": forever,
-    "stacked, stopping": lambda: forever(callbacks=[EarlyStopping(patience=100_000)]),
+    "vectorized": forever,
+    "vectorized, stopping": lambda: forever(
+        callbacks=[EarlyStopping(patience=100_000)]
+    ),
     "one by one": lambda: forever(optimizer=torch.optim.LBFGS),
     "default": lambda: default_net("classifier").set_params(
         max_epochs=100_000, callbacks=None, module__d_block=8

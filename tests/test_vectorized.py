@@ -1,4 +1,4 @@
-"""Law 8: members trained as one stack are those trained one by one."""
+"""Law 8: members trained vectorized are those trained one by one."""
 
 import warnings
 from functools import partial
@@ -33,7 +33,7 @@ from skmix import (
     MixupRegressorCV,
     default_net,
 )
-from skmix._vectorized.module import Stack
+from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
 from skmix.mixing import CutMix
 
@@ -121,10 +121,10 @@ def _rows(X, rows):
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
-def assert_stack_is_its_members(trained, cv, X, y, *, atol=1e-10, **fit_params):
-    """Fit as a stack and one by one; compare weights, losses and what is recorded."""
+def assert_vectorized_is_separate(trained, cv, X, y, *, atol=1e-10, **fit_params):
+    """Fit vectorized and one by one; compare weights, losses and what is recorded."""
     cv.fit(X, y, **fit_params)
-    assert cv.stacked_
+    assert cv.vectorized_
     splitter = cv.cv
     groups = fit_params.get("groups")
     folds = list(splitter.split(X, y, groups))
@@ -184,7 +184,7 @@ def test_law_8_classifiers(wine, trained, name, lam_per):
     )
     X, y = wine
     rows = np.random.default_rng(0).permutation(len(y))
-    assert_stack_is_its_members(trained, cv, X[rows], y[rows])
+    assert_vectorized_is_separate(trained, cv, X[rows], y[rows])
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,13 @@ def test_law_8_classifiers(wine, trained, name, lam_per):
 )
 def test_law_8_regressors(diabetes, trained, net):
     cv = MixupRegressorCV(net, alphas=ALPHAS, cv=KFold(3), random_state=1)
-    assert_stack_is_its_members(trained, cv, *diabetes)
+    assert_vectorized_is_separate(trained, cv, *diabetes)
 
 
 def test_law_8_binary_nets(cancer, trained):
     net = binary_net(module=WithBatchNorm, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, cv=KFold(3), random_state=1)
-    assert_stack_is_its_members(trained, cv, *cancer)
+    assert_vectorized_is_separate(trained, cv, *cancer)
     assert set(cv.predict(cancer[0])) == {0, 1}
 
 
@@ -226,7 +226,7 @@ def test_law_8_optimizers(wine, trained, optimizer):
     cv = MixupClassifierCV(
         net, alphas=ALPHAS, cv=KFold(3, shuffle=True, random_state=0)
     )
-    assert_stack_is_its_members(trained, cv.set_params(random_state=2), *wine)
+    assert_vectorized_is_separate(trained, cv.set_params(random_state=2), *wine)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_law_8_weights(wine, trained, weights):
             for name, value in member.estimator_.module_.state_dict().items():
                 other = alone.estimator_.module_.state_dict()[name]
                 assert_allclose(value, other, rtol=0, atol=1e-10)
-    assert cv.stacked_
+    assert cv.vectorized_
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_law_8_weights(wine, trained, weights):
 def test_law_8_ways_of_mixing(wine, trained, knobs):
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, random_state=0, **knobs)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_law_8_callbacks(wine, trained, callbacks):
     net.set_params(callbacks=[(f"own{k}", cb) for k, cb in enumerate(callbacks)])
     cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
     members = [member for of_alpha in trained[0].members for member in of_alpha]
     if isinstance(callbacks[0], EarlyStopping):
         assert len({member.n_iter_ for member in members}) > 1
@@ -333,7 +333,7 @@ def test_law_8_numbers_and_codes(trained):
     y = rng.integers(2, size=90)
     net = logits_net(module=NumCat, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, cv=KFold(3), random_state=0)
-    assert_stack_is_its_members(trained, cv, X, y)
+    assert_vectorized_is_separate(trained, cv, X, y)
 
 
 @pytest.mark.parametrize("clip", [0.02, None])
@@ -342,7 +342,7 @@ def test_law_8_a_parameter_of_no_dimension(wine, trained, clip):
     net = logits_net(module=Scaled, callbacks=callbacks, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 @pytest.mark.parametrize("cells", [1, 3000])
@@ -352,7 +352,7 @@ def test_law_8_in_chunks_of_any_size(wine, trained, cells, monkeypatch):
     cv = MixupClassifierCV(perceptrons(batch_size=20), alphas=ALPHAS, cv=EQUAL)
     X, y = wine
     rows = np.random.default_rng(0).permutation(len(y))
-    assert_stack_is_its_members(
+    assert_vectorized_is_separate(
         trained, cv.set_params(random_state=1), X[rows], y[rows]
     )
 
@@ -362,20 +362,20 @@ def test_law_8_sparse_rows(wine, trained):
     X = sparse.csr_matrix(np.where(X > 0.5, X, 0))
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, X, y)
+    assert_vectorized_is_separate(trained, cv, X, y)
 
 
 def test_law_8_alpha_0_sees_no_partners_in_a_layer(wine, trained):
     net = logits_net(module=WithBatchNorm, optimizer=optim.SGD, lr=0.5, **SHORT)
     cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="hidden.2", random_state=0)
     cv.set_params(pairing="same_class", cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 def test_fused_is_taken_as_it_is_given(wine):
     net = perceptrons(optimizer__fused=False, max_epochs=1)
     cv = MixupClassifierCV(net, alphas=(0,), cv=2, random_state=0).fit(*wine)
-    assert cv.stacked_
+    assert cv.vectorized_
 
 
 def test_law_8_folds_of_very_different_sizes(wine, trained):
@@ -384,7 +384,7 @@ def test_law_8_folds_of_very_different_sizes(wine, trained):
     rows = np.random.default_rng(0).permutation(len(y))
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, cv=GroupKFold(3))
     cv.set_params(random_state=0)
-    assert_stack_is_its_members(trained, cv, X[rows], y[rows], groups=groups)
+    assert_vectorized_is_separate(trained, cv, X[rows], y[rows], groups=groups)
 
 
 def test_law_8_frames_whose_folds_have_other_columns(trained):
@@ -395,7 +395,7 @@ def test_law_8_frames_whose_folds_have_other_columns(trained):
     y = (X["a"].fillna(0) > 0).to_numpy().astype(int)
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, cv=KFold(3), random_state=0)
     cv.fit(X, y)
-    assert cv.stacked_
+    assert cv.vectorized_
     alone = members_alone(cv, X, y, list(KFold(3).split(X, y)))
     for ours, theirs in zip(trained[0].members, alone, strict=True):
         for member, one in zip(ours, theirs, strict=True):
@@ -411,7 +411,7 @@ def test_law_8_single_precision(wine, trained):
         net, alphas=ALPHAS, cv=KFold(2, shuffle=True, random_state=0)
     )
     cv.set_params(random_state=0).fit(X, y)
-    assert cv.stacked_
+    assert cv.vectorized_
     for ours, theirs in zip(
         trained[0].members,
         members_alone(cv, X, y, list(cv.cv.split(X, y))),
@@ -423,21 +423,21 @@ def test_law_8_single_precision(wine, trained):
 
 
 def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
-    """The default net, one by one in step, is what it is as a stack."""
+    """The default net, one by one in step, is what it is vectorized."""
     X, y = cancer
     net = default_net("classifier").set_params(
         module__dropout=0.0, module__d_block=16, max_epochs=12
     )
     cv = MixupClassifierCV(net, alphas=(0, 0.3), cv=KFold(3), random_state=0)
     cv.fit(X[:150], y[:150])
-    assert cv.stacked_
-    stacked, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
+    assert cv.vectorized_
+    vectorized, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
     monkeypatch.setattr("skmix._vectorized.support.LARGE_STEP", 0)
     cv.fit(X[:150], y[:150])
-    assert not cv.stacked_
+    assert not cv.vectorized_
     assert_allclose(curves, cv.curves_, atol=1e-4)
     assert (cv.epochs_ == epochs).all()
-    for ours, theirs in zip(stacked, trained[0].members, strict=True):
+    for ours, theirs in zip(vectorized, trained[0].members, strict=True):
         for member, alone in zip(ours, theirs, strict=True):
             pair = member.predict_proba(X), alone.predict_proba(X)
             assert_allclose(*pair, rtol=0, atol=1e-4)
@@ -447,8 +447,8 @@ def test_dropout_is_each_members_own():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(50, 50), nn.Dropout(0.5))
     for direct in (True, False):
-        stack = Stack([module, module], direct=direct).train()
-        one, other = stack(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
+        together = VectorizedModule([module, module], direct=direct).train()
+        one, other = together(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
         assert not torch.equal(one == 0, other == 0)
 
 
@@ -570,7 +570,9 @@ def tied(d_in, d_out):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs, why):
+def test_what_cannot_be_vectorized_is_trained_one_by_one(
+    wine, trained, net, knobs, why
+):
     X, y = wine
     net.set_params(max_epochs=2, train_split=None, verbose=0)
     cv = MixupClassifierCV(net, alphas=(0, 0.5), random_state=0, **knobs)
@@ -579,7 +581,7 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs,
         cv.fit(X, y)
     assert len(caught) == 1
     assert why in str(caught[0].message)
-    assert not cv.stacked_
+    assert not cv.vectorized_
     expected = members_alone(cv, X, y, list(cv.cv.split(X, y)))
     for ours, theirs in zip(trained[0].members, expected, strict=True):
         for member, alone in zip(ours, theirs, strict=True):
@@ -590,13 +592,13 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs,
 def test_large_steps_are_taken_one_by_one_without_a_warning(wine, monkeypatch):
     X, y = wine
     cv = MixupClassifierCV(perceptrons(), cv=KFold(2, shuffle=True, random_state=0))
-    stacked = cv.set_params(random_state=0).fit(X, y).cv_results_["mean_test_score"]
+    vectorized = cv.set_params(random_state=0).fit(X, y).cv_results_["mean_test_score"]
     monkeypatch.setattr("skmix._vectorized.support.LARGE_STEP", 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cv.fit(X, y)
-    assert not cv.stacked_
-    assert_allclose(cv.cv_results_["mean_test_score"], stacked, atol=1e-10)
+    assert not cv.vectorized_
+    assert_allclose(cv.cv_results_["mean_test_score"], vectorized, atol=1e-10)
 
 
 def test_members_are_trained_in_groups_that_fit_into_memory(wine, monkeypatch):
@@ -606,11 +608,11 @@ def test_members_are_trained_in_groups_that_fit_into_memory(wine, monkeypatch):
     at_once = cv.fit(X, y).cv_results_["mean_test_score"]
     sizes = []
 
-    def stacks(modules, **options):
+    def counted(modules, **options):
         sizes.append(len(modules))
-        return Stack(modules, **options)
+        return VectorizedModule(modules, **options)
 
-    monkeypatch.setattr("skmix._vectorized.trainer.Stack", stacks)
+    monkeypatch.setattr("skmix._vectorized.trainer.VectorizedModule", counted)
     monkeypatch.setattr("skmix._vectorized.support.MEMORY", 1)
     one_by_one = cv.fit(X, y).cv_results_["mean_test_score"]
     assert max(sizes) == 2  # the folds of one alpha

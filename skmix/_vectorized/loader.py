@@ -1,4 +1,4 @@
-"""Batches of several members side by side, each in a lane of its own.
+"""Batches of several members side by side, along a member axis.
 
 Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
 What a fold is dealt is gathered once, whatever the number of its members.
@@ -39,7 +39,7 @@ class Fold(NamedTuple):
         return len(self.train)
 
 
-class Lanes(NamedTuple):
+class MemberBatches(NamedTuple):
     """What M members are given in S steps of at most B rows each.
 
     Attributes
@@ -75,7 +75,7 @@ class Lanes(NamedTuple):
         return torch.from_numpy(there).to(self.y.device)
 
 
-def train_lanes(folds, orders, fold_of, alpha_of, epoch):
+def training_batches(folds, orders, fold_of, alpha_of, epoch):
     """Deal an epoch of training, a chunk of steps at a time.
 
     Parameters
@@ -90,7 +90,7 @@ def train_lanes(folds, orders, fold_of, alpha_of, epoch):
 
     Yields
     ------
-    lanes : Lanes
+    batches : MemberBatches
     """
     size = max(_largest(fold.train) for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
@@ -123,12 +123,12 @@ def _of_one_size(dealt, size):
             yield [[part] for part in parts], parts[0].chunk.batch_size
 
 
-def valid_lanes(folds):
-    """Deal all that is validated on, at once, a lane for each fold.
+def validation_batches(folds):
+    """Deal all that is validated on, at once, one entry of the member axis a fold.
 
     Returns
     -------
-    lanes : Lanes
+    batches : MemberBatches
     """
     dealt = [
         list(
@@ -155,7 +155,7 @@ def _next_steps(deal, n_steps):
 
 
 def _side_by_side(dealt, size, fold_of, n_steps=None):
-    """Put what folds are dealt into lanes, as it is.
+    """Lay the rows of folds side by side, as they are dealt.
 
     `dealt` has a list of `Dealt` for each fold.
     """
@@ -170,7 +170,9 @@ def _side_by_side(dealt, size, fold_of, n_steps=None):
     if any(d.weight is not None for fold in dealt for d in fold):
         weight = lay(_weight)
     x, y = lay(lambda d: d.chunk.X), lay(lambda d: d.chunk.y)
-    return Lanes(x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1)))
+    return MemberBatches(
+        x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1))
+    )
 
 
 def _weight(dealt):
@@ -221,7 +223,7 @@ def _cat(*parts):
 
 
 def _mixed(lanes, folds, dealt, fold_of, alpha_of):
-    """Mix the rows in lanes, or put partners beside them."""
+    """Mix the rows of members, or put partners beside them."""
     plan, size = folds[0].dealer.plan, lanes.y.shape[2]
     lay = partial(_laid, dealt, size=size, fold_of=fold_of)
     lam = _lam(dealt, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)

@@ -12,7 +12,7 @@ from skmix._mixup import mixup
 from skmix._training.steps import mixed_inside
 
 
-class Stack(nn.Module):
+class VectorizedModule(nn.Module):
     """Modules of one architecture side by side.
 
     Parameters
@@ -38,12 +38,12 @@ class Stack(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skmix._vectorized.module import Stack
+    >>> from skmix._vectorized.module import VectorizedModule
     >>> modules = [torch.nn.Linear(3, 2) for _ in range(5)]
-    >>> stack, X = Stack(modules), torch.randn(5, 7, 3)
-    >>> stack(X).shape
+    >>> together, X = VectorizedModule(modules), torch.randn(5, 7, 3)
+    >>> together(X).shape
     torch.Size([35, 2])
-    >>> torch.allclose(stack(X)[7:14], modules[1](X[1]), atol=1e-6)
+    >>> torch.allclose(together(X)[7:14], modules[1](X[1]), atol=1e-6)
     True
     """
 
@@ -60,19 +60,19 @@ class Stack(nn.Module):
         for name, tensor in states[0].items():
             together = torch.stack([state[name].detach() for state in states])
             _put(self.members, name, _like(tensor, together))
-        self._stacked = dict(_tensors(self.members))
+        self._together = dict(_tensors(self.members))
 
     def forward(self, *args, **kwargs):
         if self.direct:
             outputs = self.members(*args, **kwargs)
         elif self._inside is None:
             member = vmap(self._member, randomness="different")
-            outputs = member(self._stacked, args, kwargs)
+            outputs = member(self._together, args, kwargs)
         else:
             layer, lam = self._inside
             mixing = partial(self._mixing_member, layer)
             member = vmap(mixing, randomness="different")
-            outputs = member(self._stacked, args, kwargs, lam)
+            outputs = member(self._together, args, kwargs, lam)
         return outputs.flatten(0, 1)
 
     def _member(self, tensors, args, kwargs):
@@ -100,14 +100,14 @@ class Stack(nn.Module):
 
     def keep(self, numbers):
         """Keep the members of these numbers alone, (m,) int64."""
-        for name, tensor in self._stacked.items():
+        for name, tensor in self._together.items():
             _put(self.members, name, _like(tensor, tensor.detach()[numbers]))
-        self._stacked = dict(_tensors(self.members))
+        self._together = dict(_tensors(self.members))
 
     def show(self, number, module, *, copy=False):
         """Let parameters and buffers of a module be views, or copies, of a member's."""
         for name, tensor in list(_tensors(module)):
-            own = self._stacked[name].detach()[number]
+            own = self._together[name].detach()[number]
             own = own.clone() if copy else own
             if isinstance(tensor, nn.Parameter):
                 tensor.data = own  # an optimizer knows the parameter itself

@@ -1,6 +1,6 @@
 """The training of all members of a search: each candidate in each fold.
 
-Members of one architecture are trained as one stack where that can be and is faster,
+Members of one architecture are trained vectorized where that is possible and faster,
 and else one by one, with the same results. Which members are trained together depends
 on candidates and folds, and never on the number of processes.
 """
@@ -47,9 +47,9 @@ from skmix._vectorized.support import (
     is_worth_it,
     members_at_once,
     rows_see_each_other,
-    why_alone,
+    why_not_vectorized,
 )
-from skmix._vectorized.trainer import StackedFit
+from skmix._vectorized.trainer import VectorizedFit
 
 
 class LoneFits:
@@ -224,7 +224,7 @@ class Candidate(NamedTuple):
 
     @property
     def place(self):
-        """What those that fit into one stack have in common: all but alpha."""
+        """What those that are trained together have in common: all but alpha."""
         return self.layers if isinstance(self.layers, str) else tuple(self.layers)
 
 
@@ -241,9 +241,9 @@ class Trained(NamedTuple):
         After how many epochs all members of a candidate predict; 0 where each has a
         number of its own.
     seconds : float
-    stacked : bool
+    vectorized : bool
         Whether they were trained as one.
-    why_alone : str or None
+    why_not_vectorized : str or None
         Why they could not be.
     diverged, rising : ndarray of shape (C, F), bool
         Whether a loss was no finite number, and whether it ended above its start.
@@ -253,8 +253,8 @@ class Trained(NamedTuple):
     curves: np.ndarray
     epochs: np.ndarray
     seconds: float
-    stacked: bool
-    why_alone: str | None
+    vectorized: bool
+    why_not_vectorized: str | None
     diverged: np.ndarray
     rising: np.ndarray
 
@@ -307,7 +307,7 @@ def train_members(candidates, splits, *, halving, verbose, n_jobs=None):
         results = list(found(parts, splits, bar, n_jobs))
     order = np.argsort([number for part in parts for number in part.numbers])
     trained = _joined(results, order)
-    return trained._replace(seconds=time.perf_counter() - begin, why_alone=why)
+    return trained._replace(seconds=time.perf_counter() - begin, why_not_vectorized=why)
 
 
 def _trained_here(parts, splits, bar, n_jobs):
@@ -338,10 +338,10 @@ def _joined(trained, order):
     members = [of_candidate for part in trained for of_candidate in part.members]
     curves = np.concatenate([_lengthened(part.curves, n_epochs) for part in trained])
     epochs = np.concatenate([part.epochs for part in trained])
-    stacked = all(part.stacked for part in trained)
+    vectorized = all(part.vectorized for part in trained)
     members = [members[k] for k in order]
     told = np.concatenate([[part.diverged, part.rising] for part in trained], axis=1)
-    found = members, curves[order], epochs[order], 0.0, stacked, None
+    found = members, curves[order], epochs[order], 0.0, vectorized, None
     return Trained(*found, *told[:, order])
 
 
@@ -362,8 +362,8 @@ class _Part(NamedTuple):
     candidates : list of Candidate
     numbers : list of int
         Which of all candidates they are.
-    way : {"stacked", "in step", "alone"}
-        As one stack, an epoch of each at a time, or one after the other.
+    way : {"vectorized", "in step", "alone"}
+        As one module, an epoch of each at a time, or one after the other.
     halving : bool
     n_steps : int
         Of the progress bar.
@@ -382,14 +382,14 @@ class _Part(NamedTuple):
     def train(self, splits, advance=None):
         """Train the members; `advance` is told of each step."""
         net, seed = splits[0].net, splits[0].seed
-        stacked = self.way == "stacked"
+        vectorized = self.way == "vectorized"
         with one_thread_each(), seeded(seed, net.device):
             if self.way == "alone":
                 return _one_after_the_other(self.candidates, splits, advance)
-            options = {"stacked": stacked, "halving": self.halving}
-            race = _Race(self.candidates, splits, **options)
+            options = {"vectorized": vectorized, "halving": self.halving}
+            race = _JointTraining(self.candidates, splits, **options)
             race.run(advance)
-            found = race.members(), race.curves, race.epochs, 0.0, stacked, None
+            found = race.members(), race.curves, race.epochs, 0.0, vectorized, None
             return Trained(*found, race.diverged, race.rising())
 
     def members_of(self, states, splits):
@@ -409,24 +409,26 @@ class _Part(NamedTuple):
 
 
 def _parts(candidates, splits, halving):
-    """Return why members cannot be stacked, or None, and the parts they make."""
+    """Return why members cannot be vectorized, or None, and the parts they make."""
     net, seed = splits[0].net, splits[0].seed
     alphas = [candidate.alpha for candidate in candidates]
     firsts = {candidate.place: candidate for candidate in candidates}.values()
     with one_thread_each(), seeded(seed, net.device):
         starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
-        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
+        reasons = [
+            why_not_vectorized(start.net, start.plan, start.fold) for start in starts
+        ]
         why, start = next(filter(None, reasons), None), starts[0]
         way = "in step" if _in_step(net) else "alone"
         at_once = 1
         if why is None and is_worth_it(start.net, start.fold):
-            way = "stacked"
+            way = "vectorized"
             at_once = max(1, members_at_once(start.net, start.fold) // len(splits))
     numbers = range(len(candidates))
     if halving and way != "alone":
         groups = [list(numbers)]
-        at_once = at_once if way == "stacked" else len(numbers)
-    elif way == "stacked":
+        at_once = at_once if way == "vectorized" else len(numbers)
+    elif way == "vectorized":
         groups = list(_alike(candidates, splits).values())
     else:
         groups = [list(numbers)]
@@ -441,7 +443,7 @@ def _parts(candidates, splits, halving):
 
 
 def _alike(candidates, splits):
-    """Numbers of candidates that fit into one stack, by what they have in common."""
+    """Numbers of candidates that are trained together, by what they have in common."""
     alike = defaultdict(list)
     for c, candidate in enumerate(candidates):
         # Behind a layer, a pass has partners in it, which a net at alpha 0 sees not.
@@ -523,7 +525,7 @@ class _Start:
             return self._initialised()
 
     def shape(self):
-        """What folds have in common whose members fit into one stack."""
+        """What folds have in common whose members are trained together."""
         tensors = self.net.module_.state_dict().items()
         n_rows = None
         if rows_see_each_other(self.net, self.fold):
@@ -542,7 +544,7 @@ class _Group(NamedTuple):
     cells: list
 
 
-class _Race:
+class _JointTraining:
     """Members of C candidates in F folds, trained side by side.
 
     A net of the default recipe predicts as it was after the epoch whose loss was least
@@ -550,12 +552,12 @@ class _Race:
     net is trained until its own callbacks, or `max_epochs`, end that.
     """
 
-    def __init__(self, candidates, splits, *, stacked, halving):
+    def __init__(self, candidates, splits, *, vectorized, halving):
         net = splits[0].net
         self.candidates, self.splits = candidates, splits
         self.halving, self.max_epochs = halving, net.max_epochs
         self.patience = _patience(net) if _in_step(net) else None
-        make = _stacked_groups if stacked else _lone_groups
+        make = _vectorized_groups if vectorized else _lone_groups
         self.groups = make(candidates, splits)
         self.nets = {
             cell: net
@@ -673,19 +675,19 @@ def _patience(net):
     return np.inf if patience is None else -(-patience // 2)
 
 
-def _stacked_groups(candidates, splits):
+def _vectorized_groups(candidates, splits):
     groups = []
     for numbers in _alike(candidates, splits).values():
         alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
         for f, split in enumerate(splits):
             start = _Start(split, candidates[numbers[0]], alphas)
             by_shape[start.shape()].append((f, start))
-        groups += [_stack(numbers, starts) for starts in by_shape.values()]
+        groups += [_group_of(numbers, starts) for starts in by_shape.values()]
     return groups
 
 
-def _stack(numbers, starts):
-    """Make a stack of candidates, by their numbers, in the folds of `starts`."""
+def _group_of(numbers, starts):
+    """Make a group of candidates, by their numbers, in the folds of `starts`."""
     nets, cells = [], []
     for f, start in starts:
         nets += [start.net, *(start.another_net() for _ in numbers[1:])]
@@ -697,7 +699,7 @@ def _stack(numbers, starts):
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
     first = starts[0][1]
     direct = is_direct(first.net, first.plan, first.fold)
-    fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct)
+    fits = VectorizedFit(nets, folds, fold_of, alpha_of, direct=direct)
     return _Group(fits, cells)
 
 

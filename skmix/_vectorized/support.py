@@ -1,7 +1,7 @@
-"""Which nets can be trained in a stack, which should be, and how.
+"""Which nets can be trained vectorized, which should be, and how.
 
-What a list of classes would tell only until it is out of date, a trial tells: two
-members are passed through a stack, and alone.
+There is no list of supported modules: two members are run vectorized and alone, and
+their outputs, gradients and buffers are compared.
 """
 
 from copy import deepcopy
@@ -25,12 +25,12 @@ from skmix._training.loader import Batches
 from skmix._training.loss import losses_of_steps, shaped_like
 from skmix._training.skorch_compat import METHODS, inferring, is_skorchs_own, twin
 from skmix._training.steps import mixed_inside
-from skmix._vectorized.module import Stack, is_tied, may_be_direct
+from skmix._vectorized.module import VectorizedModule, is_tied, may_be_direct
 from skmix._vectorized.trainer import ELEMENTWISE, records_accuracy
 
 
-def why_alone(net, plan, fold):
-    """Why nets like this one cannot be trained in a stack.
+def why_not_vectorized(net, plan, fold):
+    """Why nets like this one cannot be trained vectorized.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _why_of_plan(plan):
 
 
 def _why_of_module(net, fold):
-    """Try two members in a stack and alone, on a few rows and without dropout."""
+    """Try two members vectorized and alone, on a few rows and without dropout."""
     trial = _Trial(net, fold)
     try:
         reason = trial.why_not(direct=False)
@@ -131,7 +131,7 @@ def _why_of_criterion(net, fold):
 
 
 def _why_of_layer(net, plan, fold):
-    """Try whether members mix behind a layer in a stack as each of them alone."""
+    """Try whether members mix behind a layer together as each of them alone."""
     layer = None if plan is None else plan.layers[0]
     if layer is None:
         return None
@@ -153,7 +153,7 @@ def _first_line(error):
 
 
 def is_direct(net, plan, fold):
-    """Whether members of a stack may be passed through the code of one of them."""
+    """Whether vectorized members may be passed through the code of one of them."""
     inside = plan is not None and plan.layers[0] is not None
     dropouts = {type(m) for m in net.module_.modules() if _is_dropout(m)}
     if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
@@ -193,9 +193,11 @@ class _Trial:
 
     def why_not(self, direct):
         """Compare outputs, gradients and what a pass changes."""
-        together = Stack([deepcopy(module) for module in self.modules], direct=direct)
+        together = VectorizedModule(
+            [deepcopy(module) for module in self.modules], direct=direct
+        )
         rows = [each(itemgetter(part), self.both) for part in HALVES]
-        stacked = each(lambda *parts: torch.stack(parts), *rows)
+        both = each(lambda *parts: torch.stack(parts), *rows)
         for training in (True, False):
             for module in (*self.modules, together):
                 module.train(training)
@@ -208,15 +210,15 @@ class _Trial:
                 return "its module puts out more than one tensor"
             if before != [_python_state(module) for module in self.modules]:
                 return "its module keeps numbers of its own that are no buffers"
-            got, expected = self.infer(together, stacked), torch.cat(expected)
+            got, expected = self.infer(together, both), torch.cat(expected)
             if not _alike(got, expected):
-                return "its module puts out something else in a stack"
+                return "its module puts out something else when vectorized"
             if training and not self._gradients_alike(together, got, expected):
-                return "its module has other gradients in a stack"
+                return "its module has other gradients when vectorized"
         for k, module in enumerate(self.modules):
             for name, buffer in module.named_buffers():
                 if not _alike(together.members.get_buffer(name)[k], buffer):
-                    return f"its module changes its buffer {name} otherwise in a stack"
+                    return f"its module changes its buffer {name} otherwise together"
         return None
 
     def why_not_inside(self, layer):
@@ -226,7 +228,7 @@ class _Trial:
         def mix(own, partner):
             return mixup(own, partner, lam[0])[0]
 
-        together = Stack([deepcopy(module) for module in self.modules])
+        together = VectorizedModule([deepcopy(module) for module in self.modules])
         pairs = [
             each(lambda x, part=part: torch.cat([x[part], x[part].flip(0)]), self.both)
             for part in HALVES
@@ -291,7 +293,7 @@ def _gradients(total, parameters):
 
 
 def _python_state(module):
-    """Plain values that modules keep, which are not those of members in a stack."""
+    """Plain values that modules keep, which are not those of vectorized members."""
     return [
         {k: v for k, v in vars(part).items() if isinstance(v, int | float | str)}
         for part in module.modules()
@@ -299,14 +301,14 @@ def _python_state(module):
 
 
 def is_worth_it(net, fold):
-    """Whether a stack is faster than its members alone: their steps are small."""
+    """Whether members are trained faster together than alone: their steps are small."""
     n_rows = min(fold.train.batch_size, len(fold.train.indices))
     n_parameters = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
     return n_rows * n_parameters <= LARGE_STEP
 
 
 def members_at_once(net, fold):
-    """How many members fit into the memory that a stack may take."""
+    """How many members fit into the memory that a group may take."""
     n_rows = min(fold.train.batch_size, len(fold.train.indices))
     module, n_outputs = _without_dropout(net.module_), 0
 

@@ -1,7 +1,7 @@
 """Fits of nets that differ in their rows and in alpha alone, as one.
 
-A net around a `Stack` takes the steps of `skmix._training.epoch`, on `Lanes` of all
-its members.
+A net around a `VectorizedModule` takes the steps of `skmix._training.epoch` on
+`MemberBatches`.
 From top to bottom: the fit, its optimizer and its callbacks.
 """
 
@@ -26,22 +26,22 @@ from skmix._training.interruption import Stopped, callbacks_may_stop
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
 from skmix._training.skorch_compat import inferring, set_mode, twin
-from skmix._vectorized.loader import train_lanes, valid_lanes
-from skmix._vectorized.module import Stack
+from skmix._vectorized.loader import training_batches, validation_batches
+from skmix._vectorized.module import VectorizedModule
 
 
-class StackedFit:
+class VectorizedFit:
     """A fit of several nets as one, an epoch at a time.
 
     Parameters
     ----------
     nets : list of skorch.NeuralNet
-        M initialised nets that can be stacked (see `skmix._vectorized.support`).
+        M initialised nets that can be vectorized (see `skmix._vectorized.support`).
     folds : list of skmix._vectorized.loader.Fold
     fold_of, alpha_of : array-like of shape (M,), int
         Which of the folds, and which alpha of its plan, each net has.
     direct : bool, default=False
-        As in `skmix._vectorized.module.Stack`.
+        As in `skmix._vectorized.module.VectorizedModule`.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class StackedFit:
     Notes
     -----
     Each net has a history and callbacks of its own. While it is trained its module
-    shows the values of its member of the stack, so that callbacks may look at it; when
+    shows the values of its member, so that callbacks may look at it; when
     one stops it, and at the end, they are handed over to it.
     """
 
@@ -59,10 +59,10 @@ class StackedFit:
         self.nets, self.folds = nets, folds
         self.fold_of, self.alpha_of = np.asarray(fold_of), np.asarray(alpha_of)
         self.running = np.arange(len(nets))
-        self.stack = Stack([net.module_ for net in nets], direct=direct)
-        self.net = twin(nets[0], module_=self.stack, history_=History())
+        self.module = VectorizedModule([net.module_ for net in nets], direct=direct)
+        self.net = twin(nets[0], module_=self.module, history_=History())
         self.net.callbacks_ = _callbacks_of(self)
-        self.net.optimizer_ = _optimizer(self.net, self.stack.members)
+        self.net.optimizer_ = _optimizer(self.net, self.module.members)
         self._batch_losses = {}  # of each net in its last epoch, (S,)
         self._best = [{} for _ in nets]  # of each net, the best value so far, by name
         self._valid = None
@@ -98,9 +98,9 @@ class StackedFit:
         kept = torch.from_numpy(np.flatnonzero(~gone))
         self.running, self._valid = self.running[~gone], None
         if len(self.running):
-            before = dict(self.stack.members.named_parameters())
-            self.stack.keep(kept)
-            self.net.optimizer_ = _kept(self.net, self.stack.members, before, kept)
+            before = dict(self.module.members.named_parameters())
+            self.module.keep(kept)
+            self.net.optimizer_ = _kept(self.net, self.module.members, before, kept)
             self._show()
 
     def finish(self):
@@ -109,12 +109,12 @@ class StackedFit:
 
     def _show(self):
         for place, net in enumerate(self.running_nets()):
-            self.stack.show(place, net.module_)
+            self.module.show(place, net.module_)
 
     def _hand_over(self, place):
         net = self.nets[self.running[place]]
-        self.stack.show(place, net.module_, copy=True)
-        parameters = dict(self.stack.members.named_parameters())
+        self.module.show(place, net.module_, copy=True)
+        parameters = dict(self.module.members.named_parameters())
         for name, parameter in net.module_.named_parameters():
             state = self.net.optimizer_.state.get(parameters[name], {})
             own = {k: _of_members(v, place).clone() for k, v in state.items()}
@@ -141,8 +141,8 @@ class StackedFit:
         for place, m in enumerate(self.running):
             net = self.nets[m]
             copied = any(getattr(cb, "load_best", False) for cb in _watching(net))
-            if copied:  # a copy of a view would be one of the whole stack
-                self.stack.show(place, net.module_, copy=True)
+            if copied:  # a copy of a view would be one of all members
+                self.module.show(place, net.module_, copy=True)
             try:
                 with callbacks_may_stop():
                     for callback in _watching(net):
@@ -150,7 +150,7 @@ class StackedFit:
             except Stopped:
                 stopped.append(m)
             if copied:
-                self.stack.show(place, net.module_)
+                self.module.show(place, net.module_)
         return stopped
 
     # Training: losses and lam of each running net, (m,).
@@ -159,10 +159,10 @@ class StackedFit:
         losses, sizes, lam = [], [], []
         members = self.fold_of[self.running], self.alpha_of[self.running]
         epoch = len(self.net.history)
-        for lanes in train_lanes(self.folds, orders, *members, epoch):
-            sizes.append(lanes.sizes)
-            lam.append(lanes.lam_mean)
-            steps = self._steps(lanes, losses)
+        for batches in training_batches(self.folds, orders, *members, epoch):
+            sizes.append(batches.sizes)
+            lam.append(batches.lam_mean)
+            steps = self._steps(batches, losses)
             run_epoch(self.net, steps, training=True, prefix="train")
         sizes, lam = np.concatenate(sizes), np.concatenate(lam).mean(axis=0)
         losses = torch.stack(losses).cpu().double().numpy()  # (S, m)
@@ -170,10 +170,10 @@ class StackedFit:
         loss = (losses * sizes).sum(axis=0) / sizes.sum(axis=0)
         return {"lam_mean": np.broadcast_to(lam, loss.shape), "train_loss": loss}
 
-    def _steps(self, lanes, losses):
-        """Yield the steps of lanes, each of which adds its members' losses."""
+    def _steps(self, batches, losses):
+        """Yield the steps of batches, each of which adds its members' losses."""
         plan = self.folds[0].dealer.plan
-        layer = None if plan is None or lanes.share is None else plan.layers[0]
+        layer = None if plan is None or batches.share is None else plan.layers[0]
         permuted = plan is None or not plan.from_table
 
         def total(loss, output):
@@ -181,26 +181,26 @@ class StackedFit:
             losses.append(of_members.detach())
             return of_members.sum()
 
-        for k, loss in enumerate(self._losses(lanes, len(lanes.sizes), permuted)):
-            x = each(lambda part, k=k: part[k], lanes.x)
-            step = Step(x, partial(total, loss), int(lanes.sizes[k].sum()), _nothing)
+        for k, loss in enumerate(self._losses(batches, len(batches.sizes), permuted)):
+            x = each(lambda part, k=k: part[k], batches.x)
+            step = Step(x, partial(total, loss), int(batches.sizes[k].sum()), _nothing)
             if layer is not None:
-                mixing = self.stack.mixing_behind
-                step = step._replace(within=partial(mixing, layer, lanes.share[k]))
+                mixing = self.module.mixing_behind
+                step = step._replace(within=partial(mixing, layer, batches.share[k]))
             yield step
 
-    def _losses(self, lanes, n_steps, permuted=True):
+    def _losses(self, batches, n_steps, permuted=True):
         flat = [
             None if part is None else part.flatten(0, 2)
-            for part in (lanes.y, lanes.y_partner, lanes.share, lanes.weight)
+            for part in (batches.y, batches.y_partner, batches.share, batches.weight)
         ]
-        counts = lanes.counts
+        counts = batches.counts
         return losses_of_steps(
             self.net,
             *flat,
             n_steps,
             permuted=permuted,
-            n_members=lanes.sizes.size // n_steps,
+            n_members=batches.sizes.size // n_steps,
             counts=None if counts is None else counts.flatten(),
         )
 
@@ -228,14 +228,14 @@ class StackedFit:
 
     def _validation(self):
         """What the running nets are validated on, in parts that fit into memory."""
-        lanes = valid_lanes(self.folds)
-        n_steps, _, size = lanes.y.shape[:3]
+        batches = validation_batches(self.folds)
+        n_steps, _, size = batches.y.shape[:3]
         cells = len(self.running) * size * n_cells(self.folds[0].train.X)
         at_once = max(1, 4 * CHUNK_CELLS // cells)
         starts = range(0, n_steps, at_once)
-        return [self._validation_part(lanes, slice(k, k + at_once)) for k in starts]
+        return [self._validation_part(batches, slice(k, k + at_once)) for k in starts]
 
-    def _validation_part(self, lanes, steps):
+    def _validation_part(self, batches, steps):
         fold_of = self.fold_of[self.running]
 
         def by_fold(rows):  # (S, F, B, ...) -> (F, S, B, ...)
@@ -244,11 +244,11 @@ class StackedFit:
         def by_member(rows):
             return by_fold(rows)[fold_of]
 
-        y, sizes = by_member(lanes.y).flatten(0, 2), lanes.sizes[steps].T[fold_of]
+        y, sizes = by_member(batches.y).flatten(0, 2), batches.sizes[steps].T[fold_of]
         weight = None
-        if lanes.weight is not None:
-            weight = by_member(lanes.weight).flatten()
-        there = np.arange(lanes.y.shape[2]) < sizes[:, :, None]
+        if batches.weight is not None:
+            weight = by_member(batches.weight).flatten()
+        there = np.arange(batches.y.shape[2]) < sizes[:, :, None]
         # Batches that are all padding have a loss, too, which then counts nothing.
         counts = there | ~there.any(axis=2, keepdims=True)
         counts = torch.from_numpy(counts.ravel()).to(y.device)
@@ -256,7 +256,7 @@ class StackedFit:
             self.net, y, None, None, weight, 1, n_members=sizes.size, counts=counts
         )
         there = torch.from_numpy(there.ravel()).to(y.device)
-        x = each(lambda rows: by_fold(rows).flatten(1, 2), lanes.x)
+        x = each(lambda rows: by_fold(rows).flatten(1, 2), batches.x)
         return _Validation(x, y, loss, sizes, there)
 
 
@@ -282,7 +282,7 @@ class _Validation(NamedTuple):
 
 
 def _nothing():
-    """Batches of a stack are shown to nobody."""
+    """No callback is shown the batches of a vectorized fit."""
 
 
 def _drawn(fold):
@@ -365,7 +365,7 @@ def _watching(net):
 
 
 def _callbacks_of(fit):
-    """Callbacks of the net around a stack, for what those of its members' nets do."""
+    """Callbacks of the net around all members that do what those of members do."""
     own = [callback for _, callback in fit.nets[0].callbacks_]
     callbacks = [
         ("clip", _ClipEach(cb.gradient_clip_value, cb.gradient_clip_norm_type))
