@@ -10,6 +10,7 @@ import torch
 from nets import Layers, binary_net, logits_net, number_net, softmax_net
 from numpy.testing import assert_allclose
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import scale
@@ -35,6 +36,7 @@ from skmix import (
 )
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
+from skmix._vectorized.trainer import VectorizedFit
 from skmix.mixing import CutMix
 
 ALPHAS = (0, 0.3, 1.0)
@@ -450,6 +452,112 @@ def test_dropout_is_each_members_own():
         together = VectorizedModule([module, module], direct=direct).train()
         one, other = together(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
         assert not torch.equal(one == 0, other == 0)
+
+
+# Members that differ in more than alpha and rows.
+
+HALF = np.arange(178) % 2 == 0
+ONE_FOLD = [(np.flatnonzero(HALF), np.flatnonzero(~HALF))]
+ADAMW = {"optimizer": optim.AdamW}
+MOMENTUM = {"optimizer": optim.SGD, "optimizer__momentum": 0.9}
+DECAYS = [{"optimizer__weight_decay": decay} for decay in (0.0, 0.3, 1.0)]
+PLATEAU = LRScheduler(ReduceLROnPlateau, monitor="valid_loss", patience=0, factor=0.1)
+BEHIND = {"layers": "0"}
+
+
+def set_up(net, settings):
+    """Give an initialised net other settings, and the weights that it has."""
+    for name, value in settings.items():
+        if name == "module__dropout":
+            for part in net.module_.modules():
+                if isinstance(part, nn.Dropout):
+                    part.p = value
+        elif name != "layers":
+            net.set_params(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("net", "params", "settings"),
+    [
+        ({}, {}, [{"lr": 0.02}, {"lr": 0.0}, {"lr": 0.003}]),
+        (MOMENTUM, {}, [{"lr": 0.01}, {"lr": 0.1}, {"lr": 0.03}]),
+        ({}, {}, DECAYS),
+        (MOMENTUM, {}, DECAYS),
+        (ADAMW, {}, DECAYS),
+        (ADAMW, {}, [{"lr": 0.1 / n, **own} for n, own in enumerate(DECAYS, start=1)]),
+        (ADAMW | {"lr": 0.1, "callbacks": [("own", PLATEAU)]}, {}, DECAYS),
+        ({"callbacks": [("clip", GradientNormClipping(0.02))]}, {}, DECAYS),
+        ({}, {}, [{"criterion__label_smoothing": s} for s in (0.3, 0.0, 0.1)]),
+        (
+            {},
+            {"lam_per": "row"},
+            [{"criterion__label_smoothing": s} for s in (0, 1, 0.2)],
+        ),
+        ({}, BEHIND, [{}, {"layers": "input"}, {}]),
+        ({}, BEHIND | {"lam_per": "row"}, [{"layers": "input"}, {}, {}]),
+        ({}, BEHIND | {"pairing": "same_class"}, [{}, {}, {"layers": "input"}]),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:One fold cannot tell")
+def test_law_8_members_of_other_settings(
+    wine, trained, monkeypatch, net, params, settings
+):
+    X, y = wine
+    net = perceptrons(**net)
+    places = [own.get("layers", params.get("layers")) for own in settings]
+
+    left = list(zip(settings, places, strict=True))
+
+    def fit_of(nets, *args, **options):
+        taken = [left.pop(0) for _ in nets]  # (alpha 0 may be by itself)
+        for member, (own, _) in zip(nets, taken, strict=True):
+            set_up(member, own)
+        if "input" in places:
+            options["inside"] = [place != "input" for _, place in taken]
+        return VectorizedFit(nets, *args, **options)
+
+    monkeypatch.setattr("skmix._vectorized.race.VectorizedFit", fit_of)
+    cv = MixupClassifierCV(net, alphas=ALPHAS, cv=ONE_FOLD, random_state=3, **params)
+    cv.fit(X, y)
+    assert cv.vectorized_
+    train, test = ONE_FOLD[0]
+    members = [member for (member,) in trained[0].members]
+    each_own = zip(ALPHAS, settings, places, members, strict=True)
+    for alpha, own, place, member in each_own:
+        alone = MixupClassifier(clone(net), alpha=alpha, random_state=3, **params)
+        nested = {k: v for k, v in own.items() if k != "layers"}
+        alone.estimator.set_params(**nested)
+        alone.set_params(layers=place or "auto")
+        alone.fit(X[train], y[train], X_val=X[test], y_val=y[test])
+        assert_same_member(member, alone, 1e-10)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_members_may_have_dropouts_of_their_own(direct):
+    torch.manual_seed(0)
+    probabilities = (0.0, 0.3, 1.0, 0.8)
+    modules = [nn.Sequential(nn.Linear(5, 400), nn.Dropout(p)) for p in probabilities]
+    together, X = VectorizedModule(modules, direct=direct), torch.randn(4, 200, 5)
+    clean = torch.cat([module.eval()(x) for module, x in zip(modules, X, strict=True)])
+    assert_allclose(together.eval()(X).detach(), clean.detach(), atol=1e-6)
+    outputs = together.train()(X).unflatten(0, (4, 200))
+    for p, output, one in zip(probabilities, outputs, clean.split(200), strict=True):
+        dropped = output == 0
+        assert_allclose(dropped.double().mean(), p, atol=0.01)
+        if p < 1:
+            kept = (1 - p) * output[~dropped]
+            assert_allclose(kept.detach(), one[~dropped].detach(), atol=1e-6)
+    assert_allclose(outputs[0].detach(), clean[:200].detach(), atol=1e-6)
+    together.keep(torch.tensor([1, 0]))
+    few = together(X[[1, 0]]).unflatten(0, (2, 200))
+    assert_allclose((few == 0).double().mean(dim=(1, 2)), [0.3, 0.0], atol=0.01)
+
+
+def test_dropouts_of_other_kinds_must_be_alike():
+    modules = [nn.Sequential(nn.Linear(5, 4), nn.AlphaDropout(p)) for p in (0.1, 0.2)]
+    with pytest.raises(ValueError, match="AlphaDropout"):
+        VectorizedModule(modules)
 
 
 # Those that are trained one by one: with one warning, and the same results.

@@ -111,6 +111,23 @@ def training_batches(folds, orders, fold_of, alpha_of, epoch):
             yield lanes
 
 
+def mixed_at_input(
+    batches: MemberBatches, inside: np.ndarray
+) -> tuple[MemberBatches, torch.Tensor]:
+    """Mix rows of members that are not `inside`, (M,) bool, before a layer.
+
+    Rows and partners stand one below the other. Returned is also the `lam` behind the
+    layer, 1 for those that are mixed already.
+    """
+    lam = batches.share
+    at_input = torch.from_numpy(~inside).to(lam.device)[None, :, None]
+    own, partner = batches.x.chunk(2, dim=2)
+    weight = lam.where(at_input, 1).to(own.dtype)
+    mixed = partner.lerp(own, weight.reshape(*weight.shape, *[1] * (own.ndim - 3)))
+    x = torch.cat([mixed, partner], dim=2)
+    return batches._replace(x=x), lam.where(~at_input, 1)
+
+
 def _of_one_size(dealt, size):
     """Take steps apart that need no padding, as the last one of folds of equal size."""
     if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in dealt}) > 1:
