@@ -125,7 +125,7 @@ class _MixupCV(MixupEstimator):
             _try_out(scoring, untrained(splits[0], candidates[0]), splits)
             options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
             trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
-            _warn_of_lone(trained.why_not_vectorized)
+            _warn_of_slow(trained.why_not_vectorized)
             _warn_of_rising(candidates, trained)
             target = draft._targets(rows.y)
             evidence = draft._evidence(trained, splits, rows, target, scoring)
@@ -484,11 +484,11 @@ def _warn_of_rising(candidates, trained):
         warn_of_rising_losses(alphas)
 
 
-def _warn_of_lone(why):
+def _warn_of_slow(why):
     if why:
         warnings.warn(
-            f"Members are trained one by one, and not vectorized: {why}. The results "
-            "are the same, but take longer.",
+            f"Members are trained one by one, and not vectorized: {why}. This takes "
+            "longer.",
             UserWarning,
             stacklevel=3,
         )
@@ -627,7 +627,8 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
-        callbacks say.
+        callbacks say. Where members are trained one by one, what early stopping finds
+        for each of them, on average.
     vectorized_ : bool
         Whether members were trained as one module with one more axis.
     n_splits_ : int
@@ -651,11 +652,11 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     that says why: nets with methods, iterators or other callbacks of their own,
     optimizers that look at several numbers at once, modules that `torch.func.vmap` does
     not take, ``clean_weight``, several ``layers``. Where steps are so large that this
-    is no faster, members are trained one by one, too.
+    is no faster, members are trained one by one without a warning.
 
-    A net of the default kind is trained until its loss on rows held out has not been
-    better on average over the folds for half as many epochs as its early stopping is
-    patient, whatever that monitors.
+    The default net stops when the validation loss, averaged over the folds, has not
+    improved for ``patience / 2`` epochs of its `EarlyStopping` callback, whatever that
+    monitors. With ``clean_weight`` or several ``layers`` each member stops by itself.
 
     References
     ----------
@@ -914,7 +915,8 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
-        callbacks say.
+        callbacks say. Where members are trained one by one, what early stopping finds
+        for each of them, on average.
     vectorized_ : bool
         Whether members were trained as one module with one more axis.
     n_splits_ : int
@@ -936,11 +938,11 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     that says why: nets with methods, iterators or other callbacks of their own,
     optimizers that look at several numbers at once, modules that `torch.func.vmap` does
     not take, ``clean_weight``, several ``layers``. Where steps are so large that this
-    is no faster, members are trained one by one, too.
+    is no faster, members are trained one by one without a warning.
 
-    A net of the default kind is trained until its loss on rows held out has not been
-    better on average over the folds for half as many epochs as its early stopping is
-    patient, whatever that monitors.
+    The default net stops when the validation loss, averaged over the folds, has not
+    improved for ``patience / 2`` epochs of its `EarlyStopping` callback, whatever that
+    monitors. With ``clean_weight`` or several ``layers`` each member stops by itself.
 
     References
     ----------
