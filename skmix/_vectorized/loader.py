@@ -4,6 +4,7 @@ Members share the rows of a fold and differ in alpha, or share alpha and differ 
 What a fold is dealt is gathered once, whatever the number of its members.
 """
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,30 +13,21 @@ import torch
 
 from skmix._columns import each
 from skmix._mixup import mix_step
-from skmix._training.loader import CHUNK_CELLS, Batches, Dealer, n_cells
+from skmix._sampler import Plan
+from skmix._training.loader import CHUNK_CELLS, Batches, Dealer, Dealt, n_cells
 from skmix._training.random import Stream
 
 
 class Fold(NamedTuple):
-    """Rows that some members are trained on, and others that they are validated on.
+    """Rows that some members are trained on, and others that they are validated on."""
 
-    Attributes
-    ----------
-    dealer : skmix._training.loader.Dealer
-        Its plan has a list of alphas, or is None.
-    train : skmix._training.loader.Batches
-    valid : skmix._training.loader.Batches
-    stream : skmix._training.random.Stream
-        What a net that is fitted alone draws the order of its rows from.
-    """
-
-    dealer: Dealer
+    dealer: Dealer  # its plan has a list of alphas, or is None
     train: Batches
     valid: Batches
-    stream: Stream
+    stream: Stream  # that a net alone draws the order of its rows from
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         return len(self.train)
 
 
@@ -66,7 +58,7 @@ class MemberBatches(NamedTuple):
     lam_mean: np.ndarray | None = None
 
     @property
-    def counts(self):
+    def counts(self) -> torch.Tensor | None:
         """Which rows are no padding, (S, M, B) bool; None for all."""
         size = self.y.shape[2]
         if (self.sizes == size).all():
@@ -75,24 +67,19 @@ class MemberBatches(NamedTuple):
         return torch.from_numpy(there).to(self.y.device)
 
 
-def training_batches(folds, orders, fold_of, alpha_of, epoch):
+def training_batches(
+    folds: list[Fold],
+    orders: list[torch.Tensor],
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+    epoch: int,
+) -> Iterator[MemberBatches]:
     """Deal an epoch of training, a chunk of steps at a time.
 
-    Parameters
-    ----------
-    folds : list of Fold
-        All of as many steps.
-    orders : list of torch.Tensor of shape (n_rows,), int64
-        In which rows of each fold are dealt.
-    fold_of, alpha_of : ndarray of shape (M,), int
-        Which of the folds, and which alpha of its plan, each member has.
-    epoch : int
-
-    Yields
-    ------
-    batches : MemberBatches
+    Folds have as many steps each, and their rows are dealt in the given orders. Members
+    have the folds and alphas of these numbers, both of shape (M,).
     """
-    size = max(_largest(fold.train) for fold in folds)
+    size = max(largest_batch(fold.train) for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
     n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
     deals = [
@@ -128,7 +115,9 @@ def mixed_at_input(
     return batches._replace(x=x), lam.where(~at_input, 1)
 
 
-def _of_one_size(dealt, size):
+def _of_one_size(
+    dealt: list[list[Dealt]], size: int
+) -> Iterator[tuple[list[list[Dealt]], int]]:
     """Take steps apart that need no padding, as the last one of folds of equal size."""
     if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in dealt}) > 1:
         yield dealt, size
@@ -140,13 +129,8 @@ def _of_one_size(dealt, size):
             yield [[part] for part in parts], parts[0].chunk.batch_size
 
 
-def validation_batches(folds):
-    """Deal all that is validated on, at once, one entry of the member axis a fold.
-
-    Returns
-    -------
-    batches : MemberBatches
-    """
+def validation_batches(folds: list[Fold]) -> MemberBatches:
+    """Deal all that is validated on, at once, one entry of the member axis a fold."""
     dealt = [
         list(
             fold.dealer.deal(
@@ -155,23 +139,29 @@ def validation_batches(folds):
         )
         for fold in folds
     ]
-    size = max(_largest(fold.valid) for fold in folds)
+    size = max(largest_batch(fold.valid) for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
     return _side_by_side(dealt, size, np.arange(len(folds)), n_steps)
 
 
-def _largest(batches):
+def largest_batch(batches: Batches) -> int:
+    """Return how many rows the largest batch has."""
     return min(batches.batch_size, len(batches.indices))
 
 
-def _next_steps(deal, n_steps):
+def _next_steps(deal: Iterator[Dealt], n_steps: int) -> Iterator[Dealt]:
     while n_steps > 0:
         dealt = next(deal)
         n_steps -= dealt.chunk.n_batches
         yield dealt
 
 
-def _side_by_side(dealt, size, fold_of, n_steps=None):
+def _side_by_side(
+    dealt: list[list[Dealt]],
+    size: int,
+    fold_of: np.ndarray,
+    n_steps: int | None = None,
+) -> MemberBatches:
     """Lay the rows of folds side by side, as they are dealt.
 
     `dealt` has a list of `Dealt` for each fold.
@@ -192,13 +182,20 @@ def _side_by_side(dealt, size, fold_of, n_steps=None):
     )
 
 
-def _weight(dealt):
+def _weight(dealt: Dealt) -> torch.Tensor:
     if dealt.weight is None:
         return torch.ones(len(dealt.chunk.rows), dtype=torch.float64)
     return torch.from_numpy(dealt.weight)
 
 
-def _laid(dealt, get, *, size, fold_of, n_steps=None):
+def _laid(
+    dealt: list[list[Dealt]],
+    get: Callable[[Dealt], Any],
+    *,
+    size: int,
+    fold_of: np.ndarray,
+    n_steps: int | None = None,
+) -> Any:
     """Lay out rows of each fold as (S, M, size, ...).
 
     `get` returns those of a `Dealt`, a structure of tensors of shape (S * B, ...).
@@ -214,19 +211,19 @@ def _laid(dealt, get, *, size, fold_of, n_steps=None):
             steps = each(partial(_padded, length=n_steps, dim=0), steps)
         folds.append(steps)
 
-    def together(*folds):
+    def together(*folds: torch.Tensor) -> torch.Tensor:
         return torch.stack(folds, dim=1)[:, fold_of]
 
     return each(together, *folds)
 
 
-def _as_steps(rows, n_steps, size):
+def _as_steps(rows: torch.Tensor, n_steps: int, size: int) -> torch.Tensor:
     # (The number of rows is said, since a table may have no columns of a kind.)
     steps = rows.reshape(n_steps, len(rows) // n_steps, *rows.shape[1:])
     return _padded(steps, size, dim=1)
 
 
-def _padded(tensor, length, dim):
+def _padded(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
     """Repeat what is first along a dimension until there is enough of it."""
     missing = length - tensor.shape[dim]
     if missing == 0:
@@ -235,11 +232,17 @@ def _padded(tensor, length, dim):
     return torch.cat([tensor, *[first] * missing], dim=dim)
 
 
-def _cat(*parts):
+def _cat(*parts: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _mixed(lanes, folds, dealt, fold_of, alpha_of):
+def _mixed(
+    lanes: MemberBatches,
+    folds: list[Fold],
+    dealt: list[list[Dealt]],
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+) -> MemberBatches:
     """Mix the rows of members, or put partners beside them."""
     plan, size = folds[0].dealer.plan, lanes.y.shape[2]
     lay = partial(_laid, dealt, size=size, fold_of=fold_of)
@@ -262,7 +265,7 @@ def _mixed(lanes, folds, dealt, fold_of, alpha_of):
     return lanes._replace(x=x, share=lam)
 
 
-def _lam(dealt, size):
+def _lam(dealt: list[list[Dealt]], size: int) -> np.ndarray:
     """Return lam of each fold and alpha, of shape (S, F, A, 1) or (S, F, A, size)."""
     folds = []
     for fold in dealt:
@@ -281,7 +284,13 @@ def _lam(dealt, size):
     return np.stack(wide, axis=1)
 
 
-def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
+def _mixed_by_batch(
+    folds: list[Fold],
+    dealt: list[list[Dealt]],
+    size: int,
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+) -> tuple[Any, torch.Tensor]:
     """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
     xs, shares = [], []
     for fold, alpha in zip(fold_of, alpha_of, strict=True):
@@ -292,14 +301,18 @@ def _mixed_by_batch(folds, dealt, size, fold_of, alpha_of):
                 xs.append(x)
                 shares.append(share)
 
-    def laid(*batches):  # members' steps one below the other -> (S, M, B, ...)
+    def laid(
+        *batches: torch.Tensor,
+    ) -> torch.Tensor:  # members' steps one below the other -> (S, M, B, ...)
         steps = torch.stack(batches).unflatten(0, (len(fold_of), -1))
         return steps.transpose(0, 1).contiguous()
 
     return each(laid, *xs), laid(*shares)
 
 
-def _mixed_batch(plan, dealt, k, alpha, size):
+def _mixed_batch(
+    plan: Plan, dealt: Dealt, k: int, alpha: int, size: int
+) -> tuple[Any, torch.Tensor]:
     """One batch mixed, and the own share of each row, padded to `size` rows."""
     chunk, part = dealt.chunk, dealt.chunk.part(k)
     own, partner = (
