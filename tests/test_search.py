@@ -46,6 +46,8 @@ from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
 
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def diabetes():
@@ -439,11 +441,14 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
 @pytest.mark.parametrize(
     ("net", "params"),
     [
-        (short(), {"alphas": (0, 0.2, 1)}),
+        SLOW(short(), {"alphas": (0, 0.2, 1)}),
         (logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
-        (short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
-        (short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {"halving": True}),
-        (default_net("classifier").set_params(max_epochs=4), {}),
+        SLOW(short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
+        SLOW(
+            short(callbacks=[EarlyStopping(patience=1)], max_epochs=9),
+            {"halving": True},
+        ),
+        SLOW(default_net("classifier").set_params(max_epochs=4), {}),
     ],
     ids=["vectorized", "dropout", "alone", "halving", "default"],
 )
@@ -512,6 +517,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_processes_bring_back_nets_whose_classes_a_script_defines(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -1072,7 +1078,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("net", ENDLESS.values(), ids=ENDLESS)
-@pytest.mark.parametrize("halving", [False, True])
+@pytest.mark.parametrize("halving", [False, SLOW(True)])
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
 def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net, halving):
     search = copy.copy(fitted).set_params(estimator=net(), halving=halving, cv=2)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from nets import Layers, binary_net, logits_net, number_net, softmax_net
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
@@ -34,6 +34,7 @@ from skmix import (
     MixupRegressorCV,
     default_net,
 )
+from skmix._default_net import epochs_found
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
 from skmix._vectorized.trainer import VectorizedFit
@@ -425,17 +426,17 @@ def test_law_8_single_precision(wine, trained):
 
 
 def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
-    """The default net, one by one in step, is what it is vectorized."""
+    """Groups of one member, in step, are what they are all together."""
     X, y = cancer
     net = default_net("classifier").set_params(
-        module__dropout=0.0, module__d_block=16, max_epochs=12
+        module__dropout=0.0, module__d_block=16, max_epochs=6
     )
     cv = MixupClassifierCV(net, alphas=(0, 0.3), cv=KFold(3), random_state=0)
-    cv.fit(X[:150], y[:150])
+    cv.fit(X[:90], y[:90])
     assert cv.vectorized_
     vectorized, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
     monkeypatch.setattr("skmix._vectorized.support.LARGE_STEP", 0)
-    cv.fit(X[:150], y[:150])
+    cv.fit(X[:90], y[:90])
     assert not cv.vectorized_
     assert_allclose(curves, cv.curves_, atol=1e-4)
     assert (cv.epochs_ == epochs).all()
@@ -659,7 +660,12 @@ def tied(d_in, d_out):
     ("net", "knobs", "why"),
     [
         (OwnStep(perceptron, criterion=nn.CrossEntropyLoss), {}, "methods of its own"),
-        (perceptrons(optimizer=optim.LBFGS, lr=0.1), {}, "LBFGS"),
+        pytest.param(
+            perceptrons(optimizer=optim.LBFGS, lr=0.1),
+            {},
+            "LBFGS",
+            marks=pytest.mark.slow,
+        ),
         (perceptrons(callbacks=[("counts", Counts())]), {}, "callback counts"),
         (perceptrons(callbacks=[EpochScoring("f1_macro")]), {}, "EpochScoring"),
         (logits_net(module=Moody, **SHORT), {}, "vmap does not take its module"),
@@ -695,6 +701,24 @@ def test_what_cannot_be_vectorized_is_trained_one_by_one(
         for member, alone in zip(ours, theirs, strict=True):
             for name, value in member.estimator_.module_.state_dict().items():
                 assert torch.equal(value, alone.estimator_.module_.state_dict()[name])
+
+
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_a_default_net_that_cannot_be_vectorized_is_trained_by_itself(wine, trained):
+    X, y = wine
+    net = default_net("classifier").set_params(module__d_block=4, max_epochs=4)
+    cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="input", random_state=0)
+    cv.set_params(clean_weight=0.5, cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
+    expected = members_alone(cv, X, y, list(cv.cv.split(X, y)))
+    for ours, theirs in zip(trained[0].members, expected, strict=True):
+        for member, alone in zip(ours, theirs, strict=True):
+            assert member.n_iter_ == alone.n_iter_
+            values = dict(alone.estimator_.module_.named_parameters())
+            for name, value in member.estimator_.module_.named_parameters():
+                assert torch.equal(value, values[name])
+    found = [[epochs_found(m.estimator_) for m in row] for row in expected]
+    assert_array_equal(cv.epochs_, np.round(np.mean(found, axis=1)))
+    assert not cv.vectorized_
 
 
 def test_large_steps_are_taken_one_by_one_without_a_warning(wine, monkeypatch):

@@ -488,22 +488,51 @@ class _OwnRates(Callback):
 
     def __init__(self, fit: VectorizedFit) -> None:
         self.fit = fit
-        self.steps: list[_StepOfGroup] = []
+        # Parameters with the decay that goes into their gradients, and with what they
+        # were before a step, which share of it each member takes, and what it loses.
+        self.coupled: list[tuple[nn.Parameter, np.ndarray]] = []
+        self.apart: list[
+            tuple[nn.Parameter, torch.Tensor, np.ndarray, np.ndarray | None]
+        ] = []
 
     def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        nets = self.fit.running_nets()
-        self.steps = [
-            _StepOfGroup.of(net.optimizer_, g, [n.optimizer_ for n in nets])
-            for g in range(len(net.optimizer_.param_groups))
-        ]
+        self.coupled, self.apart = [], []
+        groups = [n.optimizer_.param_groups for n in self.fit.running_nets()]
+        for group, *own in zip(net.optimizer_.param_groups, *groups, strict=True):
+            group |= _settings(own[0])
+            rates, decays = (
+                np.array([of_net.get(name, 0) for of_net in own], dtype=float)
+                for name in ("lr", "weight_decay")
+            )
+            group["lr"] = rates.max()
+            slower, lost = (rates != rates.max()).any(), None
+            if (decays != decays[0]).any():
+                group["weight_decay"] = 0.0
+                if _decouples(net.optimizer_, group):
+                    lost = rates * decays
+                else:
+                    decays *= -1 if group.get("maximize") else 1
+                    self.coupled += [(p, decays) for p in group["params"]]
+            if slower or lost is not None:
+                share = rates / rates.max() if slower else np.ones(len(rates))
+                self.apart += [
+                    (p, p.detach().clone(), share, lost) for p in group["params"]
+                ]
 
+    @torch.no_grad()
     def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
-        for step in self.steps:
-            step.decay_gradients()
+        for parameter, decays in self.coupled:
+            if parameter.grad is not None:
+                decay = _along_members(decays, parameter)
+                parameter.grad.addcmul_(parameter, decay)
 
     def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        for step in self.steps:
-            step.finish()
+        with torch.no_grad():
+            for parameter, before, share, lost in self.apart:
+                after = before.lerp(parameter, _along_members(share, parameter))
+                if lost is not None and parameter.grad is not None:
+                    after -= before * _along_members(lost, parameter)
+                parameter.copy_(after)
         for member in self.fit.running_nets():
             for callback in _watching(member):
                 if getattr(callback, "step_every", None) == "batch":
@@ -511,55 +540,7 @@ class _OwnRates(Callback):
                     callback.on_batch_end(member, training=True)
 
 
-class _StepOfGroup(NamedTuple):
-    """A step of parameters whose members learn and decay at rates of their own."""
-
-    parameters: list[nn.Parameter]
-    before: list[torch.Tensor]  # their values, where `finish` has something to do
-    share: np.ndarray  # of the step that each member takes, (m,)
-    coupled: np.ndarray | None  # weight decays that go into gradients, (m,)
-    decoupled: np.ndarray | None  # what is taken off, as a share of weights, (m,)
-    sign: int  # of what an optimizer makes of gradients
-
-    @classmethod
-    def of(
-        cls, optimizer: optim.Optimizer, g: int, own: list[optim.Optimizer]
-    ) -> "_StepOfGroup":
-        """Set a group of the optimizer of all by those of the members' own."""
-        group, groups = optimizer.param_groups[g], [o.param_groups[g] for o in own]
-        group |= _settings(groups[0])
-        rates = np.array([each_own["lr"] for each_own in groups], dtype=float)
-        decays = np.array([each_own.get("weight_decay", 0) for each_own in groups])
-        group["lr"] = rates.max()
-        slower = (rates != rates.max()).any()
-        share = rates / rates.max() if slower else np.ones(1)
-        coupled = decoupled = None
-        if (decays != decays[0]).any():
-            group["weight_decay"] = 0.0
-            apart = isinstance(optimizer, optim.AdamW)
-            if apart or group.get("decoupled_weight_decay", False):
-                decoupled = rates * decays
-            else:
-                coupled = decays
-        changes = slower or decoupled is not None
-        before = [p.detach().clone() for p in group["params"]] if changes else []
-        sign = -1 if group.get("maximize") else 1
-        return cls(group["params"], before, share, coupled, decoupled, sign)
-
-    @torch.no_grad()
-    def decay_gradients(self) -> None:
-        """Add the weight decay of each member to its gradients."""
-        for parameter in self.parameters if self.coupled is not None else ():
-            if parameter.grad is not None:
-                decay = _along_members(self.sign * self.coupled, parameter)
-                parameter.grad.addcmul_(parameter, decay)
-
-    @torch.no_grad()
-    def finish(self) -> None:
-        """Leave each member its share of the step, less what decays."""
-        for parameter, before in zip(self.parameters, self.before, strict=False):
-            share = _along_members(self.share, parameter)
-            after = before.lerp(parameter, share)
-            if self.decoupled is not None and parameter.grad is not None:
-                after -= before * _along_members(self.decoupled, parameter)
-            parameter.copy_(after)
+def _decouples(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:
+    """Whether weights decay beside the step, and not by their gradients."""
+    apart = isinstance(optimizer, optim.AdamW)
+    return apart or bool(group.get("decoupled_weight_decay", False))
