@@ -29,9 +29,9 @@ class NetState(NamedTuple):
         Other plain values of the net, its history among them.
     """
 
-    tensors: dict[str, dict]
-    parts: dict[tuple[str, str], dict]
-    callbacks: dict[str, dict]
+    tensors: dict[str, dict[str, Any]]
+    parts: dict[tuple[str, str], dict[str, Any]]
+    callbacks: dict[str, dict[str, Any]]
     values: dict[str, Any]
 
     @classmethod
@@ -80,7 +80,7 @@ def _plain_values(holder: object) -> dict[str, Any]:
     return {name: value for name, value in held.items() if _is_plain(value)}
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Any) -> bool:
     """Whether a value is made of nothing but numbers, strings and tensors."""
     if isinstance(value, dict):
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))

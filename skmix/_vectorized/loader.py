@@ -167,12 +167,13 @@ def _side_by_side(
     `dealt` has a list of `Dealt` for each fold.
     """
     lay = partial(_laid, dealt, size=size, fold_of=fold_of, n_steps=n_steps)
-    sizes = [
+    of_folds = [
         np.concatenate([np.full(d.chunk.n_batches, d.chunk.batch_size) for d in fold])
         for fold in dealt
     ]
-    n_steps = n_steps or len(sizes[0])
-    sizes = np.stack([np.r_[s, np.zeros(n_steps - len(s), int)] for s in sizes], axis=1)
+    n_steps = n_steps or len(of_folds[0])
+    padded = [np.r_[s, np.zeros(n_steps - len(s), int)] for s in of_folds]
+    sizes = np.stack(padded, axis=1)
     weight = None
     if any(d.weight is not None for fold in dealt for d in fold):
         weight = lay(_weight)

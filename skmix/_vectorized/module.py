@@ -91,7 +91,10 @@ class VectorizedModule(nn.Module):
         return outputs.flatten(0, 1)
 
     def _member(
-        self, tensors: dict[str, torch.Tensor], args: tuple, kwargs: dict[str, Any]
+        self,
+        tensors: dict[str, torch.Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> torch.Tensor:
         return functional_call(self.members, tensors, args, kwargs, tie_weights=False)
 
@@ -99,7 +102,7 @@ class VectorizedModule(nn.Module):
         self,
         layer: str,
         tensors: dict[str, torch.Tensor],
-        args: tuple,
+        args: tuple[Any, ...],
         kwargs: dict[str, Any],
         lam: torch.Tensor,
     ) -> torch.Tensor:
@@ -141,6 +144,8 @@ class VectorizedModule(nn.Module):
 
 class _OwnDropout(nn.Module):
     """Dropout whose probability is each member's own, as a buffer of shape (M,)."""
+
+    p: torch.Tensor
 
     def __init__(self, p: torch.Tensor) -> None:
         super().__init__()

@@ -208,12 +208,12 @@ class _Trial:
             if self._draws(*pairs[0]):
                 continue
             before = [_python_state(module) for module in self.modules]
-            expected = [self.infer(*pair) for pair in pairs]
-            if not isinstance(expected[0], torch.Tensor):
+            alone = [self.infer(*pair) for pair in pairs]
+            if not isinstance(alone[0], torch.Tensor):
                 return "its module puts out more than one tensor"
             if before != [_python_state(module) for module in self.modules]:
                 return "its module keeps numbers of its own that are no buffers"
-            got, expected = self.infer(together, both), torch.cat(expected)
+            got, expected = self.infer(together, both), torch.cat(alone)
             if not _alike(got, expected):
                 return "its module puts out something else when vectorized"
             if training and not self._gradients_alike(together, got, expected):
@@ -291,8 +291,8 @@ def _gradients(
     total: torch.Tensor, parameters: dict[str, nn.Parameter]
 ) -> dict[str, torch.Tensor]:
     """Gradients by name, zeros where there is none."""
-    options = {"allow_unused": True, "retain_graph": True}
-    grads = torch.autograd.grad(total, list(parameters.values()), **options)
+    values = list(parameters.values())
+    grads = torch.autograd.grad(total, values, allow_unused=True, retain_graph=True)
     return {
         name: torch.zeros_like(parameter) if grad is None else grad
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True)

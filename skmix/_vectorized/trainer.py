@@ -37,6 +37,8 @@ from skmix._vectorized.loader import (
 )
 from skmix._vectorized.module import VectorizedModule
 
+Loss = Callable[[torch.Tensor], torch.Tensor]  # outputs to the losses of members
+
 # Optimizers of torch that treat each number by itself, and whose step is in proportion
 # to the learning rate.
 ELEMENTWISE = (
@@ -125,7 +127,7 @@ class VectorizedFit:
         orders = [_drawn(fold) for fold in self.folds]
         values = self._train(orders)
         values |= self._validate()
-        for k, m in enumerate(self.running):
+        for k, m in enumerate(self.running.tolist()):
             self._record(m, {name: float(value[k]) for name, value in values.items()})
         self.stop(self._told_to_stop())
 
@@ -142,7 +144,7 @@ class VectorizedFit:
         gone = np.isin(self.running, numbers)
         if not gone.any():
             return
-        for place in np.flatnonzero(gone):
+        for place in np.flatnonzero(gone).tolist():
             self._hand_over(place)
         kept = torch.from_numpy(np.flatnonzero(~gone))
         self.running, self._valid = self.running[~gone], None
@@ -187,7 +189,7 @@ class VectorizedFit:
     def _told_to_stop(self) -> list[int]:
         """Tell callbacks of the end of an epoch; return the nets they stop."""
         stopped = []
-        for place, m in enumerate(self.running):
+        for place, m in enumerate(self.running.tolist()):
             net = self.nets[m]
             copied = any(getattr(cb, "load_best", False) for cb in _watching(net))
             if copied:  # a copy of a view would be one of all members
@@ -205,20 +207,22 @@ class VectorizedFit:
     # Training: losses and lam of each running net, (m,).
 
     def _train(self, orders: list[torch.Tensor]) -> dict[str, np.ndarray]:
-        losses: list[torch.Tensor] = []
-        sizes, lam = [], []
+        of_steps: list[torch.Tensor] = []  # each (m,)
+        dealt = []
         members = self.fold_of[self.running], self.alpha_of[self.running]
         epoch = len(self.net.history)
         for batches in training_batches(self.folds, orders, *members, epoch):
-            sizes.append(batches.sizes)
-            lam.append(batches.lam_mean)
-            steps = self._steps(batches, losses)
+            dealt.append((batches.sizes, batches.lam_mean))
+            steps = self._steps(batches, of_steps)
             run_epoch(self.net, steps, training=True, prefix="train")
-        sizes, lam = np.concatenate(sizes), np.concatenate(lam).mean(axis=0)
-        losses = torch.stack(losses).cpu().double().numpy()  # (S, m)
+        sizes, lam = map(np.concatenate, zip(*dealt, strict=True))
+        losses = torch.stack(of_steps).cpu().double().numpy()  # (S, m)
         self._batch_losses |= dict(zip(self.running, losses.T, strict=True))
         loss = (losses * sizes).sum(axis=0) / sizes.sum(axis=0)
-        return {"lam_mean": np.broadcast_to(lam, loss.shape), "train_loss": loss}
+        return {
+            "lam_mean": np.broadcast_to(lam.mean(axis=0), loss.shape),
+            "train_loss": loss,
+        }
 
     def _steps(
         self, batches: MemberBatches, losses: list[torch.Tensor]
@@ -231,9 +235,7 @@ class VectorizedFit:
         if layer is not None and self.inside is not None:
             batches, lam = mixed_at_input(batches, self.inside[self.running])
 
-        def total(
-            loss: Callable[[torch.Tensor], torch.Tensor], output: torch.Tensor
-        ) -> torch.Tensor:
+        def total(loss: Loss, output: torch.Tensor) -> torch.Tensor:
             of_members = loss(output)
             losses.append(of_members.detach())
             return of_members.sum()
@@ -246,7 +248,7 @@ class VectorizedFit:
                 step = step._replace(within=mixing)
             yield step
 
-    def _losses(self, batches: MemberBatches, permuted: bool) -> list[Callable]:
+    def _losses(self, batches: MemberBatches, permuted: bool) -> list[Loss]:
         flat = [
             None if part is None else part.flatten(0, 2)
             for part in (batches.y, batches.y_partner, batches.share, batches.weight)
@@ -260,9 +262,7 @@ class VectorizedFit:
             counts=None if counts is None else counts.flatten(),
         )
 
-    def _losses_of_steps(
-        self, *args: Any, n_members: int, **kwargs: Any
-    ) -> list[Callable]:
+    def _losses_of_steps(self, *args: Any, n_members: int, **kwargs: Any) -> list[Loss]:
         """As of all nets alike, but that each smoothes labels as its criterion says."""
         criteria = [net.criterion_ for net in (self.net, *self.running_nets())]
         of_all, *smoothing = [getattr(c, "label_smoothing", 0.0) for c in criteria]
@@ -343,7 +343,7 @@ class _Validation(NamedTuple):
 
     x: Any  # structure of tensors of shape (F, S * B, ...)
     y: torch.Tensor  # (m * S * B, ...)
-    loss: Callable[[torch.Tensor], torch.Tensor]  # outputs to losses, (m * S,)
+    loss: Loss  # of all batches, (m * S,)
     sizes: np.ndarray  # (m, S)
     there: torch.Tensor  # which rows are no padding, (m * S * B,)
 
@@ -360,7 +360,7 @@ def _smoothing(net: NeuralNet, label_smoothing: float) -> NeuralNet:
 
 
 def _between(
-    share: torch.Tensor, plain: Callable, smooth: Callable, output: torch.Tensor
+    share: torch.Tensor, plain: Loss, smooth: Loss, output: torch.Tensor
 ) -> torch.Tensor:
     start = plain(output)
     return start.lerp(smooth(output), share.to(start))
