@@ -144,7 +144,6 @@ def ours(case, ensemble):
         alphas=case.alphas,
         cv=case.folds,
         ensemble=ensemble,
-        halving=False,
         random_state=0,
     )
 

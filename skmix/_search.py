@@ -123,8 +123,8 @@ class _MixupCV(MixupEstimator):
             candidates = draft._candidates(splits[0].net)
             scoring = draft._scoring(table, rows.y, to_scorer)
             _try_out(scoring, untrained(splits[0], candidates[0]), splits)
-            options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
-            trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
+            options = {"n_jobs": draft.n_jobs, "verbose": bool(draft.verbose)}
+            trained = train_members(candidates, splits, **options)
             _warn_of_slow(trained.why_not_vectorized)
             _warn_of_rising(candidates, trained)
             target = draft._targets(rows.y)
@@ -390,7 +390,6 @@ class _MixupCV(MixupEstimator):
         self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
-        check_option("halving", self.halving, (True, False))
         check_option("verbose", self.verbose, (0, 1))
 
 
@@ -569,11 +568,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         "blend": the members of all alphas, each alpha by the share that predicts rows
         held out best (by log loss); shares of less than 0.05 are left out. False: one
         net, trained on all rows by the best alpha.
-    halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
-        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net). All
-        candidates are then trained in one process.
     n_jobs : int or None, default=None
         Processes, each of which trains some of the groups of members. Results do not
         depend on it: which members are trained together depends on candidates and folds
@@ -697,7 +691,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         cv: int | Iterable | object | None = None,
         scoring: str | Callable | None = None,
         ensemble: Literal["blend"] | bool = "blend",
-        halving: bool = False,
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable | object = "mixup",
@@ -714,7 +707,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         self.cv = cv
         self.scoring = scoring
         self.ensemble = ensemble
-        self.halving = halving
         self.n_jobs = n_jobs
         self.lam_per = lam_per
         self.mixing = mixing
@@ -863,11 +855,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         "blend": the members of all alphas, each alpha by the share that predicts rows
         held out best (by squared error); shares of less than 0.05 are left out. False:
         one net, trained on all rows by the best alpha.
-    halving : bool, default=False
-        Give up alphas above 0 that are clearly behind: after 10, 20, 40, 80, 160 or 320
-        epochs, by more than two standard errors (paired by folds) and 2 % of the loss.
-        They are scored as they were then, or at their best epoch (the default net). All
-        candidates are then trained in one process.
     n_jobs : int or None, default=None
         Processes, each of which trains some of the groups of members. Results do not
         depend on it: which members are trained together depends on candidates and folds
@@ -975,7 +962,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         cv: int | Iterable | object | None = None,
         scoring: str | Callable | None = None,
         ensemble: Literal["blend"] | bool = "blend",
-        halving: bool = False,
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable | object = "mixup",
@@ -991,7 +977,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         self.cv = cv
         self.scoring = scoring
         self.ensemble = ensemble
-        self.halving = halving
         self.n_jobs = n_jobs
         self.lam_per = lam_per
         self.mixing = mixing

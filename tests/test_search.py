@@ -416,26 +416,7 @@ def test_equal_weights_are_no_weights(wine):
     assert_array_equal(weighted.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
 
 
-# Halving, processes, progress.
-
-
-def test_halving_gives_up_what_is_clearly_behind(wine):
-    X, y = wine
-    net = short(max_epochs=25, lr=0.02)
-    search = MixupClassifierCV(net, alphas=(0, 50), cv=5, halving=True, random_state=0)
-    search.fit(X, y)
-    behind = np.isnan(search.curves_[1]).any(axis=1)
-    assert behind.all()
-    assert not np.isnan(search.curves_[0]).any()
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    all_the_way = clone(search).set_params(halving=False).fit(X, y)
-    assert not np.isnan(all_the_way.curves_).any()
-    assert all_the_way.alpha_ == search.alpha_ == 0
-    n_epochs = np.isfinite(search.curves_[1, 0]).sum()
-    # Once members are given up the module is smaller, and rounds otherwise: law 8.
-    close = partial(assert_allclose, rtol=0, atol=1e-10)
-    close(search.curves_[0], all_the_way.curves_[0])
-    close(search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs])
+# Processes, progress.
 
 
 @pytest.mark.parametrize(
@@ -444,13 +425,10 @@ def test_halving_gives_up_what_is_clearly_behind(wine):
         SLOW(short(), {"alphas": (0, 0.2, 1)}),
         (logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
         SLOW(short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
-        SLOW(
-            short(callbacks=[EarlyStopping(patience=1)], max_epochs=9),
-            {"halving": True},
-        ),
+        SLOW(short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {}),
         SLOW(default_net("classifier").set_params(max_epochs=4), {}),
     ],
-    ids=["vectorized", "dropout", "alone", "halving", "default"],
+    ids=["vectorized", "dropout", "alone", "stopping", "default"],
 )
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
 def test_processes_change_nothing(wine, net, params):
@@ -740,7 +718,6 @@ def test_a_score_that_takes_no_weights_is_told_so(wine):
     ("params", "match"),
     [
         ({"ensemble": "mean"}, "ensemble='mean'"),
-        ({"halving": "yes"}, "halving='yes'"),
         ({"verbose": 3}, "verbose=3"),
         ({"lam_per": "epoch"}, "lam_per='epoch'"),
         ({"cv": 1}, "n_splits=1"),
@@ -1078,10 +1055,9 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("net", ENDLESS.values(), ids=ENDLESS)
-@pytest.mark.parametrize("halving", [False, SLOW(True)])
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
-def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net, halving):
-    search = copy.copy(fitted).set_params(estimator=net(), halving=halving, cv=2)
+def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net):
+    search = copy.copy(fitted).set_params(estimator=net(), cv=2)
     before = dict(vars(search))
     timer = threading.Timer(3, signal.raise_signal, [signal.SIGINT])
     timer.start()

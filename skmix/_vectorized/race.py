@@ -47,9 +47,6 @@ from skmix._vectorized.support import (
 )
 from skmix._vectorized.trainer import VectorizedFit
 
-RUNGS = (10, 20, 40, 80, 160, 320)  # epochs after which candidates may be given up
-MARGIN = 0.02  # of the loss, by which they must be behind
-
 Advance = Callable[[int], Any] | None  # is told of steps of the progress bar
 Way = Literal["vectorized", "singly", "alone"]
 
@@ -201,7 +198,6 @@ def train_members(
     candidates: list[Candidate],
     splits: list[Split],
     *,
-    halving: bool,
     verbose: bool,
     n_jobs: int | None = None,
 ) -> Trained:
@@ -211,16 +207,13 @@ def train_members(
     ----------
     candidates : list of Candidate
     splits : list of Split
-    halving : bool
-        Whether candidates that are clearly behind are given up. All are trained in
-        this process then, since they are compared with each other.
     verbose : bool
         Whether to show a progress bar, on the standard output.
     n_jobs : int, default=None
         Processes, as in joblib.
     """
     begin = time.perf_counter()
-    why, parts = _parts(candidates, splits, halving)
+    why, parts = _parts(candidates, splits)
     n_jobs = min(effective_n_jobs(n_jobs), len(parts))
     total, unit = sum(part.n_steps for part in parts), parts[0].unit
     bar = tqdm(total=total, disable=not verbose, unit=unit, file=sys.stdout)
@@ -288,7 +281,6 @@ class _Part(NamedTuple):
     candidates: list[Candidate]
     numbers: list[int]  # which of all candidates they are
     way: Way  # together, each as a vectorized group of one, or by the net's own fit
-    halving: bool
     n_steps: int  # of the progress bar
 
     @property
@@ -300,8 +292,8 @@ class _Part(NamedTuple):
         with one_thread_each(), seeded(splits[0].seed, splits[0].net.device):
             if self.way == "alone":
                 return _one_after_the_other(self.candidates, splits, advance)
-            options = {"singly": self.way == "singly", "halving": self.halving}
-            joint = _JointTraining(self.candidates, splits, **options)
+            singly = self.way == "singly"
+            joint = _JointTraining(self.candidates, splits, singly=singly)
             joint.run(advance)
             return joint.trained()
 
@@ -334,27 +326,20 @@ def _members_of(
 
 
 def _parts(
-    candidates: list[Candidate], splits: list[Split], halving: bool
+    candidates: list[Candidate], splits: list[Split]
 ) -> tuple[str | None, list[_Part]]:
     """Return why members cannot be vectorized, or None, and the parts they make."""
     why, way, at_once = _way(candidates, splits)
-    numbers = list(range(len(candidates)))
-    groups, n_steps = [numbers], splits[0].net.max_epochs
-    if way == "alone":
-        n_steps = len(splits)
-    elif halving:
-        at_once = at_once if way == "vectorized" else len(numbers)
-    elif way == "vectorized":
+    groups = [list(range(len(candidates)))]
+    if way == "vectorized":
         groups = list(_alike(candidates, splits).values())
-    parts = [
-        group[k : k + at_once]
-        for group in groups
-        for k in range(0, len(group), at_once)
-    ]
-    return why, [
-        _Part([candidates[c] for c in part], part, way, halving, n_steps)
-        for part in parts
-    ]
+    n_steps = len(splits) if way == "alone" else splits[0].net.max_epochs
+    parts = []
+    for group in groups:
+        for k in range(0, len(group), at_once):
+            some = group[k : k + at_once]
+            parts.append(_Part([candidates[c] for c in some], some, way, n_steps))
+    return why, parts
 
 
 def _way(
@@ -498,16 +483,10 @@ class _JointTraining:
     """
 
     def __init__(
-        self,
-        candidates: list[Candidate],
-        splits: list[Split],
-        *,
-        singly: bool,
-        halving: bool,
+        self, candidates: list[Candidate], splits: list[Split], *, singly: bool
     ) -> None:
         net = splits[0].net
-        self.candidates, self.splits = candidates, splits
-        self.singly, self.halving = singly, halving
+        self.candidates, self.splits, self.singly = candidates, splits, singly
         self.max_epochs = net.max_epochs
         self.patience = _patience(net) if trains_twice(net) else None
         self.groups = (_single_groups if singly else _groups)(candidates, splits)
@@ -538,8 +517,6 @@ class _JointTraining:
             if self.patience is not None:
                 self._keep_best(n_epochs, self.patience)
             n_epochs += 1
-            if self.halving and n_epochs in RUNGS:
-                self._give_up()
             _tell(advance)
         self.curves = self.curves[:, :, :n_epochs]
         for group in self.groups:
@@ -598,23 +575,6 @@ class _JointTraining:
                     state = self.nets[c, f].module_.state_dict()
                     self.kept[c, f] = {k: value.clone() for k, value in state.items()}
             elif epoch + 1 >= self.epochs[c] + patience:
-                self._stop(c)
-
-    def _give_up(self) -> None:
-        """Stop candidates that are behind the best one, in most folds and by far."""
-        best = np.fmin.reduce(self.curves, axis=2)  # (C, F)
-        mean = best.mean(axis=1)
-        if np.isnan(mean).all():
-            return
-        leader = best[np.nanargmin(mean)]
-        for c, candidate in enumerate(self.candidates):
-            behind = np.where(np.isnan(best[c]), np.inf, best[c]) - leader
-            if np.isinf(behind).any():  # diverged
-                self._stop(c)
-                continue
-            error = behind.std(ddof=1) / np.sqrt(len(behind))
-            clearly = max(2 * error, MARGIN * abs(leader.mean()))
-            if candidate.alpha and behind.mean() > clearly:
                 self._stop(c)
 
 
