@@ -157,10 +157,7 @@ def _next_steps(deal: Iterator[Dealt], n_steps: int) -> Iterator[Dealt]:
 
 
 def _side_by_side(
-    dealt: list[list[Dealt]],
-    size: int,
-    fold_of: np.ndarray,
-    n_steps: int | None = None,
+    dealt: list[list[Dealt]], size: int, fold_of: np.ndarray, n_steps: int | None = None
 ) -> MemberBatches:
     """Lay the rows of folds side by side, as they are dealt.
 

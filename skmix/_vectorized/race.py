@@ -139,7 +139,7 @@ class Candidate(NamedTuple):
     layers: Any
 
     @property
-    def place(self) -> str | tuple:
+    def place(self) -> str | tuple[str, ...]:
         """What those that are trained together have in common: all but alpha."""
         return self.layers if isinstance(self.layers, str) else tuple(self.layers)
 
@@ -165,7 +165,7 @@ class Trained(NamedTuple):
     seconds : float
     """
 
-    members: list[list]
+    members: list[list[Any]]
     curves: np.ndarray
     epochs: np.ndarray
     diverged: np.ndarray
@@ -297,7 +297,9 @@ class _Part(NamedTuple):
             joint.run(advance)
             return joint.trained()
 
-    def members_of(self, states: list[list[NetState]], splits: list[Split]) -> list:
+    def members_of(
+        self, states: list[list[NetState]], splits: list[Split]
+    ) -> list[list[Any]]:
         """Return members that were trained elsewhere, by the states of their nets."""
         nets = {}
         for c, of_candidate in enumerate(states):
@@ -314,9 +316,9 @@ def _members_of(
     candidates: list[Candidate],
     splits: list[Split],
     nets: dict[tuple[int, int], NeuralNet],
-) -> list[list]:
+) -> list[list[Any]]:
     """Return the estimators of each candidate."""
-    grid: list[list] = []
+    grid: list[list[Any]] = []
     for c, candidate in enumerate(candidates):
         grid.append([])
         for f, split in enumerate(splits):
@@ -367,7 +369,7 @@ def _way(
 
 def _alike(
     candidates: list[Candidate], splits: list[Split]
-) -> dict[tuple[str | tuple, bool], list[int]]:
+) -> dict[tuple[Any, bool], list[int]]:
     """Numbers of candidates that are trained together, by what they have in common."""
     alike = defaultdict(list)
     for c, candidate in enumerate(candidates):
@@ -454,7 +456,7 @@ class _Start:
         with Stream(self.split.seed, self.split.net.device).resumed():
             return self._initialised()
 
-    def shape(self) -> tuple:
+    def shape(self) -> tuple[Any, ...]:
         """What folds have in common whose members are trained together."""
         tensors = self.net.module_.state_dict().items()
         n_rows = None
@@ -512,7 +514,7 @@ class _JointTraining:
             with interruptible():
                 for group in self.groups:
                     self._run_epoch(group, n_epochs)
-            for c in np.flatnonzero(self.diverged.any(axis=1)):
+            for c in np.flatnonzero(self.diverged.any(axis=1)).tolist():
                 self._stop(c)
             if self.patience is not None:
                 self._keep_best(n_epochs, self.patience)
@@ -539,7 +541,7 @@ class _JointTraining:
         return any(len(group.fit.running) for group in self.groups)
 
     def _run_epoch(self, group: _Group, epoch: int) -> None:
-        running = group.fit.running
+        running = group.fit.running.tolist()
         if len(running):
             group.fit.epoch()
         for m in running:

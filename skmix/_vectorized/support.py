@@ -319,7 +319,7 @@ def members_at_once(net: NeuralNet, fold: Fold) -> int:
     n_rows = largest_batch(fold.train)
     module, n_outputs = _without_dropout(net.module_), 0
 
-    def count(part: nn.Module, args: tuple, output: Any) -> None:
+    def count(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         nonlocal n_outputs
         if isinstance(output, torch.Tensor):
             n_outputs += output.numel()
