@@ -1,7 +1,7 @@
 """Batches of several members side by side, along a member axis.
 
 Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
-What a fold is dealt is gathered once, whatever the number of its members.
+What a fold is loaded is gathered once, whatever the number of its members.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,15 +13,21 @@ import torch
 
 from skmix._columns import each
 from skmix._mixup import mix_step
-from skmix._sampler import Plan
-from skmix._training.loader import CHUNK_CELLS, Batches, Dealer, Dealt, n_cells
+from skmix._sampler import MixupSampler
+from skmix._training.loader import (
+    CHUNK_CELLS,
+    Batches,
+    BatchLoader,
+    LoadedChunk,
+    n_cells,
+)
 from skmix._training.random import Stream
 
 
 class Fold(NamedTuple):
     """Rows that some members are trained on, and others that they are validated on."""
 
-    dealer: Dealer  # its plan has a list of alphas, or is None
+    loader: BatchLoader  # its sampler has a list of alphas, or is None
     train: Batches
     valid: Batches
     stream: Stream  # that a net alone draws the order of its rows from
@@ -76,22 +82,22 @@ def training_batches(
 ) -> Iterator[MemberBatches]:
     """Deal an epoch of training, a chunk of steps at a time.
 
-    Folds have as many steps each, and their rows are dealt in the given orders. Members
+    Folds have as many steps each; their rows come in the given orders. Members
     have the folds and alphas of these numbers, both of shape (M,).
     """
     size = max(largest_batch(fold.train) for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
     n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
-    deals = [
-        fold.dealer.deal(
+    loads = [
+        fold.loader.load(
             fold.train, training=True, epoch=epoch, order=order, n_steps=n_steps
         )
         for fold, order in zip(folds, orders, strict=True)
     ]
     while left > 0:
-        dealt = [list(_next_steps(deal, min(n_steps, left))) for deal in deals]
+        loaded = [list(_next_steps(load, min(n_steps, left))) for load in loads]
         left -= n_steps
-        for some, n_rows in _of_one_size(dealt, size):
+        for some, n_rows in _of_one_size(loaded, size):
             lanes = _side_by_side(some, n_rows, fold_of)
             if some[0][0].draw is not None:
                 lanes = _mixed(lanes, folds, some, fold_of, alpha_of)
@@ -116,13 +122,13 @@ def mixed_at_input(
 
 
 def _of_one_size(
-    dealt: list[list[Dealt]], size: int
-) -> Iterator[tuple[list[list[Dealt]], int]]:
+    loaded: list[list[LoadedChunk]], size: int
+) -> Iterator[tuple[list[list[LoadedChunk]], int]]:
     """Take steps apart that need no padding, as the last one of folds of equal size."""
-    if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in dealt}) > 1:
-        yield dealt, size
+    if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in loaded}) > 1:
+        yield loaded, size
         return
-    for parts in zip(*dealt, strict=True):
+    for parts in zip(*loaded, strict=True):
         if len({part.chunk.batch_size for part in parts}) > 1:
             yield [[part] for part in parts], size
         else:
@@ -131,9 +137,9 @@ def _of_one_size(
 
 def validation_batches(folds: list[Fold]) -> MemberBatches:
     """Deal all that is validated on, at once, one entry of the member axis a fold."""
-    dealt = [
+    loaded = [
         list(
-            fold.dealer.deal(
+            fold.loader.load(
                 fold.valid, training=False, epoch=0, order=fold.valid.indices
             )
         )
@@ -141,7 +147,7 @@ def validation_batches(folds: list[Fold]) -> MemberBatches:
     ]
     size = max(largest_batch(fold.valid) for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
-    return _side_by_side(dealt, size, np.arange(len(folds)), n_steps)
+    return _side_by_side(loaded, size, np.arange(len(folds)), n_steps)
 
 
 def largest_batch(batches: Batches) -> int:
@@ -149,30 +155,33 @@ def largest_batch(batches: Batches) -> int:
     return min(batches.batch_size, len(batches.indices))
 
 
-def _next_steps(deal: Iterator[Dealt], n_steps: int) -> Iterator[Dealt]:
+def _next_steps(load: Iterator[LoadedChunk], n_steps: int) -> Iterator[LoadedChunk]:
     while n_steps > 0:
-        dealt = next(deal)
-        n_steps -= dealt.chunk.n_batches
-        yield dealt
+        loaded = next(load)
+        n_steps -= loaded.chunk.n_batches
+        yield loaded
 
 
 def _side_by_side(
-    dealt: list[list[Dealt]], size: int, fold_of: np.ndarray, n_steps: int | None = None
+    loaded: list[list[LoadedChunk]],
+    size: int,
+    fold_of: np.ndarray,
+    n_steps: int | None = None,
 ) -> MemberBatches:
-    """Lay the rows of folds side by side, as they are dealt.
+    """Lay the rows of folds side by side, as they are loaded.
 
-    `dealt` has a list of `Dealt` for each fold.
+    `loaded` has a list of `LoadedChunk` for each fold.
     """
-    lay = partial(_laid, dealt, size=size, fold_of=fold_of, n_steps=n_steps)
+    lay = partial(_laid, loaded, size=size, fold_of=fold_of, n_steps=n_steps)
     of_folds = [
         np.concatenate([np.full(d.chunk.n_batches, d.chunk.batch_size) for d in fold])
-        for fold in dealt
+        for fold in loaded
     ]
     n_steps = n_steps or len(of_folds[0])
     padded = [np.r_[s, np.zeros(n_steps - len(s), int)] for s in of_folds]
     sizes = np.stack(padded, axis=1)
     weight = None
-    if any(d.weight is not None for fold in dealt for d in fold):
+    if any(d.weight is not None for fold in loaded for d in fold):
         weight = lay(_weight)
     x, y = lay(lambda d: d.chunk.X), lay(lambda d: d.chunk.y)
     return MemberBatches(
@@ -180,15 +189,15 @@ def _side_by_side(
     )
 
 
-def _weight(dealt: Dealt) -> torch.Tensor:
-    if dealt.weight is None:
-        return torch.ones(len(dealt.chunk.rows), dtype=torch.float64)
-    return torch.from_numpy(dealt.weight)
+def _weight(loaded: LoadedChunk) -> torch.Tensor:
+    if loaded.weight is None:
+        return torch.ones(len(loaded.chunk.rows), dtype=torch.float64)
+    return torch.from_numpy(loaded.weight)
 
 
 def _laid(
-    dealt: list[list[Dealt]],
-    get: Callable[[Dealt], Any],
+    loaded: list[list[LoadedChunk]],
+    get: Callable[[LoadedChunk], Any],
     *,
     size: int,
     fold_of: np.ndarray,
@@ -196,10 +205,10 @@ def _laid(
 ) -> Any:
     """Lay out rows of each fold as (S, M, size, ...).
 
-    `get` returns those of a `Dealt`, a structure of tensors of shape (S * B, ...).
+    `get` returns those of a `LoadedChunk`, tensors of shape (S * B, ...).
     """
     folds = []
-    for fold in dealt:
+    for fold in loaded:
         parts = [
             each(partial(_as_steps, n_steps=d.chunk.n_batches, size=size), get(d))
             for d in fold
@@ -237,21 +246,21 @@ def _cat(*parts: torch.Tensor) -> torch.Tensor:
 def _mixed(
     lanes: MemberBatches,
     folds: list[Fold],
-    dealt: list[list[Dealt]],
+    loaded: list[list[LoadedChunk]],
     fold_of: np.ndarray,
     alpha_of: np.ndarray,
 ) -> MemberBatches:
     """Mix the rows of members, or put partners beside them."""
-    plan, size = folds[0].dealer.plan, lanes.y.shape[2]
-    lay = partial(_laid, dealt, size=size, fold_of=fold_of)
-    lam = _lam(dealt, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
+    sampler, size = folds[0].loader.sampler, lanes.y.shape[2]
+    lay = partial(_laid, loaded, size=size, fold_of=fold_of)
+    lam = _lam(loaded, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
     own = np.arange(lam.shape[2]) < lanes.sizes[:, :, None]  # and no padding
     lam_mean = lam.mean(axis=2, where=own)
     lanes = lanes._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
     numbers = isinstance(lanes.x, torch.Tensor) and lanes.x.is_floating_point()
-    inside = plan.layers[0] is not None
-    if not (plan.is_plain and (numbers or inside)):
-        x, share = _mixed_by_batch(folds, dealt, size, fold_of, alpha_of)
+    inside = sampler.layers[0] is not None
+    if not (sampler.is_plain and (numbers or inside)):
+        x, share = _mixed_by_batch(folds, loaded, size, fold_of, alpha_of)
         return lanes._replace(x=x, share=share)
     lam = torch.from_numpy(lam).to(lanes.y.device)
     X_partner = lay(lambda d: d.X_partner)
@@ -263,10 +272,10 @@ def _mixed(
     return lanes._replace(x=x, share=lam)
 
 
-def _lam(dealt: list[list[Dealt]], size: int) -> np.ndarray:
+def _lam(loaded: list[list[LoadedChunk]], size: int) -> np.ndarray:
     """Return lam of each fold and alpha, of shape (S, F, A, 1) or (S, F, A, size)."""
     folds = []
-    for fold in dealt:
+    for fold in loaded:
         parts = []
         for d in fold:  # (A, S * B) or (A, S) -> (S, A, B or 1)
             lam = d.draw.lam.reshape(len(d.draw.lam), d.chunk.n_batches, -1)
@@ -284,7 +293,7 @@ def _lam(dealt: list[list[Dealt]], size: int) -> np.ndarray:
 
 def _mixed_by_batch(
     folds: list[Fold],
-    dealt: list[list[Dealt]],
+    loaded: list[list[LoadedChunk]],
     size: int,
     fold_of: np.ndarray,
     alpha_of: np.ndarray,
@@ -292,10 +301,10 @@ def _mixed_by_batch(
     """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
     xs, shares = [], []
     for fold, alpha in zip(fold_of, alpha_of, strict=True):
-        plan = folds[fold].dealer.plan
-        for d in dealt[fold]:
+        sampler = folds[fold].loader.sampler
+        for d in loaded[fold]:
             for k in range(d.chunk.n_batches):
-                x, share = _mixed_batch(plan, d, k, alpha, size)
+                x, share = _mixed_batch(sampler, d, k, alpha, size)
                 xs.append(x)
                 shares.append(share)
 
@@ -309,18 +318,18 @@ def _mixed_by_batch(
 
 
 def _mixed_batch(
-    plan: Plan, dealt: Dealt, k: int, alpha: int, size: int
+    sampler: MixupSampler, loaded: LoadedChunk, k: int, alpha: int, size: int
 ) -> tuple[Any, torch.Tensor]:
     """One batch mixed, and the own share of each row, padded to `size` rows."""
-    chunk, part = dealt.chunk, dealt.chunk.part(k)
+    chunk, part = loaded.chunk, loaded.chunk.part(k)
     own, partner = (
-        each(lambda rows: rows[part].clone(), X) for X in (chunk.X, dealt.X_partner)
+        each(lambda rows: rows[part].clone(), X) for X in (chunk.X, loaded.X_partner)
     )
     share = np.ones(1)
-    if plan.alpha[alpha]:
-        draw = dealt.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
-        y, y_partner = chunk.y[part], dealt.y_partner[part]
-        own, share = mix_step(plan.mix[0], own, partner, y, y_partner, draw)
+    if sampler.alpha[alpha]:
+        draw = loaded.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
+        y, y_partner = chunk.y[part], loaded.y_partner[part]
+        own, share = mix_step(sampler.mix[0], own, partner, y, y_partner, draw)
     share = torch.as_tensor(share, dtype=torch.float64).to(chunk.y.device)
     share = share.expand(chunk.batch_size)
     return each(partial(_padded, length=size, dim=0), own), _padded(share, size, dim=0)

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from skmix._base import Rows
 from skmix._default_net import epochs_found, stop_stopping, trains_twice
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training.convergence import (
     Diverged,
     ends_above_start,
@@ -30,7 +30,7 @@ from skmix._training.convergence import (
     record_divergence,
 )
 from skmix._training.interruption import interruptible
-from skmix._training.loader import Batches, Dealer
+from skmix._training.loader import Batches, BatchLoader
 from skmix._training.loss import first_output
 from skmix._training.patch import mixed_training
 from skmix._training.random import Stream, one_thread_each, seeded
@@ -90,14 +90,14 @@ class Split(NamedTuple):
 
     def mixes_inside(self, candidate):
         """Whether rows are mixed behind a layer."""
-        plan = self.template_of(candidate)._plan(self.net, self.seed)
-        return any(layer is not None for layer in plan.layers)
+        sampler = self.template_of(candidate)._plan(self.net, self.seed)
+        return any(layer is not None for layer in sampler.layers)
 
-    def plan_of(self, net, candidate, alphas):
-        """Return the plan of fits that differ in alpha; None if none of them mixes."""
-        plan = self.template_of(candidate)._plan(net, self.seed, alphas)
-        check_layers_of(net.module_, plan.layers)
-        return None if plan.is_off else plan
+    def sampler_of(self, net, candidate, alphas):
+        """Return the sampler of fits that differ in alpha; None if none mixes."""
+        sampler = self.template_of(candidate)._plan(net, self.seed, alphas)
+        check_layers_of(net.module_, sampler.layers)
+        return None if sampler.is_off else sampler
 
     def member_of(self, candidate, net, like=None):
         """Return the estimator that a trained net makes."""
@@ -111,20 +111,20 @@ class Split(NamedTuple):
         member.alpha, member.layers = candidate.alpha, candidate.layers
         return member
 
-    def dealer(self, net, plan):
-        """Return what deals the rows of the fold to a net."""
+    def loader(self, net, sampler):
+        """Return what loads the rows of the fold to a net."""
         about = self.template._about(self.rows)
-        return Dealer(net, plan, self.rows.weight, self.validation, about)
+        return BatchLoader(net, sampler, self.rows.weight, self.validation, about)
 
     def check_output(self, net, output):
         """Refuse a first output of the module that cannot be right."""
         self.template._codec.check_output(net, output)
 
-    def lend(self, net, plan):
+    def lend(self, net, sampler):
         """Return the block in which a net trains on the rows of the fold."""
         return mixed_training(
             net,
-            plan=plan,
+            sampler=sampler,
             weight=self.rows.weight,
             validation=self.validation,
             check_output=self.check_output,
@@ -357,7 +357,7 @@ def _way(
     firsts = {candidate.place: candidate for candidate in candidates}.values()
     with one_thread_each(), seeded(split.seed, net.device):
         starts = [_Start(split, candidate, alphas) for candidate in firsts]
-        reasons = [why_not_vectorized(s.net, s.plan, s.fold) for s in starts]
+        reasons = [why_not_vectorized(s.net, s.sampler, s.fold) for s in starts]
         why, start = next(filter(None, reasons), None), starts[0]
         if why is not None:
             return why, "alone", 1
@@ -437,11 +437,13 @@ class _Start:
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        self.plan: Plan | None = split.plan_of(self.net, candidate, alphas)
-        dealer = split.dealer(self.net, self.plan)
-        train, valid = dealer.split(split.rows.X, split.rows.y)
-        train = dealer.iterator(train, training=True)
-        self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
+        self.sampler: MixupSampler | None = split.sampler_of(
+            self.net, candidate, alphas
+        )
+        loader = split.loader(self.net, self.sampler)
+        train, valid = loader.split(split.rows.X, split.rows.y)
+        train = loader.iterator(train, training=True)
+        self.fold = Fold(loader, train, loader.iterator(valid, training=False), stream)
 
     def _initialised(self) -> NeuralNet:
         net, rows = self.split.new_net(), self.split.rows
@@ -619,5 +621,5 @@ def _group_of(numbers: list[int], starts: list[tuple[int, _Start]]) -> _Group:
     fold_of = np.repeat(np.arange(len(starts)), len(numbers))
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
     first = starts[0][1]
-    direct = is_direct(first.net, first.plan, first.fold)
+    direct = is_direct(first.net, first.sampler, first.fold)
     return _Group(VectorizedFit(nets, folds, fold_of, alpha_of, direct=direct), cells)

@@ -24,7 +24,7 @@ from torch import nn
 
 from skmix._columns import each
 from skmix._mixup import mixup
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training.loader import Batches
 from skmix._training.loss import losses_of_steps, shaped_like
 from skmix._training.skorch_compat import METHODS, inferring, is_skorchs_own, twin
@@ -44,14 +44,16 @@ MEMORY = 2**30  # bytes
 HALVES = slice(0, 4), slice(4, 8)  # rows of the two members of a trial
 
 
-def why_not_vectorized(net: NeuralNet, plan: Plan | None, fold: Fold) -> str | None:
+def why_not_vectorized(
+    net: NeuralNet, sampler: MixupSampler | None, fold: Fold
+) -> str | None:
     """Why initialised nets like this one cannot be trained vectorized, or None."""
-    reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_plan(plan)
-    dealt = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
-    if reason is None and not dealt:
+    reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_sampler(sampler)
+    loaded = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
+    if reason is None and not loaded:
         reason = "it has a data iterator, a dataset or a collate function of its own"
     reason = reason or _why_of_module(net, fold) or _why_of_criterion(net, fold)
-    return reason or _why_of_layer(net, plan, fold)
+    return reason or _why_of_layer(net, sampler, fold)
 
 
 def _why_of_net(net: NeuralNet) -> str | None:
@@ -92,14 +94,14 @@ def _why_of_callbacks(net: NeuralNet) -> str | None:
     return None
 
 
-def _why_of_plan(plan: Plan | None) -> str | None:
-    if plan is None:
+def _why_of_sampler(sampler: MixupSampler | None) -> str | None:
+    if sampler is None:
         return None
-    if plan.clean_weight:
+    if sampler.clean_weight:
         return "clean_weight adds a loss of unmixed rows"
-    if len(plan.layers) > 1:
+    if len(sampler.layers) > 1:
         return "each step mixes at one of several layers"
-    if plan.layers[0] is not None and not plan.is_plain:
+    if sampler.layers[0] is not None and not sampler.is_plain:
         return "rows are mixed inside, and not by mixing='mixup'"
     return None
 
@@ -141,9 +143,11 @@ def _why_of_criterion(net: NeuralNet, fold: Fold) -> str | None:
     return None
 
 
-def _why_of_layer(net: NeuralNet, plan: Plan | None, fold: Fold) -> str | None:
+def _why_of_layer(
+    net: NeuralNet, sampler: MixupSampler | None, fold: Fold
+) -> str | None:
     """Try whether members mix behind a layer together as each of them alone."""
-    layer = None if plan is None else plan.layers[0]
+    layer = None if sampler is None else sampler.layers[0]
     if layer is None:
         return None
     failure = (
@@ -160,9 +164,9 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
-def is_direct(net: NeuralNet, plan: Plan | None, fold: Fold) -> bool:
+def is_direct(net: NeuralNet, sampler: MixupSampler | None, fold: Fold) -> bool:
     """Whether vectorized members may be passed through the code of one of them."""
-    inside = plan is not None and plan.layers[0] is not None
+    inside = sampler is not None and sampler.layers[0] is not None
     dropouts = {type(m) for m in net.module_.modules() if isinstance(m, DROPOUTS)}
     if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
         return False

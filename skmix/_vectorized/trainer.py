@@ -70,10 +70,10 @@ class VectorizedFit:
         M initialised nets that can be vectorized (see `skmix._vectorized.support`).
     folds : list of skmix._vectorized.loader.Fold
     fold_of, alpha_of : array-like of shape (M,), int
-        Which of the folds, and which alpha of its plan, each net has.
+        Which of the folds, and which alpha of its sampler, each net has.
     inside : array-like of shape (M,), bool, default=None
-        Which nets mix behind the layer of their fold's plan, while the others mix at
-        the input; None if all do as the plan says. Possible where rows are numbers
+        Which nets mix behind the layer of their fold's sampler, while the others mix at
+        the input; None if all do as the sampler says. Possible where rows are numbers
         that do not see each other in training.
     direct : bool, default=False
         As in `skmix._vectorized.module.VectorizedModule`.
@@ -208,14 +208,14 @@ class VectorizedFit:
 
     def _train(self, orders: list[torch.Tensor]) -> dict[str, np.ndarray]:
         of_steps: list[torch.Tensor] = []  # each (m,)
-        dealt = []
+        loaded = []
         members = self.fold_of[self.running], self.alpha_of[self.running]
         epoch = len(self.net.history)
         for batches in training_batches(self.folds, orders, *members, epoch):
-            dealt.append((batches.sizes, batches.lam_mean))
+            loaded.append((batches.sizes, batches.lam_mean))
             steps = self._steps(batches, of_steps)
             run_epoch(self.net, steps, training=True, prefix="train")
-        sizes, lam = map(np.concatenate, zip(*dealt, strict=True))
+        sizes, lam = map(np.concatenate, zip(*loaded, strict=True))
         losses = torch.stack(of_steps).cpu().double().numpy()  # (S, m)
         self._batch_losses |= dict(zip(self.running, losses.T, strict=True))
         loss = (losses * sizes).sum(axis=0) / sizes.sum(axis=0)
@@ -228,9 +228,9 @@ class VectorizedFit:
         self, batches: MemberBatches, losses: list[torch.Tensor]
     ) -> Iterator[Step]:
         """Yield the steps of batches, each of which adds its members' losses."""
-        plan = self.folds[0].dealer.plan
-        layer = None if plan is None or batches.share is None else plan.layers[0]
-        permuted = plan is None or not plan.from_table
+        sampler = self.folds[0].loader.sampler
+        layer = None if sampler is None or batches.share is None else sampler.layers[0]
+        permuted = sampler is None or not sampler.from_table
         lam = batches.share
         if layer is not None and self.inside is not None:
             batches, lam = mixed_at_input(batches, self.inside[self.running])
@@ -245,7 +245,7 @@ class VectorizedFit:
             step = Step(x, partial(total, loss), int(batches.sizes[k].sum()), _nothing)
             if layer is not None:
                 mixing = partial(self.module.mixing_behind, layer, lam[k])
-                step = step._replace(within=mixing)
+                step = step._replace(context=mixing)
             yield step
 
     def _losses(self, batches: MemberBatches, permuted: bool) -> list[Loss]:
