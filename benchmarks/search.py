@@ -1,4 +1,4 @@
-"""Compare a search over alphas as one stack of nets with searches fit by fit.
+"""Compare a search over alphas by vectorized nets with searches fit by fit.
 
 Five alphas in five folds are 25 nets. They are trained in four ways, all for the same
 epochs, with the same folds and without early stopping: `ours` is `MixupClassifierCV`;
@@ -144,7 +144,6 @@ def ours(case, ensemble):
         alphas=case.alphas,
         cv=case.folds,
         ensemble=ensemble,
-        halving=False,
         random_state=0,
     )
 

@@ -123,9 +123,9 @@ class _MixupCV(MixupEstimator):
             candidates = draft._candidates(splits[0].net)
             scoring = draft._scoring(table, rows.y, to_scorer)
             _try_out(scoring, untrained(splits[0], candidates[0]), splits)
-            options = {"halving": draft.halving, "verbose": bool(draft.verbose)}
-            trained = train_members(candidates, splits, n_jobs=draft.n_jobs, **options)
-            _warn_of_lone(trained.why_alone)
+            options = {"n_jobs": draft.n_jobs, "verbose": bool(draft.verbose)}
+            trained = train_members(candidates, splits, **options)
+            _warn_of_slow(trained.why_not_vectorized)
             _warn_of_rising(candidates, trained)
             target = draft._targets(rows.y)
             evidence = draft._evidence(trained, splits, rows, target, scoring)
@@ -300,7 +300,7 @@ class _MixupCV(MixupEstimator):
         self.best_score_ = float(mean[self.best_index_])
         self.best_params_ = params[self.best_index_]
         self.curves_ = trained.curves
-        self.stacked_ = trained.stacked
+        self.vectorized_ = trained.vectorized
         self.n_splits_ = len(splits)
         self.epochs_ = trained.epochs
         seconds = np.array([trained.seconds, evidence.seconds]) / scores.size
@@ -390,7 +390,6 @@ class _MixupCV(MixupEstimator):
         self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
-        check_option("halving", self.halving, (True, False))
         check_option("verbose", self.verbose, (0, 1))
 
 
@@ -484,11 +483,11 @@ def _warn_of_rising(candidates, trained):
         warn_of_rising_losses(alphas)
 
 
-def _warn_of_lone(why):
+def _warn_of_slow(why):
     if why:
         warnings.warn(
-            f"Members are trained one by one, and not as one stack: {why}. The results "
-            "are the same, but take longer.",
+            f"Members are trained one by one, and not vectorized: {why}. This takes "
+            "longer.",
             UserWarning,
             stacklevel=3,
         )
@@ -626,8 +625,9 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         a prior around 1 (see `skmix.networks.best_temperature`).
     epochs_ : ndarray of shape (n_candidates,), int
         For nets of the default kind, the epoch with the least validation loss on
-        average over the folds; members predict with the weights of this epoch. 0 for a
-        user-supplied net, whose callbacks decide.
+        average over the folds; members predict with the weights of this epoch. If
+        members are trained one by one, the mean of the epochs that early stopping
+        finds. 0 for a user-supplied net, whose callbacks decide.
     vectorized_ : bool
         Whether members were trained as one vectorized net.
     n_splits_ : int
@@ -661,7 +661,8 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
 
     A net of the default kind stops when the validation loss, averaged over folds, has
     not improved for half of the ``patience`` of its EarlyStopping callback; the
-    callback's ``monitor`` is ignored.
+    callback's ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each
+    member stops by itself.
 
     References
     ----------
@@ -702,7 +703,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         cv: int | Iterable | object | None = None,
         scoring: str | Callable | None = None,
         ensemble: Literal["blend"] | bool = "blend",
-        halving: bool = False,
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable | object = "mixup",
@@ -719,7 +719,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         self.cv = cv
         self.scoring = scoring
         self.ensemble = ensemble
-        self.halving = halving
         self.n_jobs = n_jobs
         self.lam_per = lam_per
         self.mixing = mixing
@@ -920,8 +919,9 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         Share of each candidate in the predictions.
     epochs_ : ndarray of shape (n_candidates,), int
         For nets of the default kind, the epoch with the least validation loss on
-        average over the folds; members predict with the weights of this epoch. 0 for a
-        user-supplied net, whose callbacks decide.
+        average over the folds; members predict with the weights of this epoch. If
+        members are trained one by one, the mean of the epochs that early stopping
+        finds. 0 for a user-supplied net, whose callbacks decide.
     vectorized_ : bool
         Whether members were trained as one vectorized net.
     n_splits_ : int
@@ -953,7 +953,8 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
 
     A net of the default kind stops when the validation loss, averaged over folds, has
     not improved for half of the ``patience`` of its EarlyStopping callback; the
-    callback's ``monitor`` is ignored.
+    callback's ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each
+    member stops by itself.
 
     References
     ----------
@@ -986,7 +987,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         cv: int | Iterable | object | None = None,
         scoring: str | Callable | None = None,
         ensemble: Literal["blend"] | bool = "blend",
-        halving: bool = False,
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable | object = "mixup",
@@ -1002,7 +1002,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         self.cv = cv
         self.scoring = scoring
         self.ensemble = ensemble
-        self.halving = halving
         self.n_jobs = n_jobs
         self.lam_per = lam_per
         self.mixing = mixing

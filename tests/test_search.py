@@ -46,6 +46,8 @@ from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
 
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def diabetes():
@@ -287,7 +289,7 @@ def test_law_7_the_default_net_too(wine):
     other[folds[0][1]] *= 100
     options = {"alphas": (0,), "cv": folds, "layers": "input", "random_state": 0}
     # All rows held out choose the epoch together, and which masks dropout draws
-    # depends on who else is in the stack; so both are left out.
+    # depends on who else is trained with it; so both are left out.
     net.set_params(callbacks=[], module__dropout=0)
     states = []
     for table in (X, other):
@@ -414,38 +416,19 @@ def test_equal_weights_are_no_weights(wine):
     assert_array_equal(weighted.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
 
 
-# Halving, processes, progress.
-
-
-def test_halving_gives_up_what_is_clearly_behind(wine):
-    X, y = wine
-    net = short(max_epochs=25, lr=0.02)
-    search = MixupClassifierCV(net, alphas=(0, 50), cv=5, halving=True, random_state=0)
-    search.fit(X, y)
-    behind = np.isnan(search.curves_[1]).any(axis=1)
-    assert behind.all()
-    assert not np.isnan(search.curves_[0]).any()
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    all_the_way = clone(search).set_params(halving=False).fit(X, y)
-    assert not np.isnan(all_the_way.curves_).any()
-    assert all_the_way.alpha_ == search.alpha_ == 0
-    n_epochs = np.isfinite(search.curves_[1, 0]).sum()
-    # Once members are given up the stack is smaller, and rounds otherwise: law 8.
-    close = partial(assert_allclose, rtol=0, atol=1e-10)
-    close(search.curves_[0], all_the_way.curves_[0])
-    close(search.curves_[1, :, :n_epochs], all_the_way.curves_[1, :, :n_epochs])
+# Processes, progress.
 
 
 @pytest.mark.parametrize(
     ("net", "params"),
     [
-        (short(), {"alphas": (0, 0.2, 1)}),
+        SLOW(short(), {"alphas": (0, 0.2, 1)}),
         (logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
-        (short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
-        (short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {"halving": True}),
-        (default_net("classifier").set_params(max_epochs=4), {}),
+        SLOW(short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
+        SLOW(short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {}),
+        SLOW(default_net("classifier").set_params(max_epochs=4), {}),
     ],
-    ids=["stacked", "dropout", "alone", "halving", "default"],
+    ids=["vectorized", "dropout", "alone", "stopping", "default"],
 )
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
 def test_processes_change_nothing(wine, net, params):
@@ -512,6 +495,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_processes_bring_back_nets_whose_classes_a_script_defines(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -666,7 +650,7 @@ def test_what_a_net_on_all_rows_would_refuse_is_refused_before(wine, ensemble):
     net = short(callbacks=[EarlyStopping(patience=2)])
     search = MixupClassifierCV(net, alphas=(0,), cv=2, ensemble=ensemble)
     if ensemble:
-        assert search.fit(*wine).stacked_
+        assert search.fit(*wine).vectorized_
         return
     with pytest.raises(ValueError, match="ensemble=False and callbacks"):
         search.fit(*wine)
@@ -734,7 +718,6 @@ def test_a_score_that_takes_no_weights_is_told_so(wine):
     ("params", "match"),
     [
         ({"ensemble": "mean"}, "ensemble='mean'"),
-        ({"halving": "yes"}, "halving='yes'"),
         ({"verbose": 3}, "verbose=3"),
         ({"lam_per": "epoch"}, "lam_per='epoch'"),
         ({"cv": 1}, "n_splits=1"),
@@ -842,7 +825,7 @@ def test_numbers_and_codes_of_which_the_table_has_one_kind(columns, mixing):
     net = logits_net(module=Parts, max_epochs=2)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, mixing=mixing)
     search.fit(X[columns], X["x"] > 0)
-    assert search.stacked_
+    assert search.vectorized_
     assert search.predict_proba(X[columns]).shape == (60, 2)
 
 
@@ -1026,7 +1009,7 @@ def test_a_candidate_that_diverges_has_no_score_and_does_not_predict(wine, kind)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
     with pytest.warns(UserWarning, match=r"no finite score for alpha in \[0.5\]"):
         search.fit(X, y)
-    assert search.stacked_ is (kind is NeuralNetClassifier)
+    assert search.vectorized_ is (kind is NeuralNetClassifier)
     assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
     assert np.isnan(search.cv_results_["split0_test_score"][1])
     assert_array_equal(search.alpha_weights_, [1, 0])
@@ -1060,8 +1043,10 @@ def forever(**params):
 
 
 ENDLESS = {
-    "stacked": forever,
-    "stacked, stopping": lambda: forever(callbacks=[EarlyStopping(patience=100_000)]),
+    "vectorized": forever,
+    "vectorized, stopping": lambda: forever(
+        callbacks=[EarlyStopping(patience=100_000)]
+    ),
     "one by one": lambda: forever(optimizer=torch.optim.LBFGS),
     "default": lambda: default_net("classifier").set_params(
         max_epochs=100_000, callbacks=None, module__d_block=8
@@ -1070,10 +1055,9 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("net", ENDLESS.values(), ids=ENDLESS)
-@pytest.mark.parametrize("halving", [False, True])
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
-def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net, halving):
-    search = copy.copy(fitted).set_params(estimator=net(), halving=halving, cv=2)
+def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net):
+    search = copy.copy(fitted).set_params(estimator=net(), cv=2)
     before = dict(vars(search))
     timer = threading.Timer(3, signal.raise_signal, [signal.SIGINT])
     timer.start()

@@ -1,4 +1,4 @@
-"""Law 8: members trained as one stack are those trained one by one."""
+"""Law 8: members trained vectorized are those trained one by one."""
 
 import warnings
 from functools import partial
@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sample_nets import Layers, binary_net, logits_net, number_net, softmax_net
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.preprocessing import scale
@@ -33,8 +34,10 @@ from skmix import (
     MixupRegressorCV,
     default_net,
 )
-from skmix._vectorized.module import Stack
+from skmix._default_net import epochs_found
+from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
+from skmix._vectorized.trainer import VectorizedFit
 from skmix.mixing import CutMix
 
 ALPHAS = (0, 0.3, 1.0)
@@ -121,10 +124,10 @@ def _rows(X, rows):
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
-def assert_stack_is_its_members(trained, cv, X, y, *, atol=1e-10, **fit_params):
-    """Fit as a stack and one by one; compare weights, losses and what is recorded."""
+def assert_vectorized_is_separate(trained, cv, X, y, *, atol=1e-10, **fit_params):
+    """Fit vectorized and one by one; compare weights, losses and what is recorded."""
     cv.fit(X, y, **fit_params)
-    assert cv.stacked_
+    assert cv.vectorized_
     splitter = cv.cv
     groups = fit_params.get("groups")
     folds = list(splitter.split(X, y, groups))
@@ -184,7 +187,7 @@ def test_law_8_classifiers(wine, trained, name, lam_per):
     )
     X, y = wine
     rows = np.random.default_rng(0).permutation(len(y))
-    assert_stack_is_its_members(trained, cv, X[rows], y[rows])
+    assert_vectorized_is_separate(trained, cv, X[rows], y[rows])
 
 
 @pytest.mark.parametrize(
@@ -198,13 +201,13 @@ def test_law_8_classifiers(wine, trained, name, lam_per):
 )
 def test_law_8_regressors(diabetes, trained, net):
     cv = MixupRegressorCV(net, alphas=ALPHAS, cv=KFold(3), random_state=1)
-    assert_stack_is_its_members(trained, cv, *diabetes)
+    assert_vectorized_is_separate(trained, cv, *diabetes)
 
 
 def test_law_8_binary_nets(cancer, trained):
     net = binary_net(module=WithBatchNorm, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, cv=KFold(3), random_state=1)
-    assert_stack_is_its_members(trained, cv, *cancer)
+    assert_vectorized_is_separate(trained, cv, *cancer)
     assert set(cv.predict(cancer[0])) == {0, 1}
 
 
@@ -226,7 +229,7 @@ def test_law_8_optimizers(wine, trained, optimizer):
     cv = MixupClassifierCV(
         net, alphas=ALPHAS, cv=KFold(3, shuffle=True, random_state=0)
     )
-    assert_stack_is_its_members(trained, cv.set_params(random_state=2), *wine)
+    assert_vectorized_is_separate(trained, cv.set_params(random_state=2), *wine)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_law_8_weights(wine, trained, weights):
             for name, value in member.estimator_.module_.state_dict().items():
                 other = alone.estimator_.module_.state_dict()[name]
                 assert_allclose(value, other, rtol=0, atol=1e-10)
-    assert cv.stacked_
+    assert cv.vectorized_
 
 
 @pytest.mark.parametrize(
@@ -269,7 +272,7 @@ def test_law_8_weights(wine, trained, weights):
 def test_law_8_ways_of_mixing(wine, trained, knobs):
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, random_state=0, **knobs)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_law_8_callbacks(wine, trained, callbacks):
     net.set_params(callbacks=[(f"own{k}", cb) for k, cb in enumerate(callbacks)])
     cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
     members = [member for of_alpha in trained[0].members for member in of_alpha]
     if isinstance(callbacks[0], EarlyStopping):
         assert len({member.n_iter_ for member in members}) > 1
@@ -333,7 +336,7 @@ def test_law_8_numbers_and_codes(trained):
     y = rng.integers(2, size=90)
     net = logits_net(module=NumCat, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, cv=KFold(3), random_state=0)
-    assert_stack_is_its_members(trained, cv, X, y)
+    assert_vectorized_is_separate(trained, cv, X, y)
 
 
 @pytest.mark.parametrize("clip", [0.02, None])
@@ -342,7 +345,7 @@ def test_law_8_a_parameter_of_no_dimension(wine, trained, clip):
     net = logits_net(module=Scaled, callbacks=callbacks, **SHORT)
     cv = MixupClassifierCV(net, alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 @pytest.mark.parametrize("cells", [1, 3000])
@@ -352,7 +355,7 @@ def test_law_8_in_chunks_of_any_size(wine, trained, cells, monkeypatch):
     cv = MixupClassifierCV(perceptrons(batch_size=20), alphas=ALPHAS, cv=EQUAL)
     X, y = wine
     rows = np.random.default_rng(0).permutation(len(y))
-    assert_stack_is_its_members(
+    assert_vectorized_is_separate(
         trained, cv.set_params(random_state=1), X[rows], y[rows]
     )
 
@@ -362,20 +365,20 @@ def test_law_8_sparse_rows(wine, trained):
     X = sparse.csr_matrix(np.where(X > 0.5, X, 0))
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, random_state=0)
     cv.set_params(cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, X, y)
+    assert_vectorized_is_separate(trained, cv, X, y)
 
 
 def test_law_8_alpha_0_sees_no_partners_in_a_layer(wine, trained):
     net = logits_net(module=WithBatchNorm, optimizer=optim.SGD, lr=0.5, **SHORT)
     cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="hidden.2", random_state=0)
     cv.set_params(pairing="same_class", cv=KFold(3, shuffle=True, random_state=0))
-    assert_stack_is_its_members(trained, cv, *wine)
+    assert_vectorized_is_separate(trained, cv, *wine)
 
 
 def test_fused_is_taken_as_it_is_given(wine):
     net = perceptrons(optimizer__fused=False, max_epochs=1)
     cv = MixupClassifierCV(net, alphas=(0,), cv=2, random_state=0).fit(*wine)
-    assert cv.stacked_
+    assert cv.vectorized_
 
 
 def test_law_8_folds_of_very_different_sizes(wine, trained):
@@ -384,7 +387,7 @@ def test_law_8_folds_of_very_different_sizes(wine, trained):
     rows = np.random.default_rng(0).permutation(len(y))
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, cv=GroupKFold(3))
     cv.set_params(random_state=0)
-    assert_stack_is_its_members(trained, cv, X[rows], y[rows], groups=groups)
+    assert_vectorized_is_separate(trained, cv, X[rows], y[rows], groups=groups)
 
 
 def test_law_8_frames_whose_folds_have_other_columns(trained):
@@ -395,7 +398,7 @@ def test_law_8_frames_whose_folds_have_other_columns(trained):
     y = (X["a"].fillna(0) > 0).to_numpy().astype(int)
     cv = MixupClassifierCV(perceptrons(), alphas=ALPHAS, cv=KFold(3), random_state=0)
     cv.fit(X, y)
-    assert cv.stacked_
+    assert cv.vectorized_
     alone = members_alone(cv, X, y, list(KFold(3).split(X, y)))
     for ours, theirs in zip(trained[0].members, alone, strict=True):
         for member, one in zip(ours, theirs, strict=True):
@@ -411,7 +414,7 @@ def test_law_8_single_precision(wine, trained):
         net, alphas=ALPHAS, cv=KFold(2, shuffle=True, random_state=0)
     )
     cv.set_params(random_state=0).fit(X, y)
-    assert cv.stacked_
+    assert cv.vectorized_
     for ours, theirs in zip(
         trained[0].members,
         members_alone(cv, X, y, list(cv.cv.split(X, y))),
@@ -423,21 +426,21 @@ def test_law_8_single_precision(wine, trained):
 
 
 def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
-    """The default net, one by one in step, is what it is as a stack."""
+    """Groups of one member, in step, are what they are all together."""
     X, y = cancer
     net = default_net("classifier").set_params(
-        module__dropout=0.0, module__d_block=16, max_epochs=12
+        module__dropout=0.0, module__d_block=16, max_epochs=6
     )
     cv = MixupClassifierCV(net, alphas=(0, 0.3), cv=KFold(3), random_state=0)
-    cv.fit(X[:150], y[:150])
-    assert cv.stacked_
-    stacked, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
+    cv.fit(X[:90], y[:90])
+    assert cv.vectorized_
+    vectorized, epochs, curves = trained[0].members, cv.epochs_, cv.curves_
     monkeypatch.setattr("skmix._vectorized.support.LARGE_STEP", 0)
-    cv.fit(X[:150], y[:150])
-    assert not cv.stacked_
+    cv.fit(X[:90], y[:90])
+    assert not cv.vectorized_
     assert_allclose(curves, cv.curves_, atol=1e-4)
     assert (cv.epochs_ == epochs).all()
-    for ours, theirs in zip(stacked, trained[0].members, strict=True):
+    for ours, theirs in zip(vectorized, trained[0].members, strict=True):
         for member, alone in zip(ours, theirs, strict=True):
             pair = member.predict_proba(X), alone.predict_proba(X)
             assert_allclose(*pair, rtol=0, atol=1e-4)
@@ -447,9 +450,115 @@ def test_dropout_is_each_members_own():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(50, 50), nn.Dropout(0.5))
     for direct in (True, False):
-        stack = Stack([module, module], direct=direct).train()
-        one, other = stack(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
+        together = VectorizedModule([module, module], direct=direct).train()
+        one, other = together(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
         assert not torch.equal(one == 0, other == 0)
+
+
+# Members that differ in more than alpha and rows.
+
+HALF = np.arange(178) % 2 == 0
+ONE_FOLD = [(np.flatnonzero(HALF), np.flatnonzero(~HALF))]
+ADAMW = {"optimizer": optim.AdamW}
+MOMENTUM = {"optimizer": optim.SGD, "optimizer__momentum": 0.9}
+DECAYS = [{"optimizer__weight_decay": decay} for decay in (0.0, 0.3, 1.0)]
+PLATEAU = LRScheduler(ReduceLROnPlateau, monitor="valid_loss", patience=0, factor=0.1)
+BEHIND = {"layers": "0"}
+
+
+def set_up(net, settings):
+    """Give an initialised net other settings, and the weights that it has."""
+    for name, value in settings.items():
+        if name == "module__dropout":
+            for part in net.module_.modules():
+                if isinstance(part, nn.Dropout):
+                    part.p = value
+        elif name != "layers":
+            net.set_params(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("net", "params", "settings"),
+    [
+        ({}, {}, [{"lr": 0.02}, {"lr": 0.0}, {"lr": 0.003}]),
+        (MOMENTUM, {}, [{"lr": 0.01}, {"lr": 0.1}, {"lr": 0.03}]),
+        ({}, {}, DECAYS),
+        (MOMENTUM, {}, DECAYS),
+        (ADAMW, {}, DECAYS),
+        (ADAMW, {}, [{"lr": 0.1 / n, **own} for n, own in enumerate(DECAYS, start=1)]),
+        (ADAMW | {"lr": 0.1, "callbacks": [("own", PLATEAU)]}, {}, DECAYS),
+        ({"callbacks": [("clip", GradientNormClipping(0.02))]}, {}, DECAYS),
+        ({}, {}, [{"criterion__label_smoothing": s} for s in (0.3, 0.0, 0.1)]),
+        (
+            {},
+            {"lam_per": "row"},
+            [{"criterion__label_smoothing": s} for s in (0, 1, 0.2)],
+        ),
+        ({}, BEHIND, [{}, {"layers": "input"}, {}]),
+        ({}, BEHIND | {"lam_per": "row"}, [{"layers": "input"}, {}, {}]),
+        ({}, BEHIND | {"pairing": "same_class"}, [{}, {}, {"layers": "input"}]),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:One fold cannot tell")
+def test_law_8_members_of_other_settings(
+    wine, trained, monkeypatch, net, params, settings
+):
+    X, y = wine
+    net = perceptrons(**net)
+    places = [own.get("layers", params.get("layers")) for own in settings]
+
+    left = list(zip(settings, places, strict=True))
+
+    def fit_of(nets, *args, **options):
+        taken = [left.pop(0) for _ in nets]  # (alpha 0 may be by itself)
+        for member, (own, _) in zip(nets, taken, strict=True):
+            set_up(member, own)
+        if "input" in places:
+            options["inside"] = [place != "input" for _, place in taken]
+        return VectorizedFit(nets, *args, **options)
+
+    monkeypatch.setattr("skmix._vectorized.race.VectorizedFit", fit_of)
+    cv = MixupClassifierCV(net, alphas=ALPHAS, cv=ONE_FOLD, random_state=3, **params)
+    cv.fit(X, y)
+    assert cv.vectorized_
+    train, test = ONE_FOLD[0]
+    members = [member for (member,) in trained[0].members]
+    each_own = zip(ALPHAS, settings, places, members, strict=True)
+    for alpha, own, place, member in each_own:
+        alone = MixupClassifier(clone(net), alpha=alpha, random_state=3, **params)
+        nested = {k: v for k, v in own.items() if k != "layers"}
+        alone.estimator.set_params(**nested)
+        alone.set_params(layers=place or "auto")
+        alone.fit(X[train], y[train], X_val=X[test], y_val=y[test])
+        assert_same_member(member, alone, 1e-10)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_members_may_have_dropouts_of_their_own(direct):
+    torch.manual_seed(0)
+    probabilities = (0.0, 0.3, 1.0, 0.8)
+    modules = [nn.Sequential(nn.Linear(5, 400), nn.Dropout(p)) for p in probabilities]
+    together, X = VectorizedModule(modules, direct=direct), torch.randn(4, 200, 5)
+    clean = torch.cat([module.eval()(x) for module, x in zip(modules, X, strict=True)])
+    assert_allclose(together.eval()(X).detach(), clean.detach(), atol=1e-6)
+    outputs = together.train()(X).unflatten(0, (4, 200))
+    for p, output, one in zip(probabilities, outputs, clean.split(200), strict=True):
+        dropped = output == 0
+        assert_allclose(dropped.double().mean(), p, atol=0.01)
+        if p < 1:
+            kept = (1 - p) * output[~dropped]
+            assert_allclose(kept.detach(), one[~dropped].detach(), atol=1e-6)
+    assert_allclose(outputs[0].detach(), clean[:200].detach(), atol=1e-6)
+    together.keep(torch.tensor([1, 0]))
+    few = together(X[[1, 0]]).unflatten(0, (2, 200))
+    assert_allclose((few == 0).double().mean(dim=(1, 2)), [0.3, 0.0], atol=0.01)
+
+
+def test_dropouts_of_other_kinds_must_be_alike():
+    modules = [nn.Sequential(nn.Linear(5, 4), nn.AlphaDropout(p)) for p in (0.1, 0.2)]
+    with pytest.raises(ValueError, match="AlphaDropout"):
+        VectorizedModule(modules)
 
 
 # Those that are trained one by one: with one warning, and the same results.
@@ -551,7 +660,12 @@ def tied(d_in, d_out):
     ("net", "knobs", "why"),
     [
         (OwnStep(perceptron, criterion=nn.CrossEntropyLoss), {}, "methods of its own"),
-        (perceptrons(optimizer=optim.LBFGS, lr=0.1), {}, "LBFGS"),
+        pytest.param(
+            perceptrons(optimizer=optim.LBFGS, lr=0.1),
+            {},
+            "LBFGS",
+            marks=pytest.mark.slow,
+        ),
         (perceptrons(callbacks=[("counts", Counts())]), {}, "callback counts"),
         (perceptrons(callbacks=[EpochScoring("f1_macro")]), {}, "EpochScoring"),
         (logits_net(module=Moody, **SHORT), {}, "vmap does not take its module"),
@@ -570,7 +684,9 @@ def tied(d_in, d_out):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs, why):
+def test_what_cannot_be_vectorized_is_trained_one_by_one(
+    wine, trained, net, knobs, why
+):
     X, y = wine
     net.set_params(max_epochs=2, train_split=None, verbose=0)
     cv = MixupClassifierCV(net, alphas=(0, 0.5), random_state=0, **knobs)
@@ -579,7 +695,7 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs,
         cv.fit(X, y)
     assert len(caught) == 1
     assert why in str(caught[0].message)
-    assert not cv.stacked_
+    assert not cv.vectorized_
     expected = members_alone(cv, X, y, list(cv.cv.split(X, y)))
     for ours, theirs in zip(trained[0].members, expected, strict=True):
         for member, alone in zip(ours, theirs, strict=True):
@@ -587,16 +703,34 @@ def test_what_cannot_be_stacked_is_trained_one_by_one(wine, trained, net, knobs,
                 assert torch.equal(value, alone.estimator_.module_.state_dict()[name])
 
 
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_a_default_net_that_cannot_be_vectorized_is_trained_by_itself(wine, trained):
+    X, y = wine
+    net = default_net("classifier").set_params(module__d_block=4, max_epochs=4)
+    cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="input", random_state=0)
+    cv.set_params(clean_weight=0.5, cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
+    expected = members_alone(cv, X, y, list(cv.cv.split(X, y)))
+    for ours, theirs in zip(trained[0].members, expected, strict=True):
+        for member, alone in zip(ours, theirs, strict=True):
+            assert member.n_iter_ == alone.n_iter_
+            values = dict(alone.estimator_.module_.named_parameters())
+            for name, value in member.estimator_.module_.named_parameters():
+                assert torch.equal(value, values[name])
+    found = [[epochs_found(m.estimator_) for m in row] for row in expected]
+    assert_array_equal(cv.epochs_, np.round(np.mean(found, axis=1)))
+    assert not cv.vectorized_
+
+
 def test_large_steps_are_taken_one_by_one_without_a_warning(wine, monkeypatch):
     X, y = wine
     cv = MixupClassifierCV(perceptrons(), cv=KFold(2, shuffle=True, random_state=0))
-    stacked = cv.set_params(random_state=0).fit(X, y).cv_results_["mean_test_score"]
+    vectorized = cv.set_params(random_state=0).fit(X, y).cv_results_["mean_test_score"]
     monkeypatch.setattr("skmix._vectorized.support.LARGE_STEP", 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cv.fit(X, y)
-    assert not cv.stacked_
-    assert_allclose(cv.cv_results_["mean_test_score"], stacked, atol=1e-10)
+    assert not cv.vectorized_
+    assert_allclose(cv.cv_results_["mean_test_score"], vectorized, atol=1e-10)
 
 
 def test_members_are_trained_in_groups_that_fit_into_memory(wine, monkeypatch):
@@ -606,11 +740,11 @@ def test_members_are_trained_in_groups_that_fit_into_memory(wine, monkeypatch):
     at_once = cv.fit(X, y).cv_results_["mean_test_score"]
     sizes = []
 
-    def stacks(modules, **options):
+    def counted(modules, **options):
         sizes.append(len(modules))
-        return Stack(modules, **options)
+        return VectorizedModule(modules, **options)
 
-    monkeypatch.setattr("skmix._vectorized.trainer.Stack", stacks)
+    monkeypatch.setattr("skmix._vectorized.trainer.VectorizedModule", counted)
     monkeypatch.setattr("skmix._vectorized.support.MEMORY", 1)
     one_by_one = cv.fit(X, y).cv_results_["mean_test_score"]
     assert max(sizes) == 2  # the folds of one alpha

@@ -1,14 +1,15 @@
 """Trained nets carried from one process to another: numbers, and no classes.
 
-A class that a script or a notebook defines has no name that another process knows it
-by. So what is carried of a net are its tensors and plain values, which a net that is
-made where the class is known takes up.
+Another process cannot import a class that a script or a notebook defines. So only the
+tensors and plain values of a net are carried, and a net that is made where the class is
+known takes them up.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from torch import nn, optim
 
 
@@ -28,13 +29,13 @@ class NetState(NamedTuple):
         Other plain values of the net, its history among them.
     """
 
-    tensors: dict
-    parts: dict
-    callbacks: dict
-    values: dict
+    tensors: dict[str, dict[str, Any]]
+    parts: dict[tuple[str, str], dict[str, Any]]
+    callbacks: dict[str, dict[str, Any]]
+    values: dict[str, Any]
 
     @classmethod
-    def of(cls, net):
+    def of(cls, net: NeuralNet) -> Self:
         """Take the state of a net that was trained."""
         held = vars(net)
         tensors = {
@@ -55,7 +56,7 @@ class NetState(NamedTuple):
         }
         return cls(tensors, parts, callbacks, values | {"history_": net.history_})
 
-    def load(self, net):
+    def load(self, net: NeuralNet) -> None:
         """Give an initialised net of the same kind this state."""
         vars(net).update(self.values)
         for name, state in self.tensors.items():
@@ -68,18 +69,18 @@ class NetState(NamedTuple):
             vars(callback).update(self.callbacks.get(name, {}))
 
 
-def _values_of_part(module):
+def _values_of_part(module: nn.Module) -> dict[str, Any]:
     own = vars(module).keys() - vars(nn.Module()).keys()
     values = {name: v for name, v in _plain_values(module).items() if name in own}
     return values | _on_cpu(dict(module.named_buffers(recurse=False)))
 
 
-def _plain_values(holder):
+def _plain_values(holder: object) -> dict[str, Any]:
     held = getattr(holder, "__dict__", {})
     return {name: value for name, value in held.items() if _is_plain(value)}
 
 
-def _is_plain(value):
+def _is_plain(value: Any) -> bool:
     """Whether a value is made of nothing but numbers, strings and tensors."""
     if isinstance(value, dict):
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
@@ -94,7 +95,7 @@ def _is_plain(value):
     )
 
 
-def _on_cpu(state):
+def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value.cpu() if isinstance(value, torch.Tensor) else value
         for name, value in state.items()

@@ -1,9 +1,10 @@
-"""Batches of several members side by side, each in a lane of its own.
+"""Batches of several members side by side, along a member axis.
 
 Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
 What a fold is loaded is gathered once, whatever the number of its members.
 """
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,34 +13,31 @@ import torch
 
 from skmix._columns import each
 from skmix._mixup import mix_step
-from skmix._training.loader import CHUNK_CELLS, Batches, BatchLoader, n_cells
+from skmix._sampler import MixupSampler
+from skmix._training.loader import (
+    CHUNK_CELLS,
+    Batches,
+    BatchLoader,
+    LoadedChunk,
+    n_cells,
+)
 from skmix._training.random import Stream
 
 
 class Fold(NamedTuple):
-    """Rows that some members are trained on, and others that they are validated on.
+    """Rows that some members are trained on, and others that they are validated on."""
 
-    Attributes
-    ----------
-    loader : skmix._training.loader.BatchLoader
-        Its sampler has a list of alphas, or is None.
-    train : skmix._training.loader.Batches
-    valid : skmix._training.loader.Batches
-    stream : skmix._training.random.Stream
-        What a net that is fitted alone draws the order of its rows from.
-    """
-
-    loader: BatchLoader
+    loader: BatchLoader  # its sampler has a list of alphas, or is None
     train: Batches
     valid: Batches
-    stream: Stream
+    stream: Stream  # that a net alone draws the order of its rows from
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         return len(self.train)
 
 
-class Lanes(NamedTuple):
+class MemberBatches(NamedTuple):
     """What M members are given in S steps of at most B rows each.
 
     Attributes
@@ -66,7 +64,7 @@ class Lanes(NamedTuple):
     lam_mean: np.ndarray | None = None
 
     @property
-    def counts(self):
+    def counts(self) -> torch.Tensor | None:
         """Which rows are no padding, (S, M, B) bool; None for all."""
         size = self.y.shape[2]
         if (self.sizes == size).all():
@@ -75,24 +73,19 @@ class Lanes(NamedTuple):
         return torch.from_numpy(there).to(self.y.device)
 
 
-def train_lanes(folds, orders, fold_of, alpha_of, epoch):
+def training_batches(
+    folds: list[Fold],
+    orders: list[torch.Tensor],
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+    epoch: int,
+) -> Iterator[MemberBatches]:
     """Deal an epoch of training, a chunk of steps at a time.
 
-    Parameters
-    ----------
-    folds : list of Fold
-        All of as many steps.
-    orders : list of torch.Tensor of shape (n_rows,), int64
-        In which rows of each fold are loaded.
-    fold_of, alpha_of : ndarray of shape (M,), int
-        Which of the folds, and which alpha of its sampler, each member has.
-    epoch : int
-
-    Yields
-    ------
-    lanes : Lanes
+    Folds have as many steps each; their rows come in the given orders. Members
+    have the folds and alphas of these numbers, both of shape (M,).
     """
-    size = max(_largest(fold.train) for fold in folds)
+    size = max(largest_batch(fold.train) for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
     n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
     loads = [
@@ -111,7 +104,26 @@ def train_lanes(folds, orders, fold_of, alpha_of, epoch):
             yield lanes
 
 
-def _of_one_size(loaded, size):
+def mixed_at_input(
+    batches: MemberBatches, inside: np.ndarray
+) -> tuple[MemberBatches, torch.Tensor]:
+    """Mix rows of members that are not `inside`, (M,) bool, before a layer.
+
+    Rows and partners stand one below the other. Returned is also the `lam` behind the
+    layer, 1 for those that are mixed already.
+    """
+    lam = batches.share
+    at_input = torch.from_numpy(~inside).to(lam.device)[None, :, None]
+    own, partner = batches.x.chunk(2, dim=2)
+    weight = lam.where(at_input, 1).to(own.dtype)
+    mixed = partner.lerp(own, weight.reshape(*weight.shape, *[1] * (own.ndim - 3)))
+    x = torch.cat([mixed, partner], dim=2)
+    return batches._replace(x=x), lam.where(~at_input, 1)
+
+
+def _of_one_size(
+    loaded: list[list[LoadedChunk]], size: int
+) -> Iterator[tuple[list[list[LoadedChunk]], int]]:
     """Take steps apart that need no padding, as the last one of folds of equal size."""
     if len({tuple(d.chunk.y.shape[0] for d in fold) for fold in loaded}) > 1:
         yield loaded, size
@@ -123,13 +135,8 @@ def _of_one_size(loaded, size):
             yield [[part] for part in parts], parts[0].chunk.batch_size
 
 
-def valid_lanes(folds):
-    """Deal all that is validated on, at once, a lane for each fold.
-
-    Returns
-    -------
-    lanes : Lanes
-    """
+def validation_batches(folds: list[Fold]) -> MemberBatches:
+    """Deal all that is validated on, at once, one entry of the member axis a fold."""
     loaded = [
         list(
             fold.loader.load(
@@ -138,48 +145,64 @@ def valid_lanes(folds):
         )
         for fold in folds
     ]
-    size = max(_largest(fold.valid) for fold in folds)
+    size = max(largest_batch(fold.valid) for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
     return _side_by_side(loaded, size, np.arange(len(folds)), n_steps)
 
 
-def _largest(batches):
+def largest_batch(batches: Batches) -> int:
+    """Return how many rows the largest batch has."""
     return min(batches.batch_size, len(batches.indices))
 
 
-def _next_steps(load, n_steps):
+def _next_steps(load: Iterator[LoadedChunk], n_steps: int) -> Iterator[LoadedChunk]:
     while n_steps > 0:
         loaded = next(load)
         n_steps -= loaded.chunk.n_batches
         yield loaded
 
 
-def _side_by_side(loaded, size, fold_of, n_steps=None):
-    """Put what folds are loaded into lanes, as it is.
+def _side_by_side(
+    loaded: list[list[LoadedChunk]],
+    size: int,
+    fold_of: np.ndarray,
+    n_steps: int | None = None,
+) -> MemberBatches:
+    """Lay the rows of folds side by side, as they are loaded.
 
     `loaded` has a list of `LoadedChunk` for each fold.
     """
     lay = partial(_laid, loaded, size=size, fold_of=fold_of, n_steps=n_steps)
-    sizes = [
+    of_folds = [
         np.concatenate([np.full(d.chunk.n_batches, d.chunk.batch_size) for d in fold])
         for fold in loaded
     ]
-    n_steps = n_steps or len(sizes[0])
-    sizes = np.stack([np.r_[s, np.zeros(n_steps - len(s), int)] for s in sizes], axis=1)
+    n_steps = n_steps or len(of_folds[0])
+    padded = [np.r_[s, np.zeros(n_steps - len(s), int)] for s in of_folds]
+    sizes = np.stack(padded, axis=1)
     weight = None
     if any(d.weight is not None for fold in loaded for d in fold):
         weight = lay(_weight)
     x, y = lay(lambda d: d.chunk.X), lay(lambda d: d.chunk.y)
-    return Lanes(x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1)))
+    return MemberBatches(
+        x, y, sizes[:, fold_of], weight, lam_mean=np.ones((n_steps, 1))
+    )
 
 
-def _weight(loaded):
+def _weight(loaded: LoadedChunk) -> torch.Tensor:
     if loaded.weight is None:
         return torch.ones(len(loaded.chunk.rows), dtype=torch.float64)
     return torch.from_numpy(loaded.weight)
 
 
-def _laid(loaded, get, *, size, fold_of, n_steps=None):
+def _laid(
+    loaded: list[list[LoadedChunk]],
+    get: Callable[[LoadedChunk], Any],
+    *,
+    size: int,
+    fold_of: np.ndarray,
+    n_steps: int | None = None,
+) -> Any:
     """Lay out rows of each fold as (S, M, size, ...).
 
     `get` returns those of a `LoadedChunk`, tensors of shape (S * B, ...).
@@ -195,19 +218,19 @@ def _laid(loaded, get, *, size, fold_of, n_steps=None):
             steps = each(partial(_padded, length=n_steps, dim=0), steps)
         folds.append(steps)
 
-    def together(*folds):
+    def together(*folds: torch.Tensor) -> torch.Tensor:
         return torch.stack(folds, dim=1)[:, fold_of]
 
     return each(together, *folds)
 
 
-def _as_steps(rows, n_steps, size):
+def _as_steps(rows: torch.Tensor, n_steps: int, size: int) -> torch.Tensor:
     # (The number of rows is said, since a table may have no columns of a kind.)
     steps = rows.reshape(n_steps, len(rows) // n_steps, *rows.shape[1:])
     return _padded(steps, size, dim=1)
 
 
-def _padded(tensor, length, dim):
+def _padded(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
     """Repeat what is first along a dimension until there is enough of it."""
     missing = length - tensor.shape[dim]
     if missing == 0:
@@ -216,12 +239,18 @@ def _padded(tensor, length, dim):
     return torch.cat([tensor, *[first] * missing], dim=dim)
 
 
-def _cat(*parts):
+def _cat(*parts: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _mixed(lanes, folds, loaded, fold_of, alpha_of):
-    """Mix the rows in lanes, or put partners beside them."""
+def _mixed(
+    lanes: MemberBatches,
+    folds: list[Fold],
+    loaded: list[list[LoadedChunk]],
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+) -> MemberBatches:
+    """Mix the rows of members, or put partners beside them."""
     sampler, size = folds[0].loader.sampler, lanes.y.shape[2]
     lay = partial(_laid, loaded, size=size, fold_of=fold_of)
     lam = _lam(loaded, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
@@ -243,7 +272,7 @@ def _mixed(lanes, folds, loaded, fold_of, alpha_of):
     return lanes._replace(x=x, share=lam)
 
 
-def _lam(loaded, size):
+def _lam(loaded: list[list[LoadedChunk]], size: int) -> np.ndarray:
     """Return lam of each fold and alpha, of shape (S, F, A, 1) or (S, F, A, size)."""
     folds = []
     for fold in loaded:
@@ -262,7 +291,13 @@ def _lam(loaded, size):
     return np.stack(wide, axis=1)
 
 
-def _mixed_by_batch(folds, loaded, size, fold_of, alpha_of):
+def _mixed_by_batch(
+    folds: list[Fold],
+    loaded: list[list[LoadedChunk]],
+    size: int,
+    fold_of: np.ndarray,
+    alpha_of: np.ndarray,
+) -> tuple[Any, torch.Tensor]:
     """Mix by a rule that is asked for a batch at a time, as a net alone asks it."""
     xs, shares = [], []
     for fold, alpha in zip(fold_of, alpha_of, strict=True):
@@ -273,14 +308,18 @@ def _mixed_by_batch(folds, loaded, size, fold_of, alpha_of):
                 xs.append(x)
                 shares.append(share)
 
-    def laid(*batches):  # members' steps one below the other -> (S, M, B, ...)
+    def laid(
+        *batches: torch.Tensor,
+    ) -> torch.Tensor:  # members' steps one below the other -> (S, M, B, ...)
         steps = torch.stack(batches).unflatten(0, (len(fold_of), -1))
         return steps.transpose(0, 1).contiguous()
 
     return each(laid, *xs), laid(*shares)
 
 
-def _mixed_batch(sampler, loaded, k, alpha, size):
+def _mixed_batch(
+    sampler: MixupSampler, loaded: LoadedChunk, k: int, alpha: int, size: int
+) -> tuple[Any, torch.Tensor]:
     """One batch mixed, and the own share of each row, padded to `size` rows."""
     chunk, part = loaded.chunk, loaded.chunk.part(k)
     own, partner = (

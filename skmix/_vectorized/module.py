@@ -1,8 +1,10 @@
 """Modules of one architecture side by side, as one module with one more axis."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,14 +13,24 @@ from torch.func import functional_call, vmap
 from skmix._mixup import mixup
 from skmix._training.steps import mixed_inside
 
+DROPOUTS = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+)
 
-class Stack(nn.Module):
+
+class VectorizedModule(nn.Module):
     """Modules of one architecture side by side.
 
     Parameters
     ----------
     modules : list of torch.nn.Module
-        M modules that differ in the values of their parameters and buffers alone.
+        M modules that differ in the values of their parameters and buffers, and in the
+        probabilities of `torch.nn.Dropout`, alone.
     direct : bool, default=False
         Pass rows of all members through the code of one, which must then not mind the
         further axis, and not by `torch.func.vmap`, which takes any code but twice the
@@ -38,16 +50,16 @@ class Stack(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skmix._vectorized.module import Stack
+    >>> from skmix._vectorized.module import VectorizedModule
     >>> modules = [torch.nn.Linear(3, 2) for _ in range(5)]
-    >>> stack, X = Stack(modules), torch.randn(5, 7, 3)
-    >>> stack(X).shape
+    >>> together, X = VectorizedModule(modules), torch.randn(5, 7, 3)
+    >>> together(X).shape
     torch.Size([35, 2])
-    >>> torch.allclose(stack(X)[7:14], modules[1](X[1]), atol=1e-6)
+    >>> torch.allclose(together(X)[7:14], modules[1](X[1]), atol=1e-6)
     True
     """
 
-    def __init__(self, modules, *, direct=False):
+    def __init__(self, modules: list[nn.Module], *, direct: bool = False) -> None:
         super().__init__()
         self.members = deepcopy(modules[0])
         self.direct = direct
@@ -55,31 +67,46 @@ class Stack(nn.Module):
             for module in self.members.modules():
                 if type(module) is nn.Linear:
                     module.forward = partial(_linear, module)
-        self._inside = None  # the layer behind which rows are mixed, and lam
+        # The layer behind which rows are mixed, and lam.
+        self._inside: tuple[str, torch.Tensor] | None = None
         states = [dict(_tensors(module)) for module in modules]
         for name, tensor in states[0].items():
             together = torch.stack([state[name].detach() for state in states])
             _put(self.members, name, _like(tensor, together))
-        self._stacked = dict(_tensors(self.members))
+        for name, p in _own_dropouts(modules):
+            _put(self.members, name, _OwnDropout(p))
+        self._together = dict(_tensors(self.members))
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.direct:
             outputs = self.members(*args, **kwargs)
         elif self._inside is None:
             member = vmap(self._member, randomness="different")
-            outputs = member(self._stacked, args, kwargs)
+            outputs = member(self._together, args, kwargs)
         else:
             layer, lam = self._inside
             mixing = partial(self._mixing_member, layer)
             member = vmap(mixing, randomness="different")
-            outputs = member(self._stacked, args, kwargs, lam)
+            outputs = member(self._together, args, kwargs, lam)
         return outputs.flatten(0, 1)
 
-    def _member(self, tensors, args, kwargs):
+    def _member(
+        self,
+        tensors: dict[str, torch.Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> torch.Tensor:
         return functional_call(self.members, tensors, args, kwargs, tie_weights=False)
 
-    def _mixing_member(self, layer, tensors, args, kwargs, lam):
-        def mix(own, partner):
+    def _mixing_member(
+        self,
+        layer: str,
+        tensors: dict[str, torch.Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        lam: torch.Tensor,
+    ) -> torch.Tensor:
+        def mix(own: torch.Tensor, partner: torch.Tensor) -> torch.Tensor:
             return mixup(own, partner, lam)[0]
 
         n_rows = len((*args, *kwargs.values())[0]) // 2
@@ -87,7 +114,7 @@ class Stack(nn.Module):
             return self._member(tensors, args, kwargs)
 
     @contextmanager
-    def mixing_behind(self, layer, lam):
+    def mixing_behind(self, layer: str, lam: torch.Tensor) -> Iterator[None]:
         """Mix rows and partners, (M, 2 * B, ...), behind a layer while the block runs.
 
         `lam` is a tensor of shape (M, 1) or (M, B).
@@ -98,16 +125,16 @@ class Stack(nn.Module):
         finally:
             self._inside = None
 
-    def keep(self, numbers):
+    def keep(self, numbers: torch.Tensor) -> None:
         """Keep the members of these numbers alone, (m,) int64."""
-        for name, tensor in self._stacked.items():
+        for name, tensor in self._together.items():
             _put(self.members, name, _like(tensor, tensor.detach()[numbers]))
-        self._stacked = dict(_tensors(self.members))
+        self._together = dict(_tensors(self.members))
 
-    def show(self, number, module, *, copy=False):
+    def show(self, number: int, module: nn.Module, *, copy: bool = False) -> None:
         """Let parameters and buffers of a module be views, or copies, of a member's."""
         for name, tensor in list(_tensors(module)):
-            own = self._stacked[name].detach()[number]
+            own = self._together[name].detach()[number]
             own = own.clone() if copy else own
             if isinstance(tensor, nn.Parameter):
                 tensor.data = own  # an optimizer knows the parameter itself
@@ -115,7 +142,40 @@ class Stack(nn.Module):
                 _put(module, name, own)
 
 
-def may_be_direct(module):
+class _OwnDropout(nn.Module):
+    """Dropout whose probability is each member's own, as a buffer of shape (M,)."""
+
+    p: torch.Tensor
+
+    def __init__(self, p: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("p", p)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        # (One number within vmap, and as many as members where they come directly.)
+        p = self.p.to(x).reshape(-1, *[1] * (x.ndim - 1))
+        scale = (1 / (1 - p)).where(p < 1, 0)
+        return x * scale * (torch.rand_like(x) >= p)
+
+
+def _own_dropouts(modules: list[nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Names of dropouts whose probabilities differ, and these, (M,)."""
+    for name, part in modules[0].named_modules():
+        if not isinstance(part, DROPOUTS):
+            continue
+        p = [module.get_submodule(name).p for module in modules]
+        if len(set(p)) > 1 and type(part) is not nn.Dropout:
+            raise ValueError(
+                f"Got different probabilities of {type(part).__name__} ({name}), but "
+                "expected the same ones for all members, except of torch.nn.Dropout."
+            )
+        if len(set(p)) > 1:
+            yield name, torch.tensor(p)
+
+
+def may_be_direct(module: nn.Module) -> bool:
     """Whether all parameters of a module are those of linear layers."""
     return not any(
         type(part) is not nn.Linear and dict(_own_tensors(part))
@@ -123,12 +183,12 @@ def may_be_direct(module):
     )
 
 
-def _own_tensors(module):
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from module.named_parameters(recurse=False)
     yield from module.named_buffers(recurse=False)
 
 
-def _linear(layer, x):
+def _linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     """Linear layers side by side, (M, B, d_in) to (M, B, d_out)."""
     weight = layer.weight.transpose(1, 2)
     if layer.bias is None:
@@ -136,24 +196,24 @@ def _linear(layer, x):
     return torch.baddbmm(layer.bias[:, None], x, weight)
 
 
-def is_tied(module):
+def is_tied(module: nn.Module) -> bool:
     """Whether a module knows one of its tensors by two names."""
     named = sum(1 for _ in module.named_parameters(remove_duplicate=False))
     named += sum(1 for _ in module.named_buffers(remove_duplicate=False))
     return named != sum(1 for _ in _tensors(module))
 
 
-def _tensors(module):
+def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from module.named_parameters()
     yield from module.named_buffers()
 
 
-def _like(tensor, value):
+def _like(tensor: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(value, tensor.requires_grad)
     return value
 
 
-def _put(module, name, tensor):
+def _put(module: nn.Module, name: str, tensor: torch.Tensor | nn.Module) -> None:
     path, _, leaf = name.rpartition(".")
     setattr(module.get_submodule(path), leaf, tensor)

@@ -1,13 +1,16 @@
-"""Which nets can be trained in a stack, which should be, and how.
+"""Which nets can be trained vectorized, which should be, and how.
 
-What a list of classes would tell only until it is out of date, a trial tells: two
-members are passed through a stack, and alone.
+There is no list of supported modules: two members are run vectorized and alone, and
+their outputs, gradients and buffers are compared.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from operator import itemgetter
+from typing import Any
 
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import (
     EarlyStopping,
     EpochScoring,
@@ -21,29 +24,30 @@ from torch import nn
 
 from skmix._columns import each
 from skmix._mixup import mixup
+from skmix._sampler import MixupSampler
 from skmix._training.loader import Batches
 from skmix._training.loss import losses_of_steps, shaped_like
 from skmix._training.skorch_compat import METHODS, inferring, is_skorchs_own, twin
 from skmix._training.steps import mixed_inside
-from skmix._vectorized.module import Stack, is_tied, may_be_direct
+from skmix._vectorized.loader import Fold, largest_batch
+from skmix._vectorized.module import (
+    DROPOUTS,
+    VectorizedModule,
+    is_tied,
+    may_be_direct,
+)
 from skmix._vectorized.trainer import ELEMENTWISE, records_accuracy
 
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+LARGE_STEP = 2**26  # parameters times rows
+MEMORY = 2**30  # bytes
+HALVES = slice(0, 4), slice(4, 8)  # rows of the two members of a trial
 
-def why_alone(net, sampler, fold):
-    """Why nets like this one cannot be trained in a stack.
 
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        Initialised.
-    sampler : skmix._sampler.MixupSampler or None
-    fold : skmix._vectorized.loader.Fold
-
-    Returns
-    -------
-    reason : str or None
-        None if they can be.
-    """
+def why_not_vectorized(
+    net: NeuralNet, sampler: MixupSampler | None, fold: Fold
+) -> str | None:
+    """Why initialised nets like this one cannot be trained vectorized, or None."""
     reason = _why_of_net(net) or _why_of_callbacks(net) or _why_of_sampler(sampler)
     loaded = isinstance(fold.train, Batches) and isinstance(fold.valid, Batches)
     if reason is None and not loaded:
@@ -52,7 +56,7 @@ def why_alone(net, sampler, fold):
     return reason or _why_of_layer(net, sampler, fold)
 
 
-def _why_of_net(net):
+def _why_of_net(net: NeuralNet) -> str | None:
     if not is_skorchs_own(net, *METHODS):
         return f"{type(net).__name__} has methods of its own"
     optimizer = getattr(net.optimizer, "func", net.optimizer)
@@ -70,7 +74,7 @@ def _why_of_net(net):
     return None
 
 
-def _why_of_callbacks(net):
+def _why_of_callbacks(net: NeuralNet) -> str | None:
     known = {"epoch_timer": EpochTimer, "train_loss": PassthroughScoring}
     known |= {"valid_loss": PassthroughScoring, "valid_acc": EpochScoring}
     recorded = {"train_loss", "valid_loss"}
@@ -90,7 +94,7 @@ def _why_of_callbacks(net):
     return None
 
 
-def _why_of_sampler(sampler):
+def _why_of_sampler(sampler: MixupSampler | None) -> str | None:
     if sampler is None:
         return None
     if sampler.clean_weight:
@@ -102,19 +106,28 @@ def _why_of_sampler(sampler):
     return None
 
 
-def _why_of_module(net, fold):
-    """Try two members in a stack and alone, on a few rows and without dropout."""
-    trial = _Trial(net, fold)
+def _tried(trial: Callable[[], str | None], failure: str) -> str | None:
+    """Return what a trial finds, or how it failed: user code may raise anything."""
     try:
+        return trial()
+    except Exception as error:
+        return f"{failure} ({_first_line(error)})"
+
+
+def _why_of_module(net: NeuralNet, fold: Fold) -> str | None:
+    """Try two members vectorized and alone, on a few rows and without dropout."""
+    trial = _Trial(net, fold)
+
+    def why() -> str | None:
         reason = trial.why_not(direct=False)
         if reason is None and trial.rows_see_each_other(training=False):
             reason = "its outputs for a row depend on the other rows, in evaluation too"
         return reason
-    except Exception as error:
-        return f"torch.func.vmap does not take its module ({_first_line(error)})"
+
+    return _tried(why, "torch.func.vmap does not take its module")
 
 
-def _why_of_criterion(net, fold):
+def _why_of_criterion(net: NeuralNet, fold: Fold) -> str | None:
     """Try whether the losses of two members are those of each alone."""
     trial = _Trial(net, fold)
     with torch.no_grad():
@@ -130,46 +143,40 @@ def _why_of_criterion(net, fold):
     return None
 
 
-def _why_of_layer(net, sampler, fold):
-    """Try whether members mix behind a layer in a stack as each of them alone."""
+def _why_of_layer(
+    net: NeuralNet, sampler: MixupSampler | None, fold: Fold
+) -> str | None:
+    """Try whether members mix behind a layer together as each of them alone."""
     layer = None if sampler is None else sampler.layers[0]
     if layer is None:
         return None
-    try:
-        return _Trial(net, fold).why_not_inside(layer)
-    except Exception as error:
-        return (
-            f"rows cannot be mixed behind the layer {layer!r} of several members "
-            f"at once ({_first_line(error)})"
-        )
+    failure = (
+        f"rows cannot be mixed behind the layer {layer!r} of several members at once"
+    )
+    return _tried(lambda: _Trial(net, fold).why_not_inside(layer), failure)
 
 
-def _loss(net, output, y):
+def _loss(net: NeuralNet, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return net.get_loss(output, shaped_like(output, y), training=False)
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
-def is_direct(net, sampler, fold):
-    """Whether members of a stack may be passed through the code of one of them."""
+def is_direct(net: NeuralNet, sampler: MixupSampler | None, fold: Fold) -> bool:
+    """Whether vectorized members may be passed through the code of one of them."""
     inside = sampler is not None and sampler.layers[0] is not None
-    dropouts = {type(m) for m in net.module_.modules() if _is_dropout(m)}
+    dropouts = {type(m) for m in net.module_.modules() if isinstance(m, DROPOUTS)}
     if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
         return False
-    try:
-        return _Trial(net, fold).why_not(direct=True) is None
-    except Exception:  # its code does mind the further axis
-        return False
+    trial = _Trial(net, fold)
+    return _tried(lambda: trial.why_not(direct=True), "it minds the axis") is None
 
 
-def rows_see_each_other(net, fold):
+def rows_see_each_other(net: NeuralNet, fold: Fold) -> bool:
     """Whether outputs in training depend on the rows of a batch, as with BatchNorm."""
     return _Trial(net, fold).rows_see_each_other(training=True)
-
-
-HALVES = slice(0, 4), slice(4, 8)
 
 
 class _Trial:
@@ -179,7 +186,7 @@ class _Trial:
     no part of the module is hidden by weights that are zero, or rows that are alike.
     """
 
-    def __init__(self, net, fold):
+    def __init__(self, net: NeuralNet, fold: Fold) -> None:
         self.net, self.generator = net, torch.Generator().manual_seed(0)
         self.modules = [self._moved(_without_dropout(net.module_)) for _ in HALVES]
         batches = fold.train
@@ -187,15 +194,17 @@ class _Trial:
         x, self.y = batches.take(batches.indices[rows])
         self.both = each(self._shaken, x)
 
-    def infer(self, module, x):
+    def infer(self, module: nn.Module, x: Any) -> Any:
         net = twin(self.net, module_=module)
         return inferring(net, net.infer)(x)
 
-    def why_not(self, direct):
+    def why_not(self, direct: bool) -> str | None:
         """Compare outputs, gradients and what a pass changes."""
-        together = Stack([deepcopy(module) for module in self.modules], direct=direct)
+        together = VectorizedModule(
+            [deepcopy(module) for module in self.modules], direct=direct
+        )
         rows = [each(itemgetter(part), self.both) for part in HALVES]
-        stacked = each(lambda *parts: torch.stack(parts), *rows)
+        both = each(lambda *parts: torch.stack(parts), *rows)
         for training in (True, False):
             for module in (*self.modules, together):
                 module.train(training)
@@ -203,30 +212,30 @@ class _Trial:
             if self._draws(*pairs[0]):
                 continue
             before = [_python_state(module) for module in self.modules]
-            expected = [self.infer(*pair) for pair in pairs]
-            if not isinstance(expected[0], torch.Tensor):
+            alone = [self.infer(*pair) for pair in pairs]
+            if not isinstance(alone[0], torch.Tensor):
                 return "its module puts out more than one tensor"
             if before != [_python_state(module) for module in self.modules]:
                 return "its module keeps numbers of its own that are no buffers"
-            got, expected = self.infer(together, stacked), torch.cat(expected)
+            got, expected = self.infer(together, both), torch.cat(alone)
             if not _alike(got, expected):
-                return "its module puts out something else in a stack"
+                return "its module puts out something else when vectorized"
             if training and not self._gradients_alike(together, got, expected):
-                return "its module has other gradients in a stack"
+                return "its module has other gradients when vectorized"
         for k, module in enumerate(self.modules):
             for name, buffer in module.named_buffers():
                 if not _alike(together.members.get_buffer(name)[k], buffer):
-                    return f"its module changes its buffer {name} otherwise in a stack"
+                    return f"its module changes its buffer {name} otherwise together"
         return None
 
-    def why_not_inside(self, layer):
+    def why_not_inside(self, layer: str) -> str | None:
         """Compare outputs for rows that are mixed behind a layer."""
         lam = torch.full((2, 1), 0.3, dtype=torch.float64)
 
-        def mix(own, partner):
+        def mix(own: torch.Tensor, partner: torch.Tensor) -> torch.Tensor:
             return mixup(own, partner, lam[0])[0]
 
-        together = Stack([deepcopy(module) for module in self.modules])
+        together = VectorizedModule([deepcopy(module) for module in self.modules])
         pairs = [
             each(lambda x, part=part: torch.cat([x[part], x[part].flip(0)]), self.both)
             for part in HALVES
@@ -241,33 +250,35 @@ class _Trial:
             return f"its module puts out something else behind the layer {layer!r}"
         return None
 
-    def rows_see_each_other(self, training):
+    def rows_see_each_other(self, training: bool) -> bool:
         module = deepcopy(self.modules[0]).train(training)
         some = each(itemgetter(HALVES[0]), self.both)
         with torch.no_grad():
             few = self.infer(deepcopy(module), some)
             return not _alike(few, self.infer(module, self.both)[HALVES[0]])
 
-    def _moved(self, module):
+    def _moved(self, module: nn.Module) -> nn.Module:
         with torch.no_grad():
             for parameter in module.parameters():
                 if parameter.is_floating_point():
                     parameter.add_(self._noise(parameter), alpha=0.3)
         return module
 
-    def _shaken(self, rows):
+    def _shaken(self, rows: torch.Tensor) -> torch.Tensor:
         return rows + 0.3 * self._noise(rows) if rows.is_floating_point() else rows
 
-    def _noise(self, like):
+    def _noise(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=self.generator).to(like)
 
-    def _draws(self, module, rows):
+    def _draws(self, module: nn.Module, rows: Any) -> bool:
         """Whether a pass is different each time."""
         with torch.no_grad():
             once, again = (self.infer(deepcopy(module), rows) for _ in range(2))
         return isinstance(once, torch.Tensor) and not _alike(once, again)
 
-    def _gradients_alike(self, together, got, expected):
+    def _gradients_alike(
+        self, together: VectorizedModule, got: torch.Tensor, expected: torch.Tensor
+    ) -> bool:
         weight = self._noise(expected)
         ours = dict(together.members.named_parameters())
         ours = {name: p for name, p in ours.items() if p.requires_grad}
@@ -280,37 +291,39 @@ class _Trial:
         return True
 
 
-def _gradients(total, parameters):
+def _gradients(
+    total: torch.Tensor, parameters: dict[str, nn.Parameter]
+) -> dict[str, torch.Tensor]:
     """Gradients by name, zeros where there is none."""
-    options = {"allow_unused": True, "retain_graph": True}
-    grads = torch.autograd.grad(total, list(parameters.values()), **options)
+    values = list(parameters.values())
+    grads = torch.autograd.grad(total, values, allow_unused=True, retain_graph=True)
     return {
         name: torch.zeros_like(parameter) if grad is None else grad
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True)
     }
 
 
-def _python_state(module):
-    """Plain values that modules keep, which are not those of members in a stack."""
+def _python_state(module: nn.Module) -> list[dict[str, int | float | str]]:
+    """Plain values that modules keep, which are not those of vectorized members."""
     return [
         {k: v for k, v in vars(part).items() if isinstance(v, int | float | str)}
         for part in module.modules()
     ]
 
 
-def is_worth_it(net, fold):
-    """Whether a stack is faster than its members alone: their steps are small."""
-    n_rows = min(fold.train.batch_size, len(fold.train.indices))
+def is_worth_it(net: NeuralNet, fold: Fold) -> bool:
+    """Whether members are trained faster together than alone: their steps are small."""
+    n_rows = largest_batch(fold.train)
     n_parameters = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
     return n_rows * n_parameters <= LARGE_STEP
 
 
-def members_at_once(net, fold):
-    """How many members fit into the memory that a stack may take."""
-    n_rows = min(fold.train.batch_size, len(fold.train.indices))
+def members_at_once(net: NeuralNet, fold: Fold) -> int:
+    """How many members fit into the memory that a group may take."""
+    n_rows = largest_batch(fold.train)
     module, n_outputs = _without_dropout(net.module_), 0
 
-    def count(part, args, output):
+    def count(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         nonlocal n_outputs
         if isinstance(output, torch.Tensor):
             n_outputs += output.numel()
@@ -326,24 +339,15 @@ def members_at_once(net, fold):
     return max(1, int(MEMORY / 4 / numbers))
 
 
-TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
-LARGE_STEP = 2**26  # parameters times rows
-MEMORY = 2**30  # bytes
-
-
-def _without_dropout(module):
+def _without_dropout(module: nn.Module) -> nn.Module:
     module = deepcopy(module)
     for part in module.modules():
-        if _is_dropout(part):
+        if isinstance(part, DROPOUTS):
             part.p = 0.0
     return module
 
 
-def _is_dropout(module):
-    return "Dropout" in type(module).__name__ and hasattr(module, "p")
-
-
-def _alike(a, b):
+def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether numbers are equal but for rounding."""
     if a.shape != b.shape:
         return False

@@ -1,16 +1,18 @@
-"""Fits of nets that differ in their rows and in alpha alone, as one.
+"""Fits of several nets as one, along a member axis.
 
-A net around a `Stack` takes the steps of `skmix._training.epoch`, on `Lanes` of all
-its members.
+A net around a `VectorizedModule` takes the steps of `skmix._training.epoch` on
+`MemberBatches`.
 From top to bottom: the fit, its optimizer and its callbacks.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -18,7 +20,7 @@ from skorch.callbacks import (
     LRScheduler,
 )
 from skorch.history import History
-from torch import optim
+from torch import nn, optim
 
 from skmix._columns import each
 from skmix._training.epoch import Step, run_epoch
@@ -26,22 +28,55 @@ from skmix._training.interruption import Stopped, callbacks_may_stop
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
 from skmix._training.skorch_compat import inferring, set_mode, twin
-from skmix._vectorized.loader import train_lanes, valid_lanes
-from skmix._vectorized.module import Stack
+from skmix._vectorized.loader import (
+    Fold,
+    MemberBatches,
+    mixed_at_input,
+    training_batches,
+    validation_batches,
+)
+from skmix._vectorized.module import VectorizedModule
+
+Loss = Callable[[torch.Tensor], torch.Tensor]  # outputs to the losses of members
+
+# Optimizers of torch that treat each number by itself, and whose step is in proportion
+# to the learning rate.
+ELEMENTWISE = (
+    optim.SGD,
+    optim.Adam,
+    optim.AdamW,
+    optim.NAdam,
+    optim.RAdam,
+    optim.Adamax,
+    optim.RMSprop,
+    optim.Adagrad,
+    optim.Adadelta,
+)
+FUSED = (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
+HOW = (  # a step is taken, and what stands for no wish of the user's
+    ("fused", None),
+    ("foreach", None),
+    ("capturable", False),
+    ("differentiable", False),
+)
 
 
-class StackedFit:
+class VectorizedFit:
     """A fit of several nets as one, an epoch at a time.
 
     Parameters
     ----------
     nets : list of skorch.NeuralNet
-        M initialised nets that can be stacked (see `skmix._vectorized.support`).
+        M initialised nets that can be vectorized (see `skmix._vectorized.support`).
     folds : list of skmix._vectorized.loader.Fold
     fold_of, alpha_of : array-like of shape (M,), int
         Which of the folds, and which alpha of its sampler, each net has.
+    inside : array-like of shape (M,), bool, default=None
+        Which nets mix behind the layer of their fold's sampler, while the others mix at
+        the input; None if all do as the sampler says. Possible where rows are numbers
+        that do not see each other in training.
     direct : bool, default=False
-        As in `skmix._vectorized.module.Stack`.
+        As in `skmix._vectorized.module.VectorizedModule`.
 
     Attributes
     ----------
@@ -50,25 +85,40 @@ class StackedFit:
 
     Notes
     -----
+    Nets may differ in the learning rates and weight decays of their optimizers, in the
+    probabilities of `torch.nn.Dropout` and in the label smoothing of their criteria. In
+    all other settings they are alike.
+
     Each net has a history and callbacks of its own. While it is trained its module
-    shows the values of its member of the stack, so that callbacks may look at it; when
-    one stops it, and at the end, they are handed over to it.
+    shows the values of its member, so that callbacks may look at it; when one stops it,
+    and at the end, they are handed over to it.
     """
 
-    def __init__(self, nets, folds, fold_of, alpha_of, *, direct=False):
+    def __init__(
+        self,
+        nets: list[NeuralNet],
+        folds: list[Fold],
+        fold_of: Sequence[int] | np.ndarray,
+        alpha_of: Sequence[int] | np.ndarray,
+        *,
+        inside: Sequence[bool] | np.ndarray | None = None,
+        direct: bool = False,
+    ) -> None:
         self.nets, self.folds = nets, folds
         self.fold_of, self.alpha_of = np.asarray(fold_of), np.asarray(alpha_of)
+        self.inside = None if inside is None else np.asarray(inside, dtype=bool)
         self.running = np.arange(len(nets))
-        self.stack = Stack([net.module_ for net in nets], direct=direct)
-        self.net = twin(nets[0], module_=self.stack, history_=History())
+        self.module = VectorizedModule([net.module_ for net in nets], direct=direct)
+        self.net = twin(nets[0], module_=self.module, history_=History())
         self.net.callbacks_ = _callbacks_of(self)
-        self.net.optimizer_ = _optimizer(self.net, self.stack.members)
-        self._batch_losses = {}  # of each net in its last epoch, (S,)
-        self._best = [{} for _ in nets]  # of each net, the best value so far, by name
-        self._valid = None
+        self.net.optimizer_ = _optimizer(self.net, self.module.members)
+        # Of each net: losses of its last epoch, (S,), and the best value of each name.
+        self._batch_losses: dict[int, np.ndarray] = {}
+        self._best: list[dict[str, float]] = [{} for _ in nets]
+        self._valid: list[_Validation] | None = None
         self._show()
 
-    def epoch(self):
+    def epoch(self) -> None:
         """Train for an epoch, validate, and tell each net's callbacks of it."""
         self.net.history.new_epoch()
         for net in self.running_nets():
@@ -77,44 +127,45 @@ class StackedFit:
         orders = [_drawn(fold) for fold in self.folds]
         values = self._train(orders)
         values |= self._validate()
-        for k, m in enumerate(self.running):
+        for k, m in enumerate(self.running.tolist()):
             self._record(m, {name: float(value[k]) for name, value in values.items()})
         self.stop(self._told_to_stop())
 
-    def batch_losses(self, m):
+    def batch_losses(self, m: int) -> np.ndarray:
         """Training losses of a net's batches in its last epoch, of shape (n_steps,)."""
         return self._batch_losses[m]
 
-    def running_nets(self):
+    def running_nets(self) -> list[NeuralNet]:
+        """Return the nets that are still trained."""
         return [self.nets[m] for m in self.running]
 
-    def stop(self, numbers):
+    def stop(self, numbers: Sequence[int] | np.ndarray) -> None:
         """Train the nets of these numbers no further, and hand their values over."""
         gone = np.isin(self.running, numbers)
         if not gone.any():
             return
-        for place in np.flatnonzero(gone):
+        for place in np.flatnonzero(gone).tolist():
             self._hand_over(place)
         kept = torch.from_numpy(np.flatnonzero(~gone))
         self.running, self._valid = self.running[~gone], None
         if len(self.running):
-            before = dict(self.stack.members.named_parameters())
-            self.stack.keep(kept)
-            self.net.optimizer_ = _kept(self.net, self.stack.members, before, kept)
+            before = dict(self.module.members.named_parameters())
+            self.module.keep(kept)
+            self.net.optimizer_ = _kept(self.net, self.module.members, before, kept)
             self._show()
 
-    def finish(self):
+    def finish(self) -> None:
         """Train no net any further."""
         self.stop(self.running)
 
-    def _show(self):
+    def _show(self) -> None:
         for place, net in enumerate(self.running_nets()):
-            self.stack.show(place, net.module_)
+            self.module.show(place, net.module_)
 
-    def _hand_over(self, place):
+    def _hand_over(self, place: int) -> None:
         net = self.nets[self.running[place]]
-        self.stack.show(place, net.module_, copy=True)
-        parameters = dict(self.stack.members.named_parameters())
+        self.module.show(place, net.module_, copy=True)
+        parameters = dict(self.module.members.named_parameters())
         for name, parameter in net.module_.named_parameters():
             state = self.net.optimizer_.state.get(parameters[name], {})
             own = {k: _of_members(v, place).clone() for k, v in state.items()}
@@ -122,7 +173,7 @@ class StackedFit:
                 net.optimizer_.state[parameter] = own
         net.notify("on_train_end", X=None, y=None)
 
-    def _record(self, m, values):
+    def _record(self, m: int, values: dict[str, float]) -> None:
         history, best = self.nets[m].history, self._best[m]
         for name, value in values.items():
             history.record(name, value)
@@ -135,14 +186,14 @@ class StackedFit:
                 best[name] = value
             history.record(f"{name}_best", bool(improved))
 
-    def _told_to_stop(self):
+    def _told_to_stop(self) -> list[int]:
         """Tell callbacks of the end of an epoch; return the nets they stop."""
         stopped = []
-        for place, m in enumerate(self.running):
+        for place, m in enumerate(self.running.tolist()):
             net = self.nets[m]
             copied = any(getattr(cb, "load_best", False) for cb in _watching(net))
-            if copied:  # a copy of a view would be one of the whole stack
-                self.stack.show(place, net.module_, copy=True)
+            if copied:  # a copy of a view would be one of all members
+                self.module.show(place, net.module_, copy=True)
             try:
                 with callbacks_may_stop():
                     for callback in _watching(net):
@@ -150,63 +201,88 @@ class StackedFit:
             except Stopped:
                 stopped.append(m)
             if copied:
-                self.stack.show(place, net.module_)
+                self.module.show(place, net.module_)
         return stopped
 
     # Training: losses and lam of each running net, (m,).
 
-    def _train(self, orders):
-        losses, sizes, lam = [], [], []
+    def _train(self, orders: list[torch.Tensor]) -> dict[str, np.ndarray]:
+        of_steps: list[torch.Tensor] = []  # each (m,)
+        loaded = []
         members = self.fold_of[self.running], self.alpha_of[self.running]
         epoch = len(self.net.history)
-        for lanes in train_lanes(self.folds, orders, *members, epoch):
-            sizes.append(lanes.sizes)
-            lam.append(lanes.lam_mean)
-            steps = self._steps(lanes, losses)
+        for batches in training_batches(self.folds, orders, *members, epoch):
+            loaded.append((batches.sizes, batches.lam_mean))
+            steps = self._steps(batches, of_steps)
             run_epoch(self.net, steps, training=True, prefix="train")
-        sizes, lam = np.concatenate(sizes), np.concatenate(lam).mean(axis=0)
-        losses = torch.stack(losses).cpu().double().numpy()  # (S, m)
+        sizes, lam = map(np.concatenate, zip(*loaded, strict=True))
+        losses = torch.stack(of_steps).cpu().double().numpy()  # (S, m)
         self._batch_losses |= dict(zip(self.running, losses.T, strict=True))
         loss = (losses * sizes).sum(axis=0) / sizes.sum(axis=0)
-        return {"lam_mean": np.broadcast_to(lam, loss.shape), "train_loss": loss}
+        return {
+            "lam_mean": np.broadcast_to(lam.mean(axis=0), loss.shape),
+            "train_loss": loss,
+        }
 
-    def _steps(self, lanes, losses):
-        """Yield the steps of lanes, each of which adds its members' losses."""
+    def _steps(
+        self, batches: MemberBatches, losses: list[torch.Tensor]
+    ) -> Iterator[Step]:
+        """Yield the steps of batches, each of which adds its members' losses."""
         sampler = self.folds[0].loader.sampler
-        layer = None if sampler is None or lanes.share is None else sampler.layers[0]
+        layer = None if sampler is None or batches.share is None else sampler.layers[0]
         permuted = sampler is None or not sampler.from_table
+        lam = batches.share
+        if layer is not None and self.inside is not None:
+            batches, lam = mixed_at_input(batches, self.inside[self.running])
 
-        def total(loss, output):
+        def total(loss: Loss, output: torch.Tensor) -> torch.Tensor:
             of_members = loss(output)
             losses.append(of_members.detach())
             return of_members.sum()
 
-        for k, loss in enumerate(self._losses(lanes, len(lanes.sizes), permuted)):
-            x = each(lambda part, k=k: part[k], lanes.x)
-            step = Step(x, partial(total, loss), int(lanes.sizes[k].sum()), _nothing)
+        for k, loss in enumerate(self._losses(batches, permuted)):
+            x = each(lambda part, k=k: part[k], batches.x)
+            step = Step(x, partial(total, loss), int(batches.sizes[k].sum()), _nothing)
             if layer is not None:
-                mixing = self.stack.mixing_behind
-                step = step._replace(context=partial(mixing, layer, lanes.share[k]))
+                mixing = partial(self.module.mixing_behind, layer, lam[k])
+                step = step._replace(context=mixing)
             yield step
 
-    def _losses(self, lanes, n_steps, permuted=True):
+    def _losses(self, batches: MemberBatches, permuted: bool) -> list[Loss]:
         flat = [
             None if part is None else part.flatten(0, 2)
-            for part in (lanes.y, lanes.y_partner, lanes.share, lanes.weight)
+            for part in (batches.y, batches.y_partner, batches.share, batches.weight)
         ]
-        counts = lanes.counts
-        return losses_of_steps(
-            self.net,
+        counts, (n_steps, n_members) = batches.counts, batches.sizes.shape
+        return self._losses_of_steps(
             *flat,
             n_steps,
             permuted=permuted,
-            n_members=lanes.sizes.size // n_steps,
+            n_members=n_members,
             counts=None if counts is None else counts.flatten(),
         )
 
+    def _losses_of_steps(self, *args: Any, n_members: int, **kwargs: Any) -> list[Loss]:
+        """As of all nets alike, but that each smoothes labels as its criterion says."""
+        criteria = [net.criterion_ for net in (self.net, *self.running_nets())]
+        of_all, *smoothing = [getattr(c, "label_smoothing", 0.0) for c in criteria]
+        if all(value == of_all for value in smoothing):
+            return losses_of_steps(self.net, *args, n_members=n_members, **kwargs)
+        # The loss is linear in it: between those of labels as they are and of no label.
+        plain, smooth = (
+            losses_of_steps(
+                _smoothing(self.net, value), *args, n_members=n_members, **kwargs
+            )
+            for value in (0.0, 1.0)
+        )
+        share = torch.tensor(smoothing, dtype=torch.float64, device=args[0].device)
+        share = share.repeat_interleave(n_members // len(smoothing))
+        pairs = zip(plain, smooth, strict=True)
+        return [partial(_between, share, *pair) for pair in pairs]
+
     # Validation: losses, and accuracies of classifiers, of each running net, (m,).
 
-    def _validate(self):
+    def _validate(self) -> dict[str, np.ndarray]:
         if self._valid is None:
             self._valid = self._validation()
         set_mode(self.net, False)
@@ -226,105 +302,89 @@ class StackedFit:
         values = {"valid_loss": loss / n_rows}
         return values | {"valid_acc": right / n_rows} if classify else values
 
-    def _validation(self):
+    def _validation(self) -> "list[_Validation]":
         """What the running nets are validated on, in parts that fit into memory."""
-        lanes = valid_lanes(self.folds)
-        n_steps, _, size = lanes.y.shape[:3]
+        batches = validation_batches(self.folds)
+        n_steps, _, size = batches.y.shape[:3]
         cells = len(self.running) * size * n_cells(self.folds[0].train.X)
         at_once = max(1, 4 * CHUNK_CELLS // cells)
         starts = range(0, n_steps, at_once)
-        return [self._validation_part(lanes, slice(k, k + at_once)) for k in starts]
+        return [self._validation_part(batches, slice(k, k + at_once)) for k in starts]
 
-    def _validation_part(self, lanes, steps):
+    def _validation_part(self, batches: MemberBatches, steps: slice) -> "_Validation":
         fold_of = self.fold_of[self.running]
 
-        def by_fold(rows):  # (S, F, B, ...) -> (F, S, B, ...)
+        def by_fold(
+            rows: torch.Tensor,
+        ) -> torch.Tensor:  # (S, F, B, ...) -> (F, S, B, ...)
             return rows[steps].transpose(0, 1)
 
-        def by_member(rows):
+        def by_member(rows: torch.Tensor) -> torch.Tensor:
             return by_fold(rows)[fold_of]
 
-        y, sizes = by_member(lanes.y).flatten(0, 2), lanes.sizes[steps].T[fold_of]
+        y, sizes = by_member(batches.y).flatten(0, 2), batches.sizes[steps].T[fold_of]
         weight = None
-        if lanes.weight is not None:
-            weight = by_member(lanes.weight).flatten()
-        there = np.arange(lanes.y.shape[2]) < sizes[:, :, None]
+        if batches.weight is not None:
+            weight = by_member(batches.weight).flatten()
+        there = np.arange(batches.y.shape[2]) < sizes[:, :, None]
         # Batches that are all padding have a loss, too, which then counts nothing.
         counts = there | ~there.any(axis=2, keepdims=True)
         counts = torch.from_numpy(counts.ravel()).to(y.device)
-        (loss,) = losses_of_steps(
-            self.net, y, None, None, weight, 1, n_members=sizes.size, counts=counts
+        (loss,) = self._losses_of_steps(
+            y, None, None, weight, 1, n_members=sizes.size, counts=counts
         )
         there = torch.from_numpy(there.ravel()).to(y.device)
-        x = each(lambda rows: by_fold(rows).flatten(1, 2), lanes.x)
+        x = each(lambda rows: by_fold(rows).flatten(1, 2), batches.x)
         return _Validation(x, y, loss, sizes, there)
 
 
 class _Validation(NamedTuple):
-    """What m nets in F folds are validated on, in S batches of B rows each.
+    """What m nets in F folds are validated on, in S batches of B rows each."""
 
-    Attributes
-    ----------
-    x : structure of torch.Tensor of shape (F, S * B, ...)
-    y : torch.Tensor of shape (m * S * B, ...)
-    loss : callable
-        Maps outputs to the losses of batches, (m * S,).
-    sizes : ndarray of shape (m, S)
-    there : torch.Tensor of shape (m * S * B,), bool
-        Which rows are no padding.
-    """
-
-    x: Any
-    y: torch.Tensor
-    loss: Any
-    sizes: np.ndarray
-    there: torch.Tensor
+    x: Any  # structure of tensors of shape (F, S * B, ...)
+    y: torch.Tensor  # (m * S * B, ...)
+    loss: Loss  # of all batches, (m * S,)
+    sizes: np.ndarray  # (m, S)
+    there: torch.Tensor  # which rows are no padding, (m * S * B,)
 
 
-def _nothing():
-    """Batches of a stack are shown to nobody."""
+def _nothing() -> None:
+    """No callback is shown the batches of a vectorized fit."""
 
 
-def _drawn(fold):
+def _smoothing(net: NeuralNet, label_smoothing: float) -> NeuralNet:
+    """Return the net with another label smoothing."""
+    criterion = copy(net.criterion_)
+    criterion.label_smoothing = label_smoothing
+    return twin(net, criterion_=criterion)
+
+
+def _between(
+    share: torch.Tensor, plain: Loss, smooth: Loss, output: torch.Tensor
+) -> torch.Tensor:
+    start = plain(output)
+    return start.lerp(smooth(output), share.to(start))
+
+
+def _drawn(fold: Fold) -> torch.Tensor:
     """Draw the order of the rows of a fold, as a net that is fitted alone does."""
     with fold.stream.resumed():
         return fold.train.order()
 
 
-def records_accuracy(net):
+def records_accuracy(net: NeuralNet) -> bool:
     """Whether a net has skorch's score of accuracy on validation rows."""
     scoring = getattr(dict(net.callbacks_).get("valid_acc"), "scoring", None)
     return isinstance(net, NeuralNetClassifier) and scoring == "accuracy"
 
 
-# One optimizer for all: those of torch that treat each number by itself, and whose step
-# is in proportion to the learning rate.
-
-ELEMENTWISE = (
-    optim.SGD,
-    optim.Adam,
-    optim.AdamW,
-    optim.NAdam,
-    optim.RAdam,
-    optim.Adamax,
-    optim.RMSprop,
-    optim.Adagrad,
-    optim.Adadelta,
-)
-
-HOW = (
-    ("fused", None),
-    ("foreach", None),
-    ("capturable", False),
-    ("differentiable", False),
-)
-FUSED = (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
+# One optimizer for all.
 
 
-def _optimizer(net, members):
+def _optimizer(net: NeuralNet, members: nn.Module) -> optim.Optimizer:
     named = list(members.named_parameters())
 
-    def made(**options):
+    def made(**options: bool) -> optim.Optimizer:
         args, kwargs = net.get_params_for_optimizer("optimizer", named)
         return net.optimizer(*args, **kwargs, **options)
 
@@ -340,50 +400,71 @@ def _optimizer(net, members):
     return optimizer
 
 
-def _kept(net, members, before, kept):
+def _kept(
+    net: NeuralNet,
+    members: nn.Module,
+    before: dict[str, nn.Parameter],
+    kept: torch.Tensor,
+) -> optim.Optimizer:
     """Return the optimizer of the members that are kept, which goes on from here."""
     optimizer, old = _optimizer(net, members), net.optimizer_
     for group, old_group in zip(optimizer.param_groups, old.param_groups, strict=True):
-        group |= {k: v for k, v in old_group.items() if k != "params"}
+        group |= _settings(old_group)
     for name, parameter in members.named_parameters():
         state = old.state.get(before[name], {})
         optimizer.state[parameter] = {k: _of_members(v, kept) for k, v in state.items()}
     return optimizer
 
 
-def _of_members(value, numbers):
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _of_members(value: torch.Tensor, numbers: int | torch.Tensor) -> torch.Tensor:
     """The part of an optimizer's state that some members have; all share a count."""
     return value[numbers] if value.ndim else value
+
+
+def _along_members(numbers: np.ndarray, tensor: torch.Tensor) -> torch.Tensor:
+    """Numbers of members, (m,), with the dimensions of a tensor, (m, ...)."""
+    return torch.as_tensor(numbers).to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))
 
 
 # Callbacks: those that watch epochs are each net's own, and told of its member; what
 # happens at each step is done for all at once.
 
 
-def _watching(net):
+def _watching(net: NeuralNet) -> list[Callback]:
     return [cb for _, cb in net.callbacks_ if type(cb) in (EarlyStopping, LRScheduler)]
 
 
-def _callbacks_of(fit):
-    """Callbacks of the net around a stack, for what those of its members' nets do."""
+def _callbacks_of(fit: VectorizedFit) -> list[tuple[str, Callback]]:
+    """Callbacks of the net around all members that do what those of members do."""
     own = [callback for _, callback in fit.nets[0].callbacks_]
-    callbacks = [
+    callbacks: list[tuple[str, Callback]] = [
         ("clip", _ClipEach(cb.gradient_clip_value, cb.gradient_clip_norm_type))
         for cb in own
         if type(cb) is GradientNormClipping
     ]
-    if any(type(callback) is LRScheduler for callback in own):
-        callbacks.append(("rates", _Rates(fit)))
+    rates = [
+        [(group["lr"], group.get("weight_decay")) for group in groups]
+        for groups in (net.optimizer_.param_groups for net in fit.nets)
+    ]
+    scheduled = any(type(callback) is LRScheduler for callback in own)
+    if scheduled or any(of_net != rates[0] for of_net in rates):
+        callbacks.append(("rates", _OwnRates(fit)))  # (after the clipping)
     return callbacks
 
 
 class _ClipEach(Callback):
     """Clips the norm of the gradient of each member."""
 
-    def __init__(self, max_norm, norm_type):
+    def __init__(self, max_norm: float | None, norm_type: float) -> None:
         self.max_norm, self.norm_type = max_norm, norm_type
 
-    def on_grad_computed(self, net, named_parameters, **kwargs):
+    def on_grad_computed(
+        self, net: NeuralNet, named_parameters: Any, **kwargs: Any
+    ) -> None:
         grads = [p.grad for _, p in named_parameters if p.grad is not None]
         if self.max_norm is None or not grads:
             return
@@ -397,34 +478,69 @@ class _ClipEach(Callback):
             grad.mul_(factor.reshape(-1, *[1] * (grad.ndim - 1)))
 
 
-class _Rates(Callback):
-    """Lets each member learn at the rate that its own net's optimizer is set to."""
+class _OwnRates(Callback):
+    """Lets each member learn, and its weights decay, as its own optimizer is set to.
 
-    def __init__(self, fit):
+    The optimizer of all takes a step at the highest rate, of which slower members take
+    their share. Weight decays that differ are left to this callback: they go into the
+    gradients, or, where the optimizer decouples them, are taken off after the step.
+    """
+
+    def __init__(self, fit: VectorizedFit) -> None:
         self.fit = fit
-        self.before = None
+        # Parameters with the decay that goes into their gradients, and with what they
+        # were before a step, which share of it each member takes, and what it loses.
+        self.coupled: list[tuple[nn.Parameter, np.ndarray]] = []
+        self.apart: list[
+            tuple[nn.Parameter, torch.Tensor, np.ndarray, np.ndarray | None]
+        ] = []
 
-    def on_batch_begin(self, net, **kwargs):
-        nets, self.before = self.fit.running_nets(), []
-        for g, group in enumerate(net.optimizer_.param_groups):
-            own = [member.optimizer_.param_groups[g] for member in nets]
-            group |= {k: v for k, v in own[0].items() if k != "params"}
-            rates = np.array([each_own["lr"] for each_own in own], dtype=float)
+    def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.coupled, self.apart = [], []
+        groups = [n.optimizer_.param_groups for n in self.fit.running_nets()]
+        for group, *own in zip(net.optimizer_.param_groups, *groups, strict=True):
+            group |= _settings(own[0])
+            rates, decays = (
+                np.array([of_net.get(name, 0) for of_net in own], dtype=float)
+                for name in ("lr", "weight_decay")
+            )
             group["lr"] = rates.max()
-            if (rates != rates.max()).any():
-                slower = rates / rates.max()
-                self.before += [
-                    (p, p.detach().clone(), slower) for p in group["params"]
+            slower, lost = (rates != rates.max()).any(), None
+            if (decays != decays[0]).any():
+                group["weight_decay"] = 0.0
+                if _decouples(net.optimizer_, group):
+                    lost = rates * decays
+                else:
+                    decays *= -1 if group.get("maximize") else 1
+                    self.coupled += [(p, decays) for p in group["params"]]
+            if slower or lost is not None:
+                share = rates / rates.max() if slower else np.ones(len(rates))
+                self.apart += [
+                    (p, p.detach().clone(), share, lost) for p in group["params"]
                 ]
 
-    def on_batch_end(self, net, loss=None, **kwargs):
+    @torch.no_grad()
+    def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
+        for parameter, decays in self.coupled:
+            if parameter.grad is not None:
+                decay = _along_members(decays, parameter)
+                parameter.grad.addcmul_(parameter, decay)
+
+    def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         with torch.no_grad():
-            for parameter, before, slower in self.before:
-                share = torch.as_tensor(slower).to(parameter)
-                share = share.reshape(-1, *[1] * (parameter.ndim - 1))
-                parameter.copy_(before.lerp(parameter, share))
+            for parameter, before, share, lost in self.apart:
+                after = before.lerp(parameter, _along_members(share, parameter))
+                if lost is not None and parameter.grad is not None:
+                    after -= before * _along_members(lost, parameter)
+                parameter.copy_(after)
         for member in self.fit.running_nets():
             for callback in _watching(member):
                 if getattr(callback, "step_every", None) == "batch":
                     member.history.new_batch()
                     callback.on_batch_end(member, training=True)
+
+
+def _decouples(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:
+    """Whether weights decay beside the step, and not by their gradients."""
+    apart = isinstance(optimizer, optim.AdamW)
+    return apart or bool(group.get("decoupled_weight_decay", False))
