@@ -3,6 +3,7 @@
 import inspect
 import numbers
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -329,6 +330,17 @@ def _columns_with(function, table):
         return np.unique(cells.coords[1][function(cells.data)])
     values = check_array(table, dtype=np.float64, ensure_all_finite=False)
     return np.flatnonzero(function(values).any(axis=0))
+
+
+def check_single_target(y: Any, task: str, estimator: str) -> None:
+    """Refuse targets of several columns."""
+    shape = getattr(y, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"Got y of shape {tuple(shape)}, but expected (n_samples,). Multilabel and "
+            f"multi-output targets are not supported: fit one {estimator} per column, "
+            f"as sklearn.multioutput.MultiOutput{task} does."
+        )
 
 
 def check_no_target_missing(y, name="y"):

@@ -127,7 +127,7 @@ def warn_above_start(first, last):
         f"{first[0]:.4g} in the first batch of the first epoch, so that the net has "
         f"hardly learnt anything. Training may have diverged; {_WAY_OUT}.",
         ConvergenceWarning,
-        stacklevel=5,  # where `fit` is called
+        stacklevel=6,  # where `fit` is called
     )
 
 

@@ -8,18 +8,20 @@ on candidates and folds, and never on the number of processes.
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
-from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import clone
+from skorch import NeuralNet
 from tqdm.auto import tqdm
 
-from skmix._base import Rows
 from skmix._default_net import stop_stopping, trains_twice
+from skmix._preparation import Preparation, Samples, fit_net
+from skmix._sampler import Plan
 from skmix._training.convergence import (
     Diverged,
     batch_losses,
@@ -61,7 +63,7 @@ class LoneFits:
         M nets, not initialised, whose `fit` is skorch's own.
     loans : list of context manager
         In which each is trained, as of `skmix._training.patch.mixed_training`.
-    rows : list of skmix._base.Rows
+    rows : list of skmix._preparation.Samples
         What each net is trained on.
     streams : list of skmix._training.random.Stream
         What each draws from.
@@ -136,75 +138,80 @@ class LoneFits:
 
 
 class Split(NamedTuple):
-    """A fold: an estimator that knows its training rows, and these, coded.
+    """A fold: a net that is not initialised, and the samples to train and judge it.
 
     Attributes
     ----------
-    template : MixupClassifier or MixupRegressor
-        It has learnt how rows are coded, and has no net. Its `random_state` is an int.
     net : skorch.NeuralNet
         Not initialised.
-    rows : skmix._base.Rows
-        To train on.
+    preparation : skmix._preparation.Preparation
+        How the fold's samples are coded.
+    rows : skmix._preparation.Samples
+        To train on, coded.
     validation : tuple (X, y, weight)
-        Rows held out, but for those that count nothing.
+        Coded rows held out, except for those that count nothing.
     test : ndarray of shape (n_test,), int
         Numbers of the rows held out.
     X_test : ndarray, CSR matrix or mapping
         All of them, coded.
+    seed : int
+    make_sampler : callable
+        ``make_sampler(net, seed, alpha=, layers=)`` returns what draws for a fit.
     """
 
-    template: Any
-    net: Any
-    rows: Rows
+    net: NeuralNet
+    preparation: Preparation
+    rows: Samples
     validation: tuple
     test: np.ndarray
     X_test: Any
+    seed: int
+    make_sampler: Callable[..., Plan]
 
-    @property
-    def seed(self):
-        return self.template.random_state
-
-    def new_net(self):
+    def new_net(self) -> NeuralNet:
         """Return a net to be trained, not initialised."""
         net = clone(self.net)
         if trains_twice(net):
             stop_stopping(net)  # the epoch is chosen for all folds together
         return net.set_params(train_split=None)
 
-    def mixes_inside(self, candidate):
-        """Whether rows are mixed behind a layer."""
-        plan = self.template_of(candidate)._plan(self.net, self.seed)
-        return any(layer is not None for layer in plan.layers)
+    def sampler_of(self, net: NeuralNet, candidate: Any, alpha: Any = None) -> Plan:
+        """Return what draws for fits of a candidate, or for several alphas like it."""
+        alpha = candidate.alpha if alpha is None else list(alpha)
+        return self.make_sampler(net, self.seed, alpha=alpha, layers=candidate.layers)
 
-    def plan_of(self, net, candidate, alphas):
+    def mixes_inside(self, candidate: Any) -> bool:
+        """Whether rows are mixed behind a layer."""
+        layers = self.sampler_of(self.net, candidate).layers
+        return any(layer is not None for layer in layers)
+
+    def plan_of(self, net: NeuralNet, candidate: Any, alphas: Any) -> Plan | None:
         """Return the plan of fits that differ in alpha; None if none of them mixes."""
-        plan = self.template_of(candidate)._plan(net, self.seed, alphas)
+        plan = self.sampler_of(net, candidate, alphas)
         check_layers_of(net.module_, plan.layers)
         return None if plan.is_off else plan
 
-    def member_of(self, candidate, net, like=None):
-        """Return the estimator that a trained net makes."""
-        member = self.template_of(candidate)
-        member._adopt(net, self.rows, like)
-        return member
+    def fit(self, net: NeuralNet, candidate: Any) -> None:
+        """Train a net by its own `fit`."""
+        fit_net(
+            net,
+            self.rows,
+            sampler=self.sampler_of(net, candidate),
+            preparation=self.preparation,
+            seed=self.seed,
+            validation=self.validation,
+        )
 
-    def template_of(self, candidate):
-        """Return an estimator of this setting that has no net yet."""
-        member = copy(self.template)
-        member.alpha, member.layers = candidate.alpha, candidate.layers
-        return member
-
-    def dealer(self, net, plan):
+    def dealer(self, net: NeuralNet, plan: Plan | None) -> Dealer:
         """Return what deals the rows of the fold to a net."""
-        about = self.template._about(self.rows)
-        return Dealer(net, plan, self.rows.weight, self.validation, about)
+        context = self.preparation.context(self.rows)
+        return Dealer(net, plan, self.rows.weight, self.validation, context)
 
-    def check_output(self, net, output):
+    def check_output(self, net: NeuralNet, output: Any) -> None:
         """Refuse a first output of the module that cannot be right."""
-        self.template._codec.check_output(net, output)
+        self.preparation.target.check_output(net, output)
 
-    def lend(self, net, plan):
+    def lend(self, net: NeuralNet, plan: Plan | None) -> Any:
         """Return the block in which a net trains on the rows of the fold."""
         return mixed_training(
             net,
@@ -212,7 +219,7 @@ class Split(NamedTuple):
             weight=self.rows.weight,
             validation=self.validation,
             check_output=self.check_output,
-            table=self.template._about(self.rows),
+            table=self.preparation.context(self.rows),
         )
 
 
@@ -233,8 +240,8 @@ class Trained(NamedTuple):
 
     Attributes
     ----------
-    members : list of list of MixupClassifier or MixupRegressor
-        For each candidate, the estimators of its folds.
+    members : list of list of skorch.NeuralNet
+        For each candidate, the trained nets of its folds.
     curves : ndarray of shape (C, F, n_epochs)
         Loss on rows held out after each epoch; NaN for epochs that were not run.
     epochs : ndarray of shape (C,), int
@@ -260,7 +267,7 @@ class Trained(NamedTuple):
 
 
 def untrained(split, candidate):
-    """Return a member whose net is initialised, after a look at its first outputs.
+    """Return a net that is initialised, after a look at its first outputs.
 
     Raises
     ------
@@ -275,11 +282,11 @@ def untrained(split, candidate):
             with torch.no_grad():
                 output = inferring(net, net.infer)(rows)
             split.check_output(net, first_output(output))
-        return split.member_of(candidate, net)
+        return net
 
 
 def train_members(candidates, splits, *, halving, verbose, n_jobs=None):
-    """Train a member for each candidate and fold.
+    """Train a net for each candidate and fold.
 
     Parameters
     ----------
@@ -328,7 +335,7 @@ def _trained_elsewhere(parts, splits, bar, n_jobs):
 
 def _carried(part, splits):
     trained = part.train(splits)
-    states = [[NetState.of(m.estimator_) for m in of_c] for of_c in trained.members]
+    states = [[NetState.of(net) for net in of_c] for of_c in trained.members]
     return trained._replace(members=states)
 
 
@@ -393,18 +400,16 @@ class _Part(NamedTuple):
             return Trained(*found, race.diverged, race.rising())
 
     def members_of(self, states, splits):
-        """Return members that were trained elsewhere, by the states of their nets."""
-        grid, first = [], None
-        for candidate, of_candidate in zip(self.candidates, states, strict=True):
+        """Return nets that were trained elsewhere, by their states."""
+        grid = []
+        for of_candidate in states:
             grid.append([])
             for split, state in zip(splits, of_candidate, strict=True):
                 net = clone(split.net) if self.way == "alone" else split.new_net()
                 with Stream(split.seed, split.net.device).resumed():
                     net.initialize()
                 state.load(net)
-                member = split.member_of(candidate, net, first)
-                grid[-1].append(member)
-                first = member if first is None else first
+                grid[-1].append(net)
         return grid
 
 
@@ -465,18 +470,18 @@ def _one_after_the_other(candidates, splits, advance):
     for c, candidate in enumerate(candidates):
         grid.append([])
         for f, split in enumerate(splits):
-            member, net = split.template_of(candidate), clone(split.net)
+            net = clone(split.net)
             try:
-                member._train(net, net.fit, split.rows, split.validation, split.seed)
+                split.fit(net, candidate)
                 told[1, c, f] = history_ends_above_start(
                     net.history, mixed=candidate.alpha > 0
                 )
             except Diverged:
                 record_divergence(net)
-                member, told[0, c, f] = split.member_of(candidate, net), True
-            grid[-1].append(member)
+                told[0, c, f] = True
+            grid[-1].append(net)
             _tell(advance)
-    curves = [[_curve(member) for member in members] for members in grid]
+    curves = [[_curve(net) for net in nets] for nets in grid]
     n_epochs = max(len(curve) for row in curves for curve in row)
     curves = [[_lengthened(curve, n_epochs) for curve in row] for row in curves]
     epochs = np.zeros(len(candidates), dtype=int)
@@ -488,8 +493,8 @@ def _tell(advance):
         advance(1)
 
 
-def _curve(member):
-    return np.array([row.get("valid_loss", np.nan) for row in member.history_])
+def _curve(net):
+    return np.array([row.get("valid_loss", np.nan) for row in net.history])
 
 
 # A fold of members before their first epoch.
@@ -595,15 +600,9 @@ class _Race:
         return any(len(group.fits.running) for group in self.groups)
 
     def members(self):
-        """Return the estimators of each candidate."""
-        grid, first = [], None
-        for c, candidate in enumerate(self.candidates):
-            grid.append([])
-            for f, split in enumerate(self.splits):
-                member = split.member_of(candidate, self.nets[c, f], first)
-                grid[-1].append(member)
-                first = member if first is None else first
-        return grid
+        """Return the nets of each candidate."""
+        folds = range(len(self.splits))
+        return [[self.nets[c, f] for f in folds] for c in range(len(self.candidates))]
 
     def _run_epoch(self, group, epoch):
         running = group.fits.running
@@ -706,7 +705,7 @@ def _lone_groups(candidates, splits):
     nets, loans, rows, streams = [], [], [], []
     for c, f in cells:
         split, net = splits[f], splits[f].new_net()
-        plan = split.template_of(candidates[c])._plan(net, split.seed)
+        plan = split.sampler_of(net, candidates[c])
         nets.append(net)
         loans.append(split.lend(net, plan))
         rows.append(split.rows)
