@@ -6,7 +6,7 @@ How samples are coded, and how a net is trained, is in `skmix._preparation`.
 
 import numbers
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace

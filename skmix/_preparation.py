@@ -231,7 +231,7 @@ class Preparation:
         names: Sequence[str] | None = None,
         missing: bool = False,
     ) -> "Preparation":
-        """Learn how samples are encoded for `net`, and set the sizes of its module.
+        """Learn how samples are encoded for `net`; set the sizes of its module.
 
         `missing` says whether numbers may be missing later, though none is here.
         """
@@ -263,7 +263,7 @@ class Preparation:
         return "classifier" if isinstance(self.target, ClassCodec) else "regressor"
 
     def transform(self, X: Any) -> Any:
-        """Return a table as the net is given it, except for the dtype of a user's net."""
+        """Return a table as the net is given it, maybe in another dtype."""
         if self.encoder is None:
             return X
         double = torch.get_default_dtype() is torch.float64  # what modules are made of
@@ -278,7 +278,7 @@ class Preparation:
         return self.transform_targets(coded, name)
 
     def transform_targets(self, samples: Samples, name: str = "y") -> Samples:
-        """Return samples of an encoded table with encoded targets, weighted by class."""
+        """Return samples whose X is encoded with encoded y, weighted by class."""
         coded = samples._replace(y=self.target.encode(samples.y, name=name))
         return coded.weighted(self.target.class_factor(samples.y))
 

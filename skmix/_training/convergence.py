@@ -138,7 +138,7 @@ def warn_of_rising_losses(alphas):
         "epoch than it was in the first one, so that their nets have hardly learnt "
         f"anything. Training may have diverged; {_WAY_OUT}.",
         ConvergenceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
