@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -26,10 +25,21 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
 
-from skmix import _default_net, _preparation, _validation
+from skmix import _default_net, _validation
 from skmix._dtypes import as_frame
 from skmix._mixup import check_mixing
-from skmix._preparation import Preparation, Samples
+from skmix._preparation import (
+    Preparation,
+    Samples,
+    check_targets,
+    draws_to_predict,
+    fit_net,
+    is_dict,
+    learn_reader,
+    make_sampler,
+    new_net,
+    read_table,
+)
 from skmix._training import changes, skorch_compat
 from skmix._training.convergence import warn_if_above_start
 from skmix.pairing import check_pairing
@@ -86,42 +96,22 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         if self.estimator is not None:
             _validation.check_net(self.estimator, task=self._task)
 
-    def _read(
-        self,
-        X: Any,
-        y: Any = "no_validation",
-        *,
-        reset: bool = False,
-        min_samples: int = 1,
-    ) -> Any:
+    def _read(self, X: Any, *y: Any, reset: bool = False, min_rows: int = 1) -> Any:
         """Return X, or X and y, as arrays of numbers and codes."""
         if reset:
-            X = X if _preparation.is_dict(X) else as_frame(X)
-            self._reader = _preparation.learn_reader(X, self.categorical_features)
-        return _preparation.read_table(
-            self,
-            self._reader,
-            X,
-            y,
-            reset=reset,
-            missing=reset or self._preparation.encoder is not None,
-            min_samples=min_samples,
-        )
+            X = X if is_dict(X) else as_frame(X)
+            self._reader = learn_reader(X, self.categorical_features)
+        allow_nan = reset or self._preparation.encoder is not None
+        options = {"reset": reset, "allow_nan": allow_nan, "min_rows": min_rows}
+        return read_table(self, self._reader, X, *y, **options)
 
     def _read_samples(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        groups: Any,
-        *,
-        reset: bool = True,
-        min_samples: int = 1,
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, **options: Any
     ) -> Samples:
         """Return the samples to train on, those of weight 0 among them."""
         _validation.check_single_target(y, self._task, type(self).__name__)
         _validation.check_no_target_missing(y)
-        X, y = self._read(X, y, reset=reset, min_samples=min_samples)
+        X, y = self._read(X, y, **options)
         weight = _validation.check_sample_weight(sample_weight, y)
         groups = None if groups is None else _validation.check_groups(groups, y)
         return Samples(X, y, weight, groups)
@@ -137,39 +127,25 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         given = self._given_net()
         categorical = copy(self.categorical_features)
         self._fitted_with = changes.Recipe.of(given), categorical
-        return _preparation.new_net(given, n_samples, verbose=self.verbose)
+        return new_net(given, n_samples, verbose=self.verbose)
 
-    def _fit_target(self, net: NeuralNet, y: np.ndarray, **options: Any) -> Any:
-        """Learn how targets are coded for a net."""
-        class_weight = getattr(self, "class_weight", None)
-        task = self._task.lower()
-        return _preparation.fit_target(
-            net, task, y, class_weight=class_weight, **options
-        )
-
-    def _fit_preparation(
-        self,
-        net: NeuralNet,
-        samples: Samples,
-        target: Any,
-        missing: bool = False,
-    ) -> Preparation:
+    def _prepare(self, net: NeuralNet, samples: Samples, **options: Any) -> Preparation:
         """Learn how samples are coded for a net."""
-        names = getattr(self, "feature_names_in_", None)
         return Preparation.fit(
-            net, samples, target, reader=self._reader, names=names, missing=missing
+            net,
+            samples,
+            task=self._task.lower(),
+            reader=self._reader,
+            names=getattr(self, "feature_names_in_", None),
+            class_weight=getattr(self, "class_weight", None),
+            **options,
         )
 
     def _sampler_maker(self) -> Callable[..., Any]:
         """Return a function of net, seed, `alpha` and `layers` that makes a sampler."""
-        return partial(
-            _preparation.make_sampler,
-            task=self._task.lower(),
-            lam_per=self.lam_per,
-            mixing=self.mixing,
-            pairing=self.pairing,
-            clean_weight=self.clean_weight,
-        )
+        names = ("lam_per", "mixing", "pairing", "clean_weight")
+        settings = {name: getattr(self, name) for name in names}
+        return partial(make_sampler, task=self._task.lower(), **settings)
 
     def _predict(self, X: Any) -> np.ndarray:
         raise NotImplementedError
@@ -301,11 +277,10 @@ class MixupEstimator(BaseMixup):
         the best epoch.
         """
         self._check_parameters()
-        samples = self._read_samples(X, y, sample_weight, groups, min_samples=2)
-        samples = samples.weighted()
+        options = {"reset": True, "min_rows": 2}
+        samples = self._read_samples(X, y, sample_weight, groups, **options).weighted()
         net = self._new_net(len(samples.y))
-        target = self._fit_target(net, samples.y, weight=samples.weight)
-        self._preparation = self._fit_preparation(net, samples, target)
+        self._preparation = self._prepare(net, samples)
         samples = self._preparation.transform_samples(samples)
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
@@ -314,12 +289,7 @@ class MixupEstimator(BaseMixup):
         return self
 
     def _partial_fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        groups: Any,
-        classes: Any = None,
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> Self:
         self._check_parameters()
         first = not hasattr(self, "estimator_")
@@ -328,18 +298,13 @@ class MixupEstimator(BaseMixup):
         seed = draw_seed(self.random_state)
         if first:
             net = self._new_net(len(samples.y))
-            if classes is None:
-                target = self._fit_target(net, samples.y, weight=samples.weight)
-            else:
-                target = self._fit_target(net, np.asarray(classes), name="classes")
-            self._preparation = self._fit_preparation(net, samples, target)
+            classes = None if classes is None else np.unique(classes)
+            self._preparation = self._prepare(net, samples, classes=classes)
         else:
             net = _copied(self.estimator_)
             self._set_changed(net, len(samples.y))
-            if self._task == "Classifier":  # with the class weights of now
-                known = self._preparation.target.classes
-                target = self._fit_target(net, known, name="classes")
-                self._preparation = replace(self._preparation, target=target)
+            class_weight = getattr(self, "class_weight", None)  # of now
+            self._preparation = self._preparation.with_class_weight(class_weight)
             # Not the draws of the calls before.
             sequence = np.random.SeedSequence([seed, len(net.history)])
             seed = int(sequence.generate_state(1)[0])
@@ -416,7 +381,7 @@ class MixupEstimator(BaseMixup):
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
         """
         make_sampler = self._sampler_maker()
-        validated = _preparation.fit_net(
+        validated = fit_net(
             net,
             rows,
             sampler=make_sampler(net, seed, alpha=self.alpha, layers=self.layers),
@@ -425,20 +390,16 @@ class MixupEstimator(BaseMixup):
             validation=validation,
             method=method,
         )
-        draws = _preparation.draws_to_predict(net, rows.X)
+        draws = draws_to_predict(net, rows.X)
         vars(self).update(_state_of_fit(net, self._preparation, draws))
         return validated
 
     @property
     def encoder_(self) -> Any:
         """What makes of a table what the net gets, if there is such."""
-        encoder = self._preparation.encoder
-        if encoder is None:
-            raise AttributeError(
-                f"This {type(self).__name__} has no encoder_: its net is given the "
-                "table as it is."
-            )
-        return encoder
+        if self._preparation.encoder is None:
+            raise AttributeError("Got no encoder_: the net gets the table as it is.")
+        return self._preparation.encoder
 
     def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -459,7 +420,7 @@ class MixupEstimator(BaseMixup):
         _validation.check_no_target_missing(y_val, "y_val")
         X_val = self._read(X_val)
         numeric = self._task == "Regressor"
-        y_val = _preparation.check_targets(y_val, "y_val", numeric=numeric)
+        y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)
         return self._preparation.transform_samples(samples, "y_val")[:3]

@@ -5,7 +5,7 @@ Nothing here knows an estimator but for its name and columns, which scikit-learn
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,13 +120,13 @@ def read_table(
     y: Any = "no_validation",
     *,
     reset: bool,
-    missing: bool = True,
-    min_samples: int = 1,
+    allow_nan: bool = True,
+    min_rows: int = 1,
 ) -> Any:
     """Return X, or X and y, as arrays of numbers and codes; a dict as it is.
 
     Like `validate_data` it sets or checks the names and the number of columns that the
-    estimator has seen. `missing` says whether numbers may be missing.
+    estimator has seen. `allow_nan` says whether numbers may be missing.
     """
     alone = isinstance(y, str)
     if not reset and alone and _is_plainly_fine(estimator, reader, X):
@@ -140,11 +140,9 @@ def read_table(
     X = as_frame(X)
     if reader is None and isinstance(X, pd.DataFrame):
         reader = Reader.of_numbers(X.shape[1])
-    options: dict[str, Any] = {
-        "accept_sparse": "csr",
-        "ensure_min_samples": min_samples,
-    }
-    if missing:
+    options: dict[str, Any] = {"accept_sparse": "csr"}
+    options["ensure_min_samples"] = min_rows
+    if allow_nan:
         options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
     if not alone:
         options["y_numeric"] = is_regressor(estimator)
@@ -225,16 +223,33 @@ class Preparation:
         cls,
         net: NeuralNet,
         samples: Samples,
-        target: ClassCodec | NumberCodec,
         *,
+        task: str,
         reader: Reader | None,
         names: Sequence[str] | None = None,
+        class_weight: Any = None,
+        classes: np.ndarray | None = None,
         missing: bool = False,
     ) -> "Preparation":
         """Learn how samples are encoded for `net`; set the sizes of its module.
 
-        `missing` says whether numbers may be missing later, though none is here.
+        `classes` are all that there are, sorted, where `y` may lack some. `missing`
+        says whether numbers may be missing later, though none is here.
         """
+        target: ClassCodec | NumberCodec
+        if task == "classifier":
+            target = ClassCodec.learn(
+                samples.y,
+                binary=isinstance(net, NeuralNetBinaryClassifier),
+                class_weight=class_weight,
+                weight=samples.weight,
+                name="y" if classes is None else "classes",
+                classes=classes,
+            )
+        elif wants_scaled(net):
+            target = NumberCodec.learn(samples.y, samples.weight)
+        else:  # a user's net is trained on the numbers as they are
+            target = NumberCodec()
         X, _, weight, _ = samples.weighted(target.class_factor(samples.y))
         scale, as_dict = wants_scaled(net), skorch_compat.takes_num_and_cat(net)
         if scale and is_dict(X):
@@ -261,6 +276,15 @@ class Preparation:
     def task(self) -> str:
         """Return "classifier" or "regressor"."""
         return "classifier" if isinstance(self.target, ClassCodec) else "regressor"
+
+    def with_class_weight(self, class_weight: Any) -> "Preparation":
+        """Return the same for other weights of the classes, if there are classes."""
+        target = self.target
+        if isinstance(target, NumberCodec):
+            return self
+        options = {"binary": target.binary, "class_weight": class_weight}
+        target = ClassCodec.learn(target.classes, name="classes", **options)
+        return replace(self, target=target)
 
     def transform(self, X: Any) -> Any:
         """Return a table as the net is given it, maybe in another dtype."""
@@ -312,29 +336,6 @@ class Preparation:
         X = self.transform(X)
         with one_thread_each():
             return self.target.decode(self.outputs(net, X, draws=draws))
-
-
-def fit_target(
-    net: NeuralNet,
-    task: str,
-    y: np.ndarray,
-    weight: np.ndarray | None = None,
-    *,
-    class_weight: Any = None,
-    name: str = "y",
-    classes: np.ndarray | None = None,
-) -> ClassCodec | NumberCodec:
-    """Learn how targets are coded for a net; `classes` are all, where `y` lacks some."""
-    if task == "regressor":  # a user's net is trained on the numbers as they are
-        return NumberCodec.learn(y, weight) if wants_scaled(net) else NumberCodec()
-    return ClassCodec.learn(
-        y,
-        binary=isinstance(net, NeuralNetBinaryClassifier),
-        class_weight=class_weight,
-        weight=weight,
-        name=name,
-        classes=classes,
-    )
 
 
 def _needs_encoding(X: Any, reader: Reader | None) -> bool:
@@ -392,31 +393,15 @@ def _orders_rows(net: NeuralNet) -> bool:
 
 
 def make_sampler(
-    net: NeuralNet,
-    seed: int,
-    *,
-    task: str,
-    alpha: Any,
-    layers: Any,
-    lam_per: str,
-    mixing: Any,
-    pairing: Any,
-    clean_weight: float,
+    net: NeuralNet, seed: int, *, task: str, layers: Any, mixing: Any, **settings: Any
 ) -> Plan:
-    """Return what draws for a fit of `net`; it says where "auto" mixes."""
+    """Return what draws for a fit of `net` by these settings, with "auto" resolved."""
     if layers == "auto":
         inside = task == "regressor" and wants_scaled(net)
         layers = "embedding" if inside and is_interpolating(mixing) else "input"
     layers = [layers] if isinstance(layers, str) else layers
-    return Plan(
-        alpha=alpha,
-        lam_per=lam_per,
-        seed=seed,
-        mixing=mixing,
-        pairing=pairing,
-        layers=[None if layer == "input" else layer for layer in layers],
-        clean_weight=clean_weight,
-    )
+    places = [None if layer == "input" else layer for layer in layers]
+    return Plan(seed=seed, layers=places, mixing=mixing, **settings)
 
 
 def fit_net(

@@ -6,7 +6,6 @@ From top to bottom: what both share, and the two estimators.
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -50,9 +49,13 @@ from skmix._selection import (
 )
 from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_option
+from skmix._validation import check_option, is_number
 from skmix._vectorized.race import Candidate, Split, train_members, untrained
 from skmix.networks import best_temperature, temper
+
+D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
+SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
+EPS = np.finfo(np.float32).tiny
 
 
 class _MixupCV(BaseMixup):
@@ -116,7 +119,8 @@ class _MixupCV(BaseMixup):
         After an error the estimator is as it was before.
         """
         self._check_parameters()
-        read = self._read_samples(X, y, sample_weight, groups, min_samples=2)
+        options: dict[str, Any] = {"reset": True, "min_rows": 2}
+        read = self._read_samples(X, y, sample_weight, groups, **options)
         if self._task == "Classifier":
             check_classification_targets(read.y)
         n_samples, weight = len(read.y), read.weight
@@ -142,7 +146,8 @@ class _MixupCV(BaseMixup):
         splits = [self._split(samples, seed, missing, *fold) for fold in folds]
         self._check_net(splits[0].net)
         candidates = self._candidates(splits[0].net)
-        scoring = self._scoring(table, samples.y, to_scorer)
+        told = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
+        scoring = Scoring(*told)
         self._try_out(scoring, splits, candidates[0])
         options = {"halving": self.halving, "verbose": bool(self.verbose)}
         trained = train_members(candidates, splits, n_jobs=self.n_jobs, **options)
@@ -206,9 +211,7 @@ class _MixupCV(BaseMixup):
         to_train, held_out = samples.take(train).weighted(), samples.take(test)
         net = self._new_net(len(to_train.y))
         known = {"classes": np.unique(samples.y)} if self._task == "Classifier" else {}
-        weight = to_train.weight
-        target = self._fit_target(net, to_train.y, weight=weight, **known)
-        preparation = self._fit_preparation(net, to_train, target, missing)
+        preparation = self._prepare(net, to_train, missing=missing, **known)
         held_out = held_out._replace(X=preparation.transform(held_out.X))
         return Split(
             net=net,
@@ -268,9 +271,8 @@ class _MixupCV(BaseMixup):
         """Find out before training whether outputs are fine, and can be scored."""
         split, net = splits[0], untrained(splits[0], candidate)
         self._draws = draws_to_predict(net, split.rows.X)
-        if scoring is None:
-            return
-        if np.isfinite(self._held_out(net, split)).all():
+        scored = scoring.scorer is not None
+        if scored and np.isfinite(self._held_out(net, split)).all():
             member = self._fitted(candidate, net, split)
             scoring.check(member, [split.test for split in splits])
 
@@ -282,13 +284,6 @@ class _MixupCV(BaseMixup):
             classify = self._task == "Classifier"
             return np.full(np.shape(outputs)[: 1 + classify], np.nan)
         return preparation.target.decode(outputs)
-
-    def _scoring(self, X, y, metadata):
-        """Return how rows held out are scored; None for the default."""
-        scorer = self._scorer()
-        if scorer is None:
-            return None
-        return Scoring(repr(self.scoring), scorer, X, y, metadata)
 
     # What rows held out tell.
 
@@ -305,7 +300,7 @@ class _MixupCV(BaseMixup):
                 diverged[c, f] |= not np.isfinite(of_fold).all()
                 if diverged[c, f]:
                     continue
-                if scoring is None:
+                if scoring.scorer is None:
                     weight = rows_of(samples.weight, split.test)
                     scores[c, f] = self._score_of(of_fold, target[split.test], weight)
                     continue
@@ -383,8 +378,7 @@ class _MixupCV(BaseMixup):
     def _refit(self, trained, samples, seed):
         """Train on all samples by the best alpha, for as long as was best."""
         net = self._new_net(len(samples.y))
-        target = self._fit_target(net, samples.y, weight=samples.weight)
-        preparation = self._fit_preparation(net, samples, target)
+        preparation = self._prepare(net, samples)
         if n_epochs := int(trained.epochs[self.best_index_]):
             stop_stopping(net)
             net.set_params(max_epochs=n_epochs)
@@ -425,13 +419,6 @@ class _MixupCV(BaseMixup):
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("halving", self.halving, (True, False))
-        check_option("verbose", self.verbose, (0, 1))
-
-
-D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
-
-
-SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 
 
 def _over_folds(of_folds, splits, n_rows):
@@ -524,8 +511,7 @@ def _checked_alphas(alphas):
     if not numbers:
         raise ValueError(f"Got alphas={alphas!r}, but expected {expected}.")
     for alpha in numbers:
-        number = isinstance(alpha, Real) and not isinstance(alpha, bool | np.bool_)
-        if not number or not 0 <= alpha < np.inf:
+        if not is_number(alpha) or not 0 <= alpha < np.inf:
             raise ValueError(
                 f"Got {alpha!r} among alphas, but expected {expected}. (0, which mixes "
                 "nothing, is added where it is missing.)"
@@ -760,9 +746,6 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         known = np.isfinite(out_of_fold[kept]).all(axis=1)
         proba, weight = out_of_fold[kept][known], rows_of(weight, known)
         self.temperature_ = best_temperature(proba, target[known], weight)
-
-
-EPS = np.finfo(np.float32).tiny
 
 
 class MixupRegressorCV(PredictsNumbers, _MixupCV):

@@ -15,6 +15,10 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skmix._preparation import rows_of
 
+BLEND_ROUNDS = 30
+EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
+HOPELESS = 1e6  # times the error of the best: no share for it
+
 
 def folds_of(cv, X, y, *, kept, n_samples, classify, seed, metadata):
     """Return numbers of the rows to train on and of those held out, for each fold.
@@ -167,8 +171,8 @@ class Scoring:
     ----------
     name : str
         What it is called in messages.
-    scorer : callable
-        ``scorer(estimator, X, y, **metadata)``.
+    scorer : callable or None
+        ``scorer(estimator, X, y, **metadata)``; None for the default of the search.
     X, y : table and ndarray of n rows
         As the user has them.
     metadata : dict
@@ -392,8 +396,3 @@ def shares_of_least_squares(predicted, target, weight=None):
         found = norms == norms.min()
     shares[near] = found / found.sum()
     return shares
-
-
-BLEND_ROUNDS = 30
-EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
-HOPELESS = 1e6  # times the error of the best: no share for it
