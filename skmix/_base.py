@@ -6,7 +6,7 @@ How samples are coded, and how a net is trained, is in `skmix._preparation`.
 
 import numbers
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import partial, wraps
@@ -164,7 +164,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             shown = skorch_compat.twin(self, estimator=as_given)
         return BaseEstimator.__repr__(shown, N_CHAR_MAX)
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         # A clone no longer shows that its module was trained.
         net = self.estimator
         if isinstance(net, NeuralNet):
@@ -174,13 +174,13 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             other.estimator.train_split = net.train_split  # and so has its net
         return other
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         if isinstance(self.estimator, NeuralNet):
             state = state | {"estimator": skorch_compat.picklable(self.estimator)}
         return state
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set the parameters of this estimator and of the net it wraps.
 
         Parameters
@@ -315,7 +315,7 @@ class MixupEstimator(BaseMixup):
             self._train(net, samples, None, seed, "partial_fit")
         return self
 
-    def _set_changed(self, net, n_samples):
+    def _set_changed(self, net: NeuralNet, n_samples: int) -> None:
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)
@@ -344,7 +344,9 @@ class MixupEstimator(BaseMixup):
             changes.set_changed(net, names, wanted)
         _validation.check_training_parameters(net)
 
-    def _train_and_judge(self, net, rows, validation, seed):
+    def _train_and_judge(
+        self, net: NeuralNet, rows: Samples, validation: tuple | None, seed: int
+    ) -> None:
         """Train `net`, by the default recipe on all rows once the epochs are known.
 
         What it held out also tells how sure of itself a classifier should be.
@@ -367,7 +369,7 @@ class MixupEstimator(BaseMixup):
             comparable=not callable(self.alpha),
         )
 
-    def _judged(self, net, X, target, weight):
+    def _judged(self, net: NeuralNet, X: Any, target: Any, weight: Any) -> tuple | None:
         """Return what a trained net is calibrated by; None for nothing."""
         binary = getattr(self._preparation.target, "binary", True)  # or numbers
         if binary or not _default_net.wants_scaled(net):
@@ -375,7 +377,14 @@ class MixupEstimator(BaseMixup):
         outputs = self._preparation.outputs(net, X, draws=self._draws)
         return outputs, target, weight
 
-    def _train(self, net, rows, validation, seed, method="fit"):
+    def _train(
+        self,
+        net: NeuralNet,
+        rows: Samples,
+        validation: tuple | None,
+        seed: int,
+        method: str = "fit",
+    ) -> tuple | None:
         """Train `net` on coded rows, and predict by it from now on.
 
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
@@ -580,7 +589,7 @@ class PredictsNumbers(RegressorMixin, BaseMixup):
         return self._predict(X)
 
 
-def _copied(net):
+def _copied(net: NeuralNet) -> NeuralNet:
     """Copy a net to train it further, so that the one there is stays as it was.
 
     Past epochs of its history do not change, and callbacks may hold what cannot be
@@ -594,7 +603,8 @@ def _copied(net):
 
 
 @contextmanager
-def _one_epoch(net):
+def _one_epoch(net: NeuralNet) -> Iterator[None]:
+    """Let a net train for one epoch in the block."""
     max_epochs, net.max_epochs = net.max_epochs, 1
     try:
         yield
@@ -602,15 +612,17 @@ def _one_epoch(net):
         net.max_epochs = max_epochs
 
 
-def draw_seed(random_state):
-    """An int stands for itself; anything else is asked for one."""
+def draw_seed(random_state: Any) -> int:
+    """Return `random_state` if it is an int, else draw one from it."""
     generator = check_random_state(random_state)
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))
 
 
-def _warn_of_small_split(given, n_rows, validation, stacklevel=4):
+def _warn_of_small_split(
+    given: NeuralNet | None, n_rows: int, validation: Any, stacklevel: int = 4
+) -> None:
     """Warn of rows held out by the way, by a net that the user has `given`."""
     if given is None or validation is not None or n_rows >= 1000:
         return
@@ -626,7 +638,7 @@ def _warn_of_small_split(given, n_rows, validation, stacklevel=4):
     )
 
 
-def _may_be_watched(net):
+def _may_be_watched(net: NeuralNet) -> bool:
     """Whether callbacks may act on the validation rows of an unfitted net."""
     callbacks = [callback for _, callback in skorch_compat.named_callbacks(net)]
     # (skorch's own callbacks, in every net, score validation rows for the table.)

@@ -236,20 +236,7 @@ class Preparation:
         `classes` are all that there are, sorted, where `y` may lack some. `missing`
         says whether numbers may be missing later, though none is here.
         """
-        target: ClassCodec | NumberCodec
-        if task == "classifier":
-            target = ClassCodec.learn(
-                samples.y,
-                binary=isinstance(net, NeuralNetBinaryClassifier),
-                class_weight=class_weight,
-                weight=samples.weight,
-                name="y" if classes is None else "classes",
-                classes=classes,
-            )
-        elif wants_scaled(net):
-            target = NumberCodec.learn(samples.y, samples.weight)
-        else:  # a user's net is trained on the numbers as they are
-            target = NumberCodec()
+        target = _learn_target(net, samples, task, class_weight, classes)
         X, _, weight, _ = samples.weighted(target.class_factor(samples.y))
         scale, as_dict = wants_scaled(net), skorch_compat.takes_num_and_cat(net)
         if scale and is_dict(X):
@@ -336,6 +323,23 @@ class Preparation:
         X = self.transform(X)
         with one_thread_each():
             return self.target.decode(self.outputs(net, X, draws=draws))
+
+
+def _learn_target(
+    net: NeuralNet, samples: Samples, task: str, class_weight: Any, classes: Any
+) -> ClassCodec | NumberCodec:
+    """Learn how targets are coded for a net."""
+    if task == "regressor":  # a user's net is trained on the numbers as they are
+        learnt = wants_scaled(net)
+        return NumberCodec.learn(*samples[1:3]) if learnt else NumberCodec()
+    return ClassCodec.learn(
+        samples.y,
+        binary=isinstance(net, NeuralNetBinaryClassifier),
+        class_weight=class_weight,
+        weight=samples.weight,
+        name="y" if classes is None else "classes",
+        classes=classes,
+    )
 
 
 def _needs_encoding(X: Any, reader: Reader | None) -> bool:

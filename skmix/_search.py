@@ -1,11 +1,9 @@
-"""All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`.
-
-From top to bottom: what both share, and the two estimators.
-"""
+"""All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`."""
 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -25,6 +23,7 @@ from skorch import NeuralNet
 
 from skmix._base import (
     BaseMixup,
+    MixupEstimator,
     PredictsClasses,
     PredictsNumbers,
     all_or_nothing,
@@ -35,7 +34,13 @@ from skmix._default_net import stop_stopping, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
-from skmix._preparation import draws_to_predict, fit_net, is_dict, rows_of
+from skmix._preparation import (
+    Samples,
+    draws_to_predict,
+    fit_net,
+    is_dict,
+    rows_of,
+)
 from skmix._selection import (
     Evidence,
     Scoring,
@@ -50,7 +55,13 @@ from skmix._selection import (
 from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number
-from skmix._vectorized.race import Candidate, Split, train_members, untrained
+from skmix._vectorized.race import (
+    Candidate,
+    Split,
+    Trained,
+    train_members,
+    untrained,
+)
 from skmix.networks import best_temperature, temper
 
 D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
@@ -61,8 +72,8 @@ EPS = np.finfo(np.float32).tiny
 class _MixupCV(BaseMixup):
     """What both share: folds, members, and the choice among alphas.
 
-    A subclass has a `_member_kind`, and knows what predictions of rows held out are
-    worth (`_score_of`) and how those of several members are blended (`_blend_weights`).
+    A subclass has a `_member_kind`, scores predictions of rows held out (`_score_of`),
+    and blends those of several members (`_blend_weights`).
     """
 
     @all_or_nothing
@@ -126,9 +137,9 @@ class _MixupCV(BaseMixup):
         n_samples, weight = len(read.y), read.weight
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
         samples, table = read.weighted(), rows_of(_indexable(X), kept)
-        to_splitter, to_scorer = self._routed(
-            samples, kept, n_samples, sample_weight, groups, params
-        )
+        keep = partial(_kept, kept=kept, n_samples=n_samples)
+        given = groups, sample_weight, params
+        to_splitter, to_scorer = self._routed(samples, keep, *given)
         seed = draw_seed(self.random_state)
         folds = folds_of(
             self.cv,
@@ -157,10 +168,10 @@ class _MixupCV(BaseMixup):
             [self._fitted(c, *pair) for pair in zip(nets, splits, strict=True)]
             for c, nets in zip(candidates, trained.members, strict=True)
         ]
-        target = self._targets(samples.y)
-        evidence = self._evidence(trained, members, splits, samples, target, scoring)
+        data = self._targets(samples.y), samples.weight
+        evidence = self._evidence(members, trained, splits, data, scoring)
         self._report(candidates, trained, evidence, splits)
-        weights = self._weights(evidence, target, samples.weight)
+        weights = self._weights(evidence, *data)
         self._keep(members, weights, splits)
         if not self.ensemble:
             self._refit(trained, samples, seed)
@@ -168,30 +179,31 @@ class _MixupCV(BaseMixup):
         used = weights > 0
         blended = np.tensordot(weights[used], evidence.predicted[used], axes=1)
         out_of_fold[kept] = blended
-        self._judge(out_of_fold, target, samples.weight, kept)
+        self._judge(out_of_fold, *data, kept)
         return self
 
-    def _routed(self, samples, kept, n_samples, sample_weight, groups, params):
+    def _routed(
+        self, samples: Samples, keep: Callable, groups: Any, weight: Any, params: dict
+    ) -> tuple[dict, dict]:
         """Return what the splitter and the scorer are shown beside X and y."""
         if get_config()["enable_metadata_routing"]:
-            given = {"sample_weight": sample_weight} | params
+            given = {"sample_weight": weight} | params
             if self.get_metadata_routing().consumes("fit", ["groups"]):
                 given["groups"] = groups  # else they are for the pairing alone
             given = {name: value for name, value in given.items() if value is not None}
             routed = process_routing(self, "fit", **given)
-            return tuple(
-                {name: _kept(v, kept, n_samples) for name, v in part.items()}
-                for part in (routed.splitter.split, routed.scorer.score)
-            )
+            parts = routed.splitter.split, routed.scorer.score
+            kept = [{name: keep(v) for name, v in part.items()} for part in parts]
+            return kept[0], kept[1]
         if params:
             raise TypeError(
                 f"Got {', '.join(sorted(params))} in fit, which takes them for its "
                 "splitter and its scorer where metadata routing is enabled: "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        weight, shown = samples.weight, {"groups": samples.groups}
-        to_scorer = {} if weight is None else {"sample_weight": weight}
-        return shown if looks_at_groups(self.cv) else {}, to_scorer
+        to_splitter = {"groups": samples.groups} if looks_at_groups(self.cv) else {}
+        weighted = samples.weight is not None
+        return to_splitter, {"sample_weight": samples.weight} if weighted else {}
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say what fit takes, and what of it the splitter and the scorer are shown.
@@ -206,7 +218,9 @@ class _MixupCV(BaseMixup):
         router.add(splitter=self.cv, method_mapping=to_splitter)
         return router.add(scorer=self._scorer(), method_mapping=to_scorer)
 
-    def _split(self, samples, seed, missing, train, test):
+    def _split(
+        self, samples: Samples, seed: int, missing: bool, train: Any, test: Any
+    ) -> Split:
         """Learn how the samples of a fold are coded, from those to train on."""
         to_train, held_out = samples.take(train).weighted(), samples.take(test)
         net = self._new_net(len(to_train.y))
@@ -224,7 +238,7 @@ class _MixupCV(BaseMixup):
             make_sampler=self._sampler_maker(),
         )
 
-    def _check_net(self, net):
+    def _check_net(self, net: NeuralNet) -> None:
         """Refuse what the net would refuse, or lose, after all the training."""
         if net.get_params_for("iterator_valid").get("drop_last"):
             raise ValueError(
@@ -243,8 +257,8 @@ class _MixupCV(BaseMixup):
                 "none. Set a train_split, or use ensemble=True."
             )
 
-    def _candidates(self, net):
-        """Every alpha; of the default classifier before and behind its embedding."""
+    def _candidates(self, net: NeuralNet) -> list[Candidate]:
+        """Return every alpha; the default classifier tries each at two places."""
         alphas, places = _checked_alphas(self.alphas), [self.layers]
         default = self.layers == "auto" and wants_scaled(net)
         if default and self._task == "Classifier" and named(self.mixing) is mixup:
@@ -253,21 +267,25 @@ class _MixupCV(BaseMixup):
         # Where nothing is mixed, the place does not matter.
         return [c for c in every if c.alpha > 0 or c.layers is places[0]]
 
-    def _member(self, **params):
+    def _member(self, **params: Any) -> MixupEstimator:
         """Return an unfitted estimator with the settings of this one."""
         own, kind = self.get_params(deep=False), self._member_kind
         names = kind().get_params(deep=False).keys() & own.keys()
         shared = {name: own[name] for name in names}
         return kind(**(shared | {"verbose": 0} | params))
 
-    def _fitted(self, candidate, net, split):
+    def _fitted(
+        self, candidate: Candidate, net: NeuralNet, split: Split
+    ) -> MixupEstimator:
         """Return the estimator that a trained net makes."""
         params = {"alpha": candidate.alpha, "layers": candidate.layers}
         params |= {"estimator": self._given_net(), "random_state": split.seed}
         member = self._member(**params)
         return fitted_member(member, self, net, split.preparation, self._draws)
 
-    def _try_out(self, scoring, splits, candidate):
+    def _try_out(
+        self, scoring: Scoring, splits: list[Split], candidate: Candidate
+    ) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
         split, net = splits[0], untrained(splits[0], candidate)
         self._draws = draws_to_predict(net, split.rows.X)
@@ -276,7 +294,7 @@ class _MixupCV(BaseMixup):
             member = self._fitted(candidate, net, split)
             scoring.check(member, [split.test for split in splits])
 
-    def _held_out(self, net, split):
+    def _held_out(self, net: NeuralNet, split: Split) -> np.ndarray:
         """Return predictions of a fold's rows held out; NaN if training diverged."""
         preparation = split.preparation
         outputs = preparation.outputs(net, split.X_test, draws=self._draws)
@@ -287,22 +305,25 @@ class _MixupCV(BaseMixup):
 
     # What rows held out tell.
 
-    def _evidence(self, trained, members, splits, samples, target, scoring):
+    def _evidence(
+        self, members: list, trained: Trained, splits: list, data: tuple, scoring: Any
+    ) -> Evidence:
         """Predict rows held out by all members, and score the predictions."""
+        target, weight = data
         start = time.perf_counter()
         failures, diverged = {}, trained.diverged.copy()
         scores, predicted = np.full(diverged.shape, np.nan), []
         for c, nets in enumerate(trained.members):
             pairs = zip(nets, splits, strict=True)
             of_folds = [self._held_out(*pair) for pair in pairs]
-            predicted.append(_over_folds(of_folds, splits, len(samples.y)))
+            predicted.append(_over_folds(of_folds, splits, len(target)))
             for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
                 diverged[c, f] |= not np.isfinite(of_fold).all()
                 if diverged[c, f]:
                     continue
                 if scoring.scorer is None:
-                    weight = rows_of(samples.weight, split.test)
-                    scores[c, f] = self._score_of(of_fold, target[split.test], weight)
+                    truth = target[split.test], rows_of(weight, split.test)
+                    scores[c, f] = self._score_of(of_fold, *truth)
                     continue
                 try:
                     score = scoring.of_rows(members[c][f], split.test)
@@ -315,7 +336,9 @@ class _MixupCV(BaseMixup):
         warn_of_undefined(failures, repr(self.scoring))
         return Evidence(np.array(predicted), scores, diverged, seconds)
 
-    def _report(self, candidates, trained, evidence, splits):
+    def _report(
+        self, candidates: list, trained: Trained, evidence: Evidence, splits: list
+    ) -> None:
         """Set `cv_results_` and what is read off it."""
         scores, mean = evidence.scores, evidence.mean_scores
         if np.isnan(mean).all():
@@ -352,7 +375,9 @@ class _MixupCV(BaseMixup):
                 stacklevel=4,
             )
 
-    def _weights(self, evidence, target, weight):
+    def _weights(
+        self, evidence: Evidence, target: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
         """Return the share of each candidate in a prediction, of shape (C,)."""
         shares = np.zeros(len(evidence.scores))
         shares[self.best_index_] = 1
@@ -366,7 +391,9 @@ class _MixupCV(BaseMixup):
         shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
         return shares / shares.sum()
 
-    def _keep(self, members, weights, splits):
+    def _keep(
+        self, members: list[list], weights: np.ndarray, splits: list[Split]
+    ) -> None:
         """Keep the members that predict, each with its share."""
         used, n_folds = np.flatnonzero(weights), len(splits)
         self.alpha_weights_ = weights
@@ -375,7 +402,7 @@ class _MixupCV(BaseMixup):
         self._preparations = [split.preparation for split in splits] * len(used)
         self._preparation = self._preparations[0]
 
-    def _refit(self, trained, samples, seed):
+    def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
         """Train on all samples by the best alpha, for as long as was best."""
         net = self._new_net(len(samples.y))
         preparation = self._prepare(net, samples)
@@ -392,7 +419,7 @@ class _MixupCV(BaseMixup):
         self._shares, self._preparations = np.ones(1), [preparation]
         self._preparation = preparation
 
-    def _predict(self, X):
+    def _predict(self, X: Any) -> np.ndarray:
         """Return the mean prediction of all members, each by its share."""
         check_is_fitted(self)
         X, draws = self._read(X), self._draws
@@ -402,7 +429,7 @@ class _MixupCV(BaseMixup):
             for share, preparation, member in members
         )
 
-    def _scorer(self):
+    def _scorer(self) -> Callable | None:
         """Return what scores members; None for the default."""
         if self.scoring is None:
             return None
@@ -413,7 +440,7 @@ class _MixupCV(BaseMixup):
             )
         return check_scoring(self._member(), self.scoring)
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         self._check_settings()
         self._scorer()
         _checked_alphas(self.alphas)
@@ -421,8 +448,8 @@ class _MixupCV(BaseMixup):
         check_option("halving", self.halving, (True, False))
 
 
-def _over_folds(of_folds, splits, n_rows):
-    """Mean prediction of each row over the folds that hold it out; NaN for none."""
+def _over_folds(of_folds: list, splits: list[Split], n_rows: int) -> np.ndarray:
+    """Return the mean prediction of each row, NaN where no fold holds it out."""
     total = np.zeros((n_rows, *of_folds[0].shape[1:]))
     times = np.zeros((n_rows, *[1] * (total.ndim - 1)))
     for of_fold, split in zip(of_folds, splits, strict=True):
@@ -432,16 +459,18 @@ def _over_folds(of_folds, splits, n_rows):
         return total / times
 
 
-def _params(candidates):
-    """Parameters in which candidates differ, of each."""
+def _params(candidates: list[Candidate]) -> list[dict]:
+    """Return the parameters in which candidates differ, of each."""
     params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
     if len({repr(c.layers) for c in candidates}) == 1:
         return [{"alpha": p["alpha"]} for p in params]
     return params
 
 
-def _results(params, evidence, fit_seconds, score_seconds):
-    """What `GridSearchCV` has in `cv_results_`."""
+def _results(
+    params: list[dict], evidence: Evidence, fit_seconds: float, score_seconds: float
+) -> dict:
+    """Return what `GridSearchCV` has in `cv_results_`."""
     scores, mean = evidence.scores, evidence.mean_scores
     zeros = np.zeros(len(params))
     results = {
@@ -462,7 +491,7 @@ def _results(params, evidence, fit_seconds, score_seconds):
     return results
 
 
-def _warn_of_scoreless(candidates, evidence):
+def _warn_of_scoreless(candidates: list[Candidate], evidence: Evidence) -> None:
     """Warn of candidates that have no score though others have one."""
     diverged = evidence.diverged.any(axis=1)
     scoreless = np.isnan(evidence.mean_scores)
@@ -480,7 +509,7 @@ def _warn_of_scoreless(candidates, evidence):
             )
 
 
-def _warn_of_rising(candidates, trained):
+def _warn_of_rising(candidates: list[Candidate], trained: Trained) -> None:
     # In most folds: among many members one or the other ends above by chance.
     rising = np.flatnonzero(trained.rising.mean(axis=1) > 0.5)
     if len(rising):
@@ -488,7 +517,7 @@ def _warn_of_rising(candidates, trained):
         warn_of_rising_losses(alphas)
 
 
-def _warn_of_lone(why):
+def _warn_of_lone(why: str | None) -> None:
     if why:
         warnings.warn(
             f"Members are trained one by one, and not as one stack: {why}. The results "
@@ -501,7 +530,7 @@ def _warn_of_lone(why):
 # Alphas and rows.
 
 
-def _checked_alphas(alphas):
+def _checked_alphas(alphas: Any) -> list[float]:
     """Sort alphas, leave out repeated ones, and add 0."""
     expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
     sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
@@ -519,7 +548,7 @@ def _checked_alphas(alphas):
     return sorted({0.0, *map(float, numbers)})
 
 
-def _indexable(X):
+def _indexable(X: Any) -> Any:
     """Return a table of which rows can be taken."""
     if is_dict(X):
         return dict(X)
@@ -531,8 +560,8 @@ def _indexable(X):
     return check_array(X, dtype=None, ensure_all_finite=False)
 
 
-def _kept(values, kept, n_samples):
-    """What is left of metadata where rows of weight 0 are not."""
+def _kept(values: Any, kept: np.ndarray, n_samples: int) -> Any:
+    """Return metadata without the rows of weight 0."""
     by_row = is_by_row(values, n_samples)
     return rows_of(np.asarray(values), kept) if by_row else values
 
@@ -727,21 +756,25 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
             net.set_params(module__d_embedding=D_EMBEDDING)
         return net
 
-    def _predict(self, X):
+    def _predict(self, X: Any) -> np.ndarray:
         return temper(super()._predict(X), self.temperature_)
 
-    def _targets(self, y):
+    def _targets(self, y: np.ndarray) -> np.ndarray:
         return np.searchsorted(np.unique(y), y)
 
-    def _score_of(self, predicted, target, weight):
+    def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
         of_label = predicted[np.arange(len(target)), target]
         return np.average(np.log(of_label.clip(EPS)), weights=weight)
 
-    def _blend_weights(self, predicted, target, weight):
+    def _blend_weights(
+        self, predicted: Any, target: np.ndarray, weight: Any
+    ) -> np.ndarray:
         of_label = predicted[:, np.arange(len(target)), target]
         return shares_of_likelihood(of_label, weight)
 
-    def _judge(self, out_of_fold, target, weight, kept):
+    def _judge(
+        self, out_of_fold: np.ndarray, target: np.ndarray, weight: Any, kept: Any
+    ) -> None:
         self.oof_proba_ = out_of_fold
         known = np.isfinite(out_of_fold[kept]).all(axis=1)
         proba, weight = out_of_fold[kept][known], rows_of(weight, known)
@@ -912,14 +945,18 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _targets(self, y):
+    def _targets(self, y: np.ndarray) -> np.ndarray:
         return np.asarray(y, dtype=np.float64)
 
-    def _score_of(self, predicted, target, weight):
+    def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
         return -np.sqrt(np.average((predicted - target) ** 2, weights=weight))
 
-    def _blend_weights(self, predicted, target, weight):
+    def _blend_weights(
+        self, predicted: Any, target: np.ndarray, weight: Any
+    ) -> np.ndarray:
         return shares_of_least_squares(predicted, target, weight)
 
-    def _judge(self, out_of_fold, target, weight, kept):
+    def _judge(
+        self, out_of_fold: np.ndarray, target: np.ndarray, weight: Any, kept: Any
+    ) -> None:
         self.oof_prediction_ = out_of_fold
