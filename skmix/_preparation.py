@@ -31,7 +31,7 @@ from skmix import _validation
 from skmix._default_net import set_batch_size, wants_scaled
 from skmix._dtypes import Reader, as_frame
 from skmix._mixup import is_interpolating
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat
 from skmix._training.convergence import check_finite
@@ -398,21 +398,21 @@ def _orders_rows(net: NeuralNet) -> bool:
 
 def make_sampler(
     net: NeuralNet, seed: int, *, task: str, layers: Any, mixing: Any, **settings: Any
-) -> Plan:
+) -> MixupSampler:
     """Return what draws for a fit of `net` by these settings, with "auto" resolved."""
     if layers == "auto":
         inside = task == "regressor" and wants_scaled(net)
         layers = "embedding" if inside and is_interpolating(mixing) else "input"
     layers = [layers] if isinstance(layers, str) else layers
     places = [None if layer == "input" else layer for layer in layers]
-    return Plan(seed=seed, layers=places, mixing=mixing, **settings)
+    return MixupSampler(seed=seed, layers=places, mixing=mixing, **settings)
 
 
 def fit_net(
     net: NeuralNet,
     samples: Samples,
     *,
-    sampler: Plan,
+    sampler: MixupSampler,
     preparation: Preparation,
     seed: int,
     validation: tuple | None = None,
@@ -425,7 +425,7 @@ def fit_net(
     preparation.target.check_criterion(net)
     training = mixed_training(
         net,
-        plan=sampler,
+        sampler=sampler,
         weight=samples.weight,
         validation=validation,
         check_output=preparation.target.check_output,
@@ -433,10 +433,10 @@ def fit_net(
     )
     with one_thread_each(), seeded(seed, net.device):
         n_before = len(net.history or ())
-        with training as dealer:
+        with training as loader:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)
-    return dealer.validated_on() if len(net.history) else None
+    return loader.validated_on() if len(net.history) else None
 
 
 def draws_to_predict(net: NeuralNet, X: Any) -> bool:

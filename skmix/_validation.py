@@ -196,7 +196,7 @@ def check_untrained(net):
 def check_training_parameters(net):
     """Refuse numbers of epochs and sizes of batches with which a net cannot be trained.
 
-    Sizes are looked at where they are for torch's DataLoader, and rows are not dealt by
+    Sizes are looked at where they are for torch's DataLoader, and rows are not loaded by
     a sampler of the user's.
     """
     check_integer("max_epochs", net.max_epochs, at_least=0)

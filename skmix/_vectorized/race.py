@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from skmix._default_net import stop_stopping, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
-from skmix._sampler import Plan
+from skmix._sampler import MixupSampler
 from skmix._training.convergence import (
     Diverged,
     batch_losses,
@@ -31,7 +31,7 @@ from skmix._training.convergence import (
     record_divergence,
 )
 from skmix._training.interruption import Stopped, interruptible
-from skmix._training.loader import Batches, Dealer
+from skmix._training.loader import Batches, BatchLoader
 from skmix._training.loss import first_output
 from skmix._training.patch import mixed_training
 from skmix._training.random import Stream, one_thread_each, seeded
@@ -166,7 +166,7 @@ class Split(NamedTuple):
     test: np.ndarray
     X_test: Any
     seed: int
-    make_sampler: Callable[..., Plan]
+    make_sampler: Callable[..., MixupSampler]
 
     def new_net(self) -> NeuralNet:
         """Return a net to be trained, not initialised."""
@@ -175,7 +175,9 @@ class Split(NamedTuple):
             stop_stopping(net)  # the epoch is chosen for all folds together
         return net.set_params(train_split=None)
 
-    def sampler_of(self, net: NeuralNet, candidate: Any, alpha: Any = None) -> Plan:
+    def sampler_of(
+        self, net: NeuralNet, candidate: Any, alpha: Any = None
+    ) -> MixupSampler:
         """Return what draws for fits of a candidate, or for several alphas like it."""
         alpha = candidate.alpha if alpha is None else list(alpha)
         return self.make_sampler(net, self.seed, alpha=alpha, layers=candidate.layers)
@@ -185,11 +187,13 @@ class Split(NamedTuple):
         layers = self.sampler_of(self.net, candidate).layers
         return any(layer is not None for layer in layers)
 
-    def plan_of(self, net: NeuralNet, candidate: Any, alphas: Any) -> Plan | None:
-        """Return the plan of fits that differ in alpha; None if none of them mixes."""
-        plan = self.sampler_of(net, candidate, alphas)
-        check_layers_of(net.module_, plan.layers)
-        return None if plan.is_off else plan
+    def sampler_of(
+        self, net: NeuralNet, candidate: Any, alphas: Any
+    ) -> MixupSampler | None:
+        """Return the sampler of fits that differ in alpha; None if none of them mixes."""
+        sampler = self.sampler_of(net, candidate, alphas)
+        check_layers_of(net.module_, sampler.layers)
+        return None if sampler.is_off else sampler
 
     def fit(self, net: NeuralNet, candidate: Any) -> None:
         """Train a net by its own `fit`."""
@@ -202,20 +206,20 @@ class Split(NamedTuple):
             validation=self.validation,
         )
 
-    def dealer(self, net: NeuralNet, plan: Plan | None) -> Dealer:
-        """Return what deals the rows of the fold to a net."""
+    def loader(self, net: NeuralNet, sampler: MixupSampler | None) -> BatchLoader:
+        """Return what loads the rows of the fold to a net."""
         context = self.preparation.context(self.rows)
-        return Dealer(net, plan, self.rows.weight, self.validation, context)
+        return BatchLoader(net, sampler, self.rows.weight, self.validation, context)
 
     def check_output(self, net: NeuralNet, output: Any) -> None:
         """Refuse a first output of the module that cannot be right."""
         self.preparation.target.check_output(net, output)
 
-    def lend(self, net: NeuralNet, plan: Plan | None) -> Any:
+    def lend(self, net: NeuralNet, sampler: MixupSampler | None) -> Any:
         """Return the block in which a net trains on the rows of the fold."""
         return mixed_training(
             net,
-            plan=plan,
+            sampler=sampler,
             weight=self.rows.weight,
             validation=self.validation,
             check_output=self.check_output,
@@ -420,7 +424,7 @@ def _parts(candidates, splits, halving):
     firsts = {candidate.place: candidate for candidate in candidates}.values()
     with one_thread_each(), seeded(seed, net.device):
         starts = [_Start(splits[0], candidate, alphas) for candidate in firsts]
-        reasons = [why_alone(start.net, start.plan, start.fold) for start in starts]
+        reasons = [why_alone(start.net, start.sampler, start.fold) for start in starts]
         why, start = next(filter(None, reasons), None), starts[0]
         way = "in step" if _in_step(net) else "alone"
         at_once = 1
@@ -508,11 +512,11 @@ class _Start:
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        self.plan = split.plan_of(self.net, candidate, alphas)
-        dealer = split.dealer(self.net, self.plan)
-        train, valid = dealer.split(split.rows.X, split.rows.y)
-        train = dealer.iterator(train, training=True)
-        self.fold = Fold(dealer, train, dealer.iterator(valid, training=False), stream)
+        self.sampler = split.sampler_of(self.net, candidate, alphas)
+        loader = split.loader(self.net, self.sampler)
+        train, valid = loader.split(split.rows.X, split.rows.y)
+        train = loader.iterator(train, training=True)
+        self.fold = Fold(loader, train, loader.iterator(valid, training=False), stream)
 
     def _initialised(self):
         net, rows = self.split.new_net(), self.split.rows
@@ -695,7 +699,7 @@ def _stack(numbers, starts):
     fold_of = np.repeat(np.arange(len(starts)), len(numbers))
     alpha_of = np.tile(np.arange(len(numbers)), len(starts))
     first = starts[0][1]
-    direct = is_direct(first.net, first.plan, first.fold)
+    direct = is_direct(first.net, first.sampler, first.fold)
     fits = StackedFit(nets, folds, fold_of, alpha_of, direct=direct)
     return _Group(fits, cells)
 
@@ -705,9 +709,9 @@ def _lone_groups(candidates, splits):
     nets, loans, rows, streams = [], [], [], []
     for c, f in cells:
         split, net = splits[f], splits[f].new_net()
-        plan = split.sampler_of(net, candidates[c])
+        sampler = split.sampler_of(net, candidates[c])
         nets.append(net)
-        loans.append(split.lend(net, plan))
+        loans.append(split.lend(net, sampler))
         rows.append(split.rows)
         streams.append(Stream(split.seed, split.net.device))
     return [_Group(LoneFits(nets, loans, rows, streams), cells)]
