@@ -1,111 +1,225 @@
-"""What classifier and regressor share: from a table to a fitted net, and to outputs.
+"""What the skmix estimators share: settings, tables, one fit, and predictions.
 
-Labels, dtypes, names, weights and seeds are seen to here; the net trains in
-`skmix._training.patch.mixed_training`.
+`BaseMixup` is what all four of them have, `MixupEstimator` those with a single net.
+How samples are coded, and how a net is trained, is in `skmix._preparation`.
 """
 
-import inspect
 import numbers
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from typing import Any, ClassVar, NamedTuple, Self
+from functools import partial, wraps
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
-import pandas as pd
-import torch
-from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
+    ClassifierMixin,
     MetaEstimatorMixin,
+    RegressorMixin,
     clone,
 )
-from sklearn.utils import (
-    check_array,
-    check_consistent_length,
-    check_random_state,
-    check_X_y,
-    column_or_1d,
-)
-from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch import NeuralNet
+from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
-from skorch.utils import multi_indexing
-from torch import nn
-from torch.utils.data import DataLoader
 
-from skmix._default_net import (
-    calibrate,
-    default_net,
-    epochs_found,
-    set_batch_size,
-    stop_stopping,
-    trains_twice,
-    wants_scaled,
+from skmix import _default_net, _validation
+from skmix._dtypes import as_frame
+from skmix._mixup import check_mixing
+from skmix._preparation import (
+    Preparation,
+    Samples,
+    check_targets,
+    draws_to_predict,
+    fit_net,
+    is_dict,
+    learn_reader,
+    make_sampler,
+    new_net,
+    read_table,
 )
-from skmix._dtypes import Reader, as_frame
-from skmix._mixup import check_mixing, is_interpolating
-from skmix._sampler import MixupSampler
-from skmix._training.changes import (
-    Recipe,
-    alike,
-    changed_params,
-    complete_optimizer,
-    set_changed,
-    unsettable,
-)
-from skmix._training.convergence import check_finite, warn_if_above_start
-from skmix._training.patch import mixed_training
-from skmix._training.predict import draws, in_chunks
-from skmix._training.random import one_thread_each, seeded
-from skmix._training.skorch_compat import (
-    AsGiven,
-    Printer,
-    as_module_dtype,
-    has_default_split,
-    inferring,
-    may_watch_validation,
-    named_callbacks,
-    narrowed,
-    picklable,
-    takes_num_and_cat,
-    twin,
-    watches_validation,
-)
-from skmix._validation import (
-    check_alpha,
-    check_at_least_0,
-    check_categorical_features,
-    check_groups,
-    check_integer,
-    check_layers,
-    check_net,
-    check_no_target_missing,
-    check_option,
-    check_sample_weight,
-    check_training_parameters,
-    check_untrained,
-    explain_not_finite,
-    refuse_categories_of_dict,
-)
+from skmix._training import changes, skorch_compat
+from skmix._training.convergence import warn_if_above_start
 from skmix.pairing import check_pairing
-from skmix.preprocessing import TableEncoder, learn_encoder
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
-    """What classifier and regressor share: from a table to a fitted net.
+def all_or_nothing(fit: Method) -> Method:
+    """Let a method work on a copy of the estimator, which takes its place at the end.
 
-    A subclass names its `_task`, and says how targets are coded (`_code`) and how a
-    fitted net is asked (`_forward`).
+    Until then, and for good after an error, the estimator is as it was: for the
+    caller, for callbacks, for other threads.
     """
+
+    @wraps(fit)
+    def fit_a_draft(self: Any, *args: Any, **kwargs: Any) -> Any:
+        draft = skorch_compat.twin(self)
+        fit(draft, *args, **kwargs)
+        self.__dict__ = vars(draft)
+        return self
+
+    return fit_a_draft  # type: ignore[return-value]
+
+
+def of_one_fit(predict: Method) -> Method:
+    """Let a method see one fit only, even if another thread fits anew meanwhile."""
+
+    @wraps(predict)
+    def predict_by_a_copy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return predict(skorch_compat.twin(self), *args, **kwargs)
+
+    return predict_by_a_copy  # type: ignore[return-value]
+
+
+class BaseMixup(MetaEstimatorMixin, BaseEstimator):
+    """Settings, tables and tags of every skmix estimator."""
 
     # Groups are for the pairing, and most pairings look at none: a splitter may have
     # them alone. Who pairs by groups calls `set_fit_request(groups=True)`.
     __metadata_request__fit: ClassVar = {"groups": False}
 
+    _task: str
+    _preparation: Preparation
+
+    def _check_settings(self) -> None:
+        task = self._task.lower()
+        _validation.check_option("lam_per", self.lam_per, ("batch", "row"))
+        check_mixing(self.mixing, task)
+        check_pairing(self.pairing, task)
+        _validation.check_layers(self.layers)
+        _validation.check_at_least_0("clean_weight", self.clean_weight)
+        _validation.check_categorical_features(self.categorical_features)
+        _validation.check_option("verbose", self.verbose, (0, 1))
+        if self.estimator is not None:
+            _validation.check_net(self.estimator, task=self._task)
+
+    def _read(self, X: Any, *y: Any, reset: bool = False, min_rows: int = 1) -> Any:
+        """Return X, or X and y, as arrays of numbers and codes."""
+        if reset:
+            X = X if is_dict(X) else as_frame(X)
+            self._reader = learn_reader(X, self.categorical_features)
+        allow_nan = reset or self._preparation.encoder is not None
+        options = {"reset": reset, "allow_nan": allow_nan, "min_rows": min_rows}
+        return read_table(self, self._reader, X, *y, **options)
+
+    def _read_samples(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, **options: Any
+    ) -> Samples:
+        """Return the samples to train on, those of weight 0 among them."""
+        _validation.check_single_target(y, self._task, type(self).__name__)
+        _validation.check_no_target_missing(y)
+        X, y = self._read(X, y, **options)
+        weight = _validation.check_sample_weight(sample_weight, y)
+        groups = None if groups is None else _validation.check_groups(groups, y)
+        return Samples(X, y, weight, groups)
+
+    def _given_net(self) -> NeuralNet:
+        """Return the net that the user means: the one given, or the default one."""
+        if self.estimator is None:
+            return _default_net.default_net(self._task.lower())
+        return self.estimator
+
+    def _new_net(self, n_samples: int) -> NeuralNet:
+        """Return a net to fit to so many samples."""
+        given = self._given_net()
+        categorical = copy(self.categorical_features)
+        self._fitted_with = changes.Recipe.of(given), categorical
+        return new_net(given, n_samples, verbose=self.verbose)
+
+    def _prepare(self, net: NeuralNet, samples: Samples, **options: Any) -> Preparation:
+        """Learn how samples are coded for a net."""
+        return Preparation.fit(
+            net,
+            samples,
+            task=self._task.lower(),
+            reader=self._reader,
+            names=getattr(self, "feature_names_in_", None),
+            class_weight=getattr(self, "class_weight", None),
+            **options,
+        )
+
+    def _sampler_maker(self) -> Callable[..., Any]:
+        """Return a function of net, seed, `alpha` and `layers` that makes a sampler."""
+        names = ("lam_per", "mixing", "pairing", "clean_weight")
+        settings = {name: getattr(self, name) for name in names}
+        return partial(make_sampler, task=self._task.lower(), **settings)
+
+    def _predict(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        shown = self
+        if isinstance(self.estimator, NeuralNet):
+            as_given = skorch_compat.AsGiven(self.estimator)
+            shown = skorch_compat.twin(self, estimator=as_given)
+        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+
+    def __sklearn_clone__(self) -> Self:
+        # A clone no longer shows that its module was trained.
+        net = self.estimator
+        if isinstance(net, NeuralNet):
+            _validation.check_untrained(net)
+        other = super().__sklearn_clone__()
+        if isinstance(net, NeuralNet) and skorch_compat.has_default_split(net):
+            other.estimator.train_split = net.train_split  # and so has its net
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if isinstance(self.estimator, NeuralNet):
+            state = state | {"estimator": skorch_compat.picklable(self.estimator)}
+        return state
+
+    def set_params(self, **params: Any) -> Self:
+        """Set the parameters of this estimator and of the net it wraps.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the net are spelt ``estimator__lr`` and the like.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If parameters of the net are given while ``estimator`` is None.
+        """
+        nested = [name for name in params if name.startswith("estimator__")]
+        if nested and params.get("estimator", self.estimator) is None:
+            net = f"skmix.default_net({self._task.lower()!r})"
+            raise ValueError(
+                f"Got {', '.join(nested)}, but estimator=None, which stands for "
+                f"{net}, has no parameters to set. Pass estimator={net} instead."
+            )
+        return super().set_params(**params)
+
+
+class MixupEstimator(BaseMixup):
+    """What `MixupClassifier` and `MixupRegressor` share: a fit of one net."""
+
+    @all_or_nothing
     def fit(
-        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
     ) -> Self:
         """Fit the net on mixed rows.
 
@@ -162,153 +276,61 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         epochs as were best. With `X_val` it is trained once, and keeps the weights of
         the best epoch.
         """
-        with adopted_if_done(self) as draft:
-            draft._check_parameters()
-            rows = draft._check_training(X, y, sample_weight, groups, min_rows=2)
-            net, rows = draft._prepare(rows)
-            validation = draft._check_validation(X_val, y_val)
-            _warn_of_small_split(draft.estimator, len(rows.y), validation)
-            seed = draw_seed(draft.random_state)
-            draft._train_and_judge(net, rows, validation, seed)
+        self._check_parameters()
+        options = {"reset": True, "min_rows": 2}
+        samples = self._read_samples(X, y, sample_weight, groups, **options).weighted()
+        net = self._new_net(len(samples.y))
+        self._preparation = self._prepare(net, samples)
+        samples = self._preparation.transform_samples(samples)
+        validation = self._read_validation(X_val, y_val)
+        _warn_of_small_split(self.estimator, len(samples.y), validation)
+        seed = draw_seed(self.random_state)
+        self._train_and_judge(net, samples, validation, seed)
         return self
 
-    def _prepare(self, rows, *, classes=None, missing=False):
-        """Learn how rows are coded; return a net, and the rows as it is given them.
-
-        Parameters
-        ----------
-        rows : Rows
-            As `_check_training` returns them.
-        classes : ndarray of shape (n_classes,), default=None
-            All labels that there are, if `rows` may lack some.
-        missing : bool, default=False
-            Whether numbers may be missing later, though none is here.
-
-        Returns
-        -------
-        net : skorch.NeuralNet
-            Not initialised.
-        rows : Rows
-            Those of a weight, coded.
-        """
-        net = self._new_net(len(rows.y))
-        codec = self._code(net, rows.y, rows.weight, "y", classes=classes)
-        rows = self._learn_coding(net, rows, codec, missing=missing)
-        return net, self._coded(rows)
-
-    def _partial_fit(self, X, y, sample_weight, groups, classes=None):
-        with adopted_if_done(self) as draft:
-            draft._check_parameters()
-            first = not hasattr(draft, "estimator_")
-            rows = draft._check_training(X, y, sample_weight, groups, reset=first)
-            seed = draw_seed(draft.random_state)
-            if first:
-                net = draft._new_net(len(rows.y))
-                known = rows.y if classes is None else np.asarray(classes)
-                weight = rows.weight if classes is None else None
-                name = "y" if classes is None else "classes"
-                codec = draft._code(net, known, weight, name)
-                rows = draft._learn_coding(net, rows, codec)
-            else:
-                net = _copied(draft.estimator_)
-                draft._set_changed(net, len(rows.y))
-                draft._codec = draft._recoded()
-                rows = rows.weighed(draft._codec.class_factor(rows.y))
-                # Not the draws of the calls before.
-                sequence = np.random.SeedSequence([seed, len(net.history)])
-                seed = int(sequence.generate_state(1)[0])
-            stop_stopping(net)  # one epoch a call leaves nothing to stop
-            _warn_of_small_split(draft.estimator, len(rows.y), None, stacklevel=4)
-            with _one_epoch(net):
-                draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
+    ) -> Self:
+        self._check_parameters()
+        first = not hasattr(self, "estimator_")
+        samples = self._read_samples(X, y, sample_weight, groups, reset=first)
+        samples = samples.weighted()
+        seed = draw_seed(self.random_state)
+        if first:
+            net = self._new_net(len(samples.y))
+            classes = None if classes is None else np.unique(classes)
+            self._preparation = self._prepare(net, samples, classes=classes)
+        else:
+            net = _copied(self.estimator_)
+            self._set_changed(net, len(samples.y))
+            class_weight = getattr(self, "class_weight", None)  # of now
+            self._preparation = self._preparation.with_class_weight(class_weight)
+            # Not the draws of the calls before.
+            sequence = np.random.SeedSequence([seed, len(net.history)])
+            seed = int(sequence.generate_state(1)[0])
+        _default_net.stop_stopping(net)  # one epoch a call leaves nothing to stop
+        _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
+        samples = self._preparation.transform_samples(samples)
+        with _one_epoch(net):
+            self._train(net, samples, None, seed, "partial_fit")
         return self
 
-    def _check_training(self, X, y, sample_weight, groups, *, reset=True, min_rows=1):
-        """Return the `Rows` to train on, those of weight 0 left out."""
-        X, y = self._check_table(X, y, reset=reset, min_rows=min_rows)
-        weight = check_sample_weight(sample_weight, y)
-        if groups is not None:
-            groups = check_groups(groups, y)
-        return Rows(X, y, weight, groups).weighed()
-
-    def _coded(self, rows):
-        """The rows as a net is given them, targets too."""
-        return rows._replace(X=self._encoded(rows.X), y=self._codec.encode(rows.y))
-
-    def _learn_coding(self, net, rows, codec, missing=False):
-        """Learn from training rows how columns are coded for `net`; weigh classes."""
-        self._codec = codec
-        rows = rows.weighed(self._codec.class_factor(rows.y))
-        X, weight = rows.X, rows.weight
-        vars(self).pop("encoder_", None)
-        default = wants_scaled(net)
-        if default and is_dict(X):
-            raise ValueError(
-                "Got X as a dict for a net of the default kind, but expected a "
-                "table of shape (n_samples, n_features)."
-            )
-        as_dict = takes_num_and_cat(net)
-        if as_dict and sparse.issparse(X):
-            raise ValueError(
-                "Got a sparse table for a module that takes x_num and x_cat, but "
-                "expected a dense one. Make an array or a frame of it."
-            )
-        needed = as_dict or missing or default or self._needs_encoding(X)
-        if needed and (default or not is_dict(X)):
-            reader = self._reader or Reader.of_numbers(X.shape[1])
-            self.encoder_ = learn_encoder(
-                X, reader, weight, scale=default, as_dict=as_dict
-            )
-        _fill_sizes(net, X, getattr(self, "encoder_", None), self._codec.n_outputs)
-        return rows
-
-    def _needs_encoding(self, X):
-        """Whether any net needs the columns of `X` encoded."""
-        if sparse.issparse(X) or is_dict(X):
-            return False
-        reader = self._reader
-        read = reader is not None and (
-            reader.categorical.any() or any(reader.notations)
-        )
-        return bool(read or np.isnan(X.min()))
-
-    def _new_net(self, n_samples):
-        """Return the net to fit: a clone of the user's, or the default one."""
-        given = self._given_net()
-        self._fitted_with = Recipe.of(given), copy(self.categorical_features)
-        net = given if self.estimator is None else clone(given)
-        set_batch_size(net, n_samples)
-        check_training_parameters(net)
-        if net.iterator_train is DataLoader and not _orders_rows(net):
-            net.set_params(iterator_train__shuffle=True)
-        net.set_params(verbose=self.verbose)
-        sink = getattr(net, "callbacks__print_log__sink", None)
-        if sink == "auto" and not self.verbose:
-            # AccelerateMixin's own, which prints at any `verbose`.
-            # (set_params would initialise the callbacks, and so resolve "auto".)
-            net.callbacks__print_log__sink = Printer(net)
-        return net
-
-    def _given_net(self):
-        """Return the net that the user means: the one given, or the default one."""
-        if self.estimator is None:
-            return default_net(self._task.lower())
-        return self.estimator
-
-    def _set_changed(self, net, n_samples):
+    def _set_changed(self, net: NeuralNet, n_samples: int) -> None:
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)
-        check_integer("max_epochs", self._given_net().max_epochs, at_least=0)
+        _validation.check_integer(
+            "max_epochs", self._given_net().max_epochs, at_least=0
+        )
         if not hasattr(self, "_fitted_with"):
             return
         before, categorical = self._fitted_with
-        now = Recipe.of(self._given_net())
-        names = changed_params(before, now)
-        refused = [f"estimator__{name}" for name in unsettable(net, names)]
+        now = changes.Recipe.of(self._given_net())
+        names = changes.changed_params(before, now)
+        refused = [f"estimator__{name}" for name in changes.unsettable(net, names)]
         if before.kind is not now.kind:
             refused = ["estimator"]
-        if not alike(categorical, self.categorical_features):
+        if not changes.alike(categorical, self.categorical_features):
             refused.append("categorical_features")
         if refused:
             raise ValueError(
@@ -318,347 +340,256 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         if names:
             wanted = self._new_net(n_samples)
-            stop_stopping(wanted)
-            set_changed(net, names, wanted)
-        check_training_parameters(net)
+            _default_net.stop_stopping(wanted)
+            changes.set_changed(net, names, wanted)
+        _validation.check_training_parameters(net)
 
-    def _recoded(self):
-        """The codec of a fitted estimator, with the class weights of now."""
-        return self._codec
-
-    def _train_and_judge(self, net, rows, validation, seed):
+    def _train_and_judge(
+        self, net: NeuralNet, rows: Samples, validation: tuple | None, seed: int
+    ) -> None:
         """Train `net`, by the default recipe on all rows once the epochs are known.
 
         What it held out also tells how sure of itself a classifier should be.
         """
-        recipe = validation is None and trains_twice(net)
+        recipe = validation is None and _default_net.trains_twice(net)
         on_all_rows = clone(net) if recipe else None
-        valid = self._train(net, net.fit, rows, validation, seed)
+        valid = self._train(net, rows, validation, seed)
         judged = None if valid is None else self._judged(net, *valid)
-        n_epochs = epochs_found(net) if recipe else None
+        n_epochs = _default_net.epochs_found(net) if recipe else None
         if n_epochs is not None:
-            stop_stopping(on_all_rows)
+            _default_net.stop_stopping(on_all_rows)
             on_all_rows.set_params(max_epochs=n_epochs)
-            self._train(on_all_rows, on_all_rows.fit, rows, None, seed)
+            self._train(on_all_rows, rows, None, seed)
             self.history_ = net.history
         if judged is not None:
-            calibrate(self.estimator_, *judged)
+            _default_net.calibrate(self.estimator_, *judged)
         warn_if_above_start(
             self.estimator_,
             mixed=callable(self.alpha) or self.alpha > 0,
             comparable=not callable(self.alpha),
         )
 
-    def _judged(self, net, X, target, weight):
-        """What a trained net gives to be calibrated by; None for nothing."""
+    def _judged(self, net: NeuralNet, X: Any, target: Any, weight: Any) -> tuple | None:
+        """Return what a trained net is calibrated by; None for nothing."""
+        binary = getattr(self._preparation.target, "binary", True)  # or numbers
+        if binary or not _default_net.wants_scaled(net):
+            return None
+        outputs = self._preparation.outputs(net, X, draws=self._draws)
+        return outputs, target, weight
 
-    def _train(self, net, fit, rows, validation, seed):
-        """Train `net` on coded rows by its method `fit`, seeded, and adopt it.
+    def _train(
+        self,
+        net: NeuralNet,
+        rows: Samples,
+        validation: tuple | None,
+        seed: int,
+        method: str = "fit",
+    ) -> tuple | None:
+        """Train `net` on coded rows, and predict by it from now on.
 
         Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
         """
-        self._codec.check_criterion(net)
-        training = mixed_training(
+        make_sampler = self._sampler_maker()
+        validated = fit_net(
             net,
-            sampler=self._plan(net, seed),
-            weight=rows.weight,
-            validation=validation,
-            check_output=self._codec.check_output,
-            table=self._about(rows),
-        )
-        with one_thread_each(), seeded(seed, net.device):
-            n_before = len(net.history or ())
-            with training as loader:
-                fit(rows.X, rows.y)
-            check_finite(net, n_before)
-            self._adopt(net, rows)
-        return loader.validated_on() if self.n_iter_ else None
-
-    def _adopt(self, net, rows, like=None):
-        """Predict by `net`, which was trained on `rows`, from now on.
-
-        `like` is an estimator with a fitted net of the same kind, if there is one.
-        """
-        first = multi_indexing(rows.X, slice(2))
-        self._draws = draws(net, first) if like is None else like._draws
-        self.estimator_ = net
-        self.history_ = net.history
-        self.n_iter_ = len(net.history)
-
-    def _plan(self, net, seed, alphas=None):
-        """Return the sampler of a fit, or for several alphas that of their fits."""
-        layers = self.layers
-        if layers == "auto":
-            inside = self._task == "Regressor" and wants_scaled(net)
-            layers = (
-                "embedding" if inside and is_interpolating(self.mixing) else "input"
-            )
-        layers = [layers] if isinstance(layers, str) else layers
-        return MixupSampler(
-            alpha=self.alpha if alphas is None else list(alphas),
-            lam_per=self.lam_per,
+            rows,
+            sampler=make_sampler(net, seed, alpha=self.alpha, layers=self.layers),
+            preparation=self._preparation,
             seed=seed,
-            mixing=self.mixing,
-            pairing=self.pairing,
-            layers=[None if layer == "input" else layer for layer in layers],
-            clean_weight=self.clean_weight,
+            validation=validation,
+            method=method,
         )
+        draws = draws_to_predict(net, rows.X)
+        vars(self).update(_state_of_fit(net, self._preparation, draws))
+        return validated
 
-    def _about(self, rows):
-        """What mixings and pairings may ask of the table beside its rows."""
-        about = {"task": self._task.lower(), "all_groups": rows.groups}
-        encoder = getattr(self, "encoder_", None)
-        if isinstance(encoder, TableEncoder):
-            about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
-            about["names"] = encoder.reader.columns
-        elif hasattr(self, "feature_names_in_"):
-            about["names"] = list(self.feature_names_in_)
-        return about
+    @property
+    def encoder_(self) -> Any:
+        """What makes of a table what the net gets, if there is such."""
+        if self._preparation.encoder is None:
+            raise AttributeError("Got no encoder_: the net gets the table as it is.")
+        return self._preparation.encoder
 
-    def _predicted(self, X):
-        """Predictions of the fitted net for a raw table, in the user's terms."""
+    def _predict(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        # All of one fit, even if another thread's takes its place meanwhile.
-        fitted = object.__new__(type(self))
-        fitted.__dict__ = vars(self)
-        if not fitted._is_plainly_fine(X):
-            X = fitted._check_rows(X, reset=False)
-        return fitted._predicted_for(X)
+        X = self._read(X)
+        return self._preparation.predict(self.estimator_, X, draws=self._draws)
 
-    def _predicted_for(self, X):
-        """Predictions of the fitted net for a checked table, in the user's terms."""
-        X = self._encoded(X)
-        with one_thread_each():
-            return self._codec.decode(self._outputs(self.estimator_, X))
+    def _check_parameters(self) -> None:
+        _validation.check_alpha(self.alpha)
+        self._check_settings()
 
-    def _outputs(self, net, X):
-        """What a fitted net predicts for an encoded table."""
-        predictor = None if self._draws else in_chunks(net, X)
-        if predictor is not None:
-            return self._forward(predictor, X)
-        infer = inferring(net, net.infer)
-        with seeded(device=net.device):
-            X = as_module_dtype(net, X, kinds="fiub")
-            return self._forward(twin(net, infer=infer), X)
-
-    def _encoded(self, X):
-        """The table as the net is given it, but for the dtype of a user's net."""
-        encoder = getattr(self, "encoder_", None)
-        if encoder is None:
-            return X
-        double = torch.get_default_dtype() is torch.float64  # what modules are made of
-        dtype = np.float64 if double else np.float32
-        if isinstance(encoder, TableEncoder):
-            return encoder.encode(X, dtype if encoder.scale else np.float64)
-        return narrowed(encoder.transform(X), dtype)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        return tags
-
-    # Checks: what was got, what was expected, the way out.
-
-    def _check_parameters(self):
-        check_alpha(self.alpha)
-        check_option("lam_per", self.lam_per, ("batch", "row"))
-        check_mixing(self.mixing, self._task.lower())
-        check_pairing(self.pairing, self._task.lower())
-        check_layers(self.layers)
-        check_at_least_0("clean_weight", self.clean_weight)
-        check_categorical_features(self.categorical_features)
-        check_option("verbose", self.verbose, (0, 1))
-        if self.estimator is not None:
-            check_net(self.estimator, task=self._task)
-
-    def __repr__(self, N_CHAR_MAX=700):
-        if not isinstance(self.estimator, NeuralNet):
-            return super().__repr__(N_CHAR_MAX)
-        shown = object.__new__(type(self))
-        vars(shown).update(vars(self), estimator=AsGiven(self.estimator))
-        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
-
-    def __sklearn_clone__(self):
-        # A clone no longer shows that its module was trained.
-        net = self.estimator
-        if isinstance(net, NeuralNet):
-            check_untrained(net)
-        other = super().__sklearn_clone__()
-        if isinstance(net, NeuralNet) and has_default_split(net):
-            other.estimator.train_split = net.train_split  # and so has its net
-        return other
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if isinstance(self.estimator, NeuralNet):
-            state = state | {"estimator": picklable(self.estimator)}
-        return state
-
-    def set_params(self, **params) -> Self:
-        """Set the parameters of this estimator and of the net it wraps.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters of the net are spelt ``estimator__lr`` and the like.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If parameters of the net are given while ``estimator`` is None.
-        """
-        nested = [name for name in params if name.startswith("estimator__")]
-        if nested and params.get("estimator", self.estimator) is None:
-            net = f"skmix.default_net({self._task.lower()!r})"
-            raise ValueError(
-                f"Got {', '.join(nested)}, but estimator=None, which stands for "
-                f"{net}, has no parameters to set. Pass estimator={net} instead."
-            )
-        return super().set_params(**params)
-
-    def _check_table(self, X, y, *, reset, min_rows=1):
-        """Return X and y as arrays (a dict of X as it is), rows checked."""
-        shape = getattr(y, "shape", None)
-        if shape is not None and len(shape) == 2 and shape[1] > 1:
-            raise ValueError(
-                f"Got y of shape {tuple(shape)}, but expected (n_samples,). "
-                "Multilabel and multi-output targets are not supported: fit one "
-                f"{type(self).__name__} per column, as sklearn.multioutput."
-                f"MultiOutput{self._task} does."
-            )
-        check_no_target_missing(y)
-        if is_dict(X):
-            y = self._checked_targets(y, "y")
-            X = self._check_rows(X, reset=reset)
-            check_consistent_length(y, np.empty(get_len(X)))
-        else:
-            X, y = self._check_rows(X, y, reset=reset, min_rows=min_rows)
-        return X, y
-
-    def _checked_targets(self, y, name):
-        """Return targets that no table is checked with, of shape (n,)."""
-        dtype = "numeric" if self._task == "Regressor" else None
-        y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
-        return column_or_1d(y, warn=True)
-
-    def _is_plainly_fine(self, X):
-        """Whether X is a plain array of numbers that `_check_rows` would return as is.
-
-        For a single row, all that scikit-learn asks takes longer than the net.
-        """
-        if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
-            return False
-        read = hasattr(self, "feature_names_in_") or getattr(self, "_reader", None)
-        if read or X.shape[1] != getattr(self, "n_features_in_", None) or not len(X):
-            return False
-        with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(X.sum()))
-
-    def _check_rows(self, X, y="no_validation", *, reset, min_rows=1):
-        if is_dict(X):
-            if reset:
-                refuse_categories_of_dict(self.categorical_features)
-                for name in ("n_features_in_", "feature_names_in_"):
-                    vars(self).pop(name, None)
-            elif hasattr(self, "n_features_in_"):
-                raise ValueError(
-                    "Got X as a dict, but expected a table of "
-                    f"{self.n_features_in_} columns, as in training."
-                )
-            return dict(X)
-        if not reset and not hasattr(self, "n_features_in_"):
-            raise ValueError(
-                "Got X as a table, but expected a dict of arrays, as in training."
-            )
-        X = as_frame(X)
-        if reset:
-            self._reader = self._learn_reader(X)
-        reader = self._reader
-        if reader is None and isinstance(X, pd.DataFrame):
-            reader = Reader.of_numbers(X.shape[1])
-        options = {"accept_sparse": "csr", "ensure_min_samples": min_rows}
-        if reset or self._takes_missing():
-            options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
-        if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
-            options["y_numeric"] = self._task == "Regressor"
-        table = X
-        try:
-            if reader is None or reader.is_idle(X):
-                return validate_data(self, X, y, reset=reset, **options)
-            validate_data(self, X, y, reset=reset, skip_check_array=True)
-            table = reader.read(X, is_new=not reset)
-            if isinstance(y, str):
-                return check_array(table, input_name="X", estimator=self, **options)
-            return check_X_y(table, y, estimator=self, **options)
-        except (ValueError, TypeError) as error:
-            names = getattr(X, "columns", None)
-            explain_not_finite(table, names, error, type(self).__name__)
-            raise
-
-    def _takes_missing(self):
-        """Whether the fitted net is given something in the place of missing numbers."""
-        return hasattr(self, "encoder_")
-
-    def _read_like(self, other):
-        """Read tables as another estimator has learnt to."""
-        for name in ("_reader", "n_features_in_", "feature_names_in_"):
-            if hasattr(other, name):
-                setattr(self, name, getattr(other, name))
-
-    def _learn_reader(self, X):
-        """Find out what columns hold; None for arrays of nothing but numbers."""
-        given = self.categorical_features
-        declared = given is not None and not isinstance(given, str) and len(given) > 0
-        if declared and sparse.issparse(X):
-            raise ValueError(
-                f"Got categorical_features={given!r} for a sparse table, but expected "
-                "a dense one: make an array of it, or encode its categories before."
-            )
-        if isinstance(X, pd.DataFrame) or declared:
-            return Reader.learn(X, given)
-        return None
-
-    def _check_validation(self, X_val, y_val):
+    def _read_validation(self, X_val: Any, y_val: Any) -> tuple | None:
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"Got {given} without {missing}; pass both or neither.")
-        check_no_target_missing(y_val, "y_val")
-        X_val = self._check_rows(X_val, reset=False)
-        y_val = self._checked_targets(y_val, "y_val")
+        _validation.check_no_target_missing(y_val, "y_val")
+        X_val = self._read(X_val)
+        numeric = self._task == "Regressor"
+        y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
-        return self._coded_validation(Rows(X_val, y_val))
-
-    def _coded_validation(self, rows):
-        """Return ``(X, y, weight)`` of checked rows as a net is validated on them."""
-        target = self._codec.encode(rows.y, name="y_val")
-        factor = self._codec.class_factor(rows.y)
-        rows = rows._replace(y=target).weighed(factor)
-        return self._encoded(rows.X), rows.y, rows.weight
+        samples = Samples(X_val, y_val)
+        return self._preparation.transform_samples(samples, "y_val")[:3]
 
 
-@contextmanager
-def adopted_if_done(estimator):
-    """Yield a draft of the estimator that takes its place, at once, if all goes well.
+def fitted_member(
+    member: MixupEstimator,
+    search: BaseMixup,
+    net: NeuralNet,
+    preparation: Preparation,
+    draws: bool,
+) -> MixupEstimator:
+    """Return an estimator as if fitted, which reads tables as a search does."""
+    names = ("_fitted_with", "_reader", "n_features_in_", "feature_names_in_")
+    read = {name: value for name, value in vars(search).items() if name in names}
+    return skorch_compat.twin(member, **read, **_state_of_fit(net, preparation, draws))
 
-    Until then, and for good after an error, the estimator is as it was: for the
-    caller, for callbacks, for other threads.
-    """
-    draft = object.__new__(type(estimator))
-    vars(draft).update(vars(estimator))
-    yield draft
-    estimator.__dict__ = vars(draft)
+
+def _state_of_fit(
+    net: NeuralNet, preparation: Preparation, draws: bool
+) -> dict[str, Any]:
+    """Return the attributes of an estimator that predicts by a net."""
+    return {
+        "estimator_": net,
+        "history_": net.history,
+        "n_iter_": len(net.history),
+        "_preparation": preparation,
+        "_draws": draws,
+    }
 
 
-def _copied(net):
+class PredictsClasses(ClassifierMixin, BaseMixup):
+    """Predictions of a classifier."""
+
+    _task = "Classifier"
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted; of shape (n_classes,)."""
+        check_is_fitted(self, "_preparation")
+        return self._preparation.target.classes
+
+    @of_one_fit
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes), float64
+            Columns ordered as ``classes_``; rows sum to 1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`, or the net's outputs are not
+            finite (training has diverged).
+        """
+        return self._predict(X)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes), float64
+            Columns ordered as ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`, or the net's outputs are not
+            finite (training has diverged).
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    @of_one_fit
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            The most probable label; with a ``NeuralNetBinaryClassifier``, the
+            second one where its probability exceeds the net's ``threshold``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`, or the net's outputs are not
+            finite (training has diverged).
+        """
+        proba = self.predict_proba(X)
+        if self._preparation.target.binary:
+            net = getattr(self, "estimators_", [self])[0].estimator_
+            return self.classes_[(proba[:, 1] > net.threshold).astype(int)]
+        return self.classes_[proba.argmax(axis=1)]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
+        tags.classifier_tags.multi_class = not binary
+        return tags
+
+
+class PredictsNumbers(RegressorMixin, BaseMixup):
+    """Predictions of a regressor."""
+
+    _task = "Regressor"
+
+    @of_one_fit
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the target of each row.
+
+        Parameters
+        ----------
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            Rows with the columns of `fit`, in the same order.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,), float64
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are not those of `fit`, or the net's outputs are not
+            finite (training has diverged).
+        """
+        return self._predict(X)
+
+
+def _copied(net: NeuralNet) -> NeuralNet:
     """Copy a net to train it further, so that the one there is stays as it was.
 
     Past epochs of its history do not change, and callbacks may hold what cannot be
@@ -667,12 +598,13 @@ def _copied(net):
     history, callbacks = net.history, net.callbacks_
     shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
     copied = deepcopy(net, shared | {id(history): type(history)(history)})
-    complete_optimizer(copied)
+    changes.complete_optimizer(copied)
     return copied
 
 
 @contextmanager
-def _one_epoch(net):
+def _one_epoch(net: NeuralNet) -> Iterator[None]:
+    """Let a net train for one epoch in the block."""
     max_epochs, net.max_epochs = net.max_epochs, 1
     try:
         yield
@@ -680,56 +612,21 @@ def _one_epoch(net):
         net.max_epochs = max_epochs
 
 
-def is_dict(X):
-    return isinstance(X, Mapping) and not sparse.issparse(X)  # a DOK array is both
-
-
-def draw_seed(random_state):
-    """An int stands for itself; anything else is asked for one."""
+def draw_seed(random_state: Any) -> int:
+    """Return `random_state` if it is an int, else draw one from it."""
     generator = check_random_state(random_state)
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))
 
 
-def _orders_rows(net):
-    """Whether the net's parameters say in which order rows are trained on."""
-    given = net.get_params_for("iterator_train").keys()
-    return bool(given & {"shuffle", "sampler", "batch_sampler"})
-
-
-def _fill_sizes(net, X, encoder, n_outputs):
-    """Set the sizes that the module takes and that are not given.
-
-    ``d_out``; for a table ``d_in``, ``n_num_features`` and ``cat_cardinalities``, and
-    where it is scaled the ``bins`` of its numbers.
-    """
-    if isinstance(net.module, nn.Module):
-        return
-    takes = inspect.signature(net.module).parameters
-    given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
-    sizes = {"d_out": n_outputs}
-    if isinstance(encoder, TableEncoder):
-        sizes |= {
-            "d_in": encoder.n_columns_,
-            "n_num_features": encoder.n_num_features_,
-            "cat_cardinalities": encoder.cat_cardinalities_,
-        }
-        if encoder.scale:
-            sizes["bins"] = encoder.bins_
-    elif not is_dict(X):
-        sizes |= {"d_in": X.shape[1], "n_num_features": X.shape[1]}
-        sizes["cat_cardinalities"] = []
-    for name, size in sizes.items():
-        if name in takes and name not in given:
-            net.set_params(**{f"module__{name}": size})
-
-
-def _warn_of_small_split(given, n_rows, validation, stacklevel=3):
+def _warn_of_small_split(
+    given: NeuralNet | None, n_rows: int, validation: Any, stacklevel: int = 4
+) -> None:
     """Warn of rows held out by the way, by a net that the user has `given`."""
     if given is None or validation is not None or n_rows >= 1000:
         return
-    if not has_default_split(given) or _may_be_watched(given):
+    if not skorch_compat.has_default_split(given) or _may_be_watched(given):
         return
     warnings.warn(
         f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
@@ -741,47 +638,14 @@ def _warn_of_small_split(given, n_rows, validation, stacklevel=3):
     )
 
 
-def _may_be_watched(net):
+def _may_be_watched(net: NeuralNet) -> bool:
     """Whether callbacks may act on the validation rows of an unfitted net."""
-    callbacks = [callback for _, callback in named_callbacks(net)]
+    callbacks = [callback for _, callback in skorch_compat.named_callbacks(net)]
     # (skorch's own callbacks, in every net, score validation rows for the table.)
     own = [
         callback
         for _, callback in net.get_default_callbacks()
-        if watches_validation(callback)
+        if skorch_compat.watches_validation(callback)
         or not type(callback).__module__.startswith("skorch.")
     ]
-    return bool(own) or any(map(may_watch_validation, callbacks))
-
-
-class Rows(NamedTuple):
-    """Rows of a table, and what is known of each."""
-
-    X: Any
-    y: np.ndarray
-    weight: np.ndarray | None = None
-    groups: np.ndarray | None = None
-
-    def weighed(self, factor=None):
-        """Multiply weights, leave out rows of weight 0, and bring the rest to mean 1.
-
-        Weights that are all equal are none.
-        """
-        X, y, weight, groups = self
-        if factor is not None:
-            weight = factor if weight is None else weight * factor
-        if weight is None:
-            return self
-        if not weight.all():
-            rows = np.flatnonzero(weight)
-            if len(rows) == 0:
-                raise ValueError(
-                    "Got weights (sample_weight times class_weight) that are zero for "
-                    "every row, but expected at least one positive weight."
-                )
-            X, y, weight = multi_indexing(X, rows), y[rows], weight[rows]
-            groups = None if groups is None else groups[rows]
-        if (weight == weight[0]).all():
-            return Rows(X, y, None, groups)
-        weight = weight / weight.max()  # the sum of huge ones would be infinite
-        return Rows(X, y, weight / weight.mean(), groups)
+    return bool(own) or any(map(skorch_compat.may_watch_validation, callbacks))

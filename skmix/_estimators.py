@@ -1,22 +1,23 @@
-"""The door: `MixupClassifier` and `MixupRegressor`, what they take and give.
+"""The estimators: `MixupClassifier` and `MixupRegressor`, what they take and give.
 
-What they share, from a table to a fitted net and to its outputs, is in `skmix._base`.
+What they share is in `skmix._base`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch import NeuralNet
 
-from skmix._base import MixupEstimator
-from skmix._default_net import wants_scaled
-from skmix._targets import ClassCodec, NumberCodec
+from skmix._base import (
+    MixupEstimator,
+    PredictsClasses,
+    PredictsNumbers,
+    all_or_nothing,
+)
 
 
-class MixupClassifier(ClassifierMixin, MixupEstimator):
+class MixupClassifier(PredictsClasses, MixupEstimator):
     """Classifier that trains a skorch net on mixed rows and labels.
 
     Each row of a batch gets a partner. The net is trained on
@@ -198,8 +199,6 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
     True
     """
 
-    _task = "Classifier"
-
     def __init__(
         self,
         estimator: NeuralNet | None = None,
@@ -227,14 +226,15 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels, sorted; of shape (n_classes,)."""
-        check_is_fitted(self, "_codec")
-        return self._codec.classes
-
+    @all_or_nothing
     def partial_fit(
-        self, X, y, classes=None, sample_weight=None, *, groups=None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
     ) -> Self:
         """Train for one more epoch, on these rows.
 
@@ -280,116 +280,11 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
                 "that will ever come."
             )
         if classes is not None and fitted:
-            self._codec.check_classes(classes)
+            self._preparation.target.check_classes(classes)
         return self._partial_fit(X, y, sample_weight, groups, classes)
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Predict the probability of each class.
 
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes), float64
-            Columns ordered as ``classes_``; rows sum to 1.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or the net's outputs are not
-            finite (training has diverged).
-        """
-        return self._predicted(X)
-
-    def predict_log_proba(self, X) -> np.ndarray:
-        """Predict the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes), float64
-            Columns ordered as ``classes_``.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or the net's outputs are not
-            finite (training has diverged).
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def predict(self, X) -> np.ndarray:
-        """Predict the label of each row.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            The most probable label; with a ``NeuralNetBinaryClassifier``, the
-            second one where its probability exceeds the net's ``threshold``.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or the net's outputs are not
-            finite (training has diverged).
-        """
-        proba = self.predict_proba(X)
-        if self._codec.binary:
-            return self.classes_[(proba[:, 1] > self.estimator_.threshold).astype(int)]
-        return self.classes_[proba.argmax(axis=1)]
-
-    def _code(self, net, targets, weight, name, classes=None):
-        return ClassCodec.learn(
-            targets,
-            binary=isinstance(net, NeuralNetBinaryClassifier),
-            class_weight=self.class_weight,
-            weight=weight,
-            name=name,
-            classes=classes,
-        )
-
-    def _recoded(self):
-        return self._code(self.estimator_, self._codec.classes, None, "classes")
-
-    def _judged(self, net, X, target, weight):
-        if self._codec.binary or not wants_scaled(net):
-            return None
-        return self._outputs(net, X), target, weight
-
-    @staticmethod
-    def _forward(net, X):
-        return net.predict_proba(X)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
-        tags.classifier_tags.multi_class = not binary
-        return tags
-
-
-class MixupRegressor(RegressorMixin, MixupEstimator):
+class MixupRegressor(PredictsNumbers, MixupEstimator):
     """Regressor that trains a skorch net on mixed rows and targets.
 
     Each row of a batch gets a partner. The net is trained on
@@ -561,8 +456,6 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
     (111,)
     """
 
-    _task = "Regressor"
-
     def __init__(
         self,
         estimator: NeuralNet | None = None,
@@ -588,7 +481,10 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def partial_fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
+    @all_or_nothing
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None
+    ) -> Self:
         """Train for one more epoch, on these rows.
 
         The first call fixes columns and scaling, so let it have rows that stand for
@@ -617,34 +513,3 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
             As in `fit`.
         """
         return self._partial_fit(X, y, sample_weight, groups)
-
-    def predict(self, X) -> np.ndarray:
-        """Predict the target of each row.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,), float64
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or the net's outputs are not
-            finite (training has diverged).
-        """
-        return self._predicted(X)
-
-    def _code(self, net, y, weight, name, classes=None):
-        # A user's net is trained on the numbers as they are.
-        return NumberCodec.learn(y, weight) if wants_scaled(net) else NumberCodec()
-
-    @staticmethod
-    def _forward(net, X):
-        return net.predict(X)

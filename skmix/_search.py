@@ -1,19 +1,15 @@
-"""All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`.
-
-From top to bottom: what both share, and the two estimators.
-"""
+"""All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`."""
 
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Real
-from typing import Literal, Self
+from functools import partial
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 from sklearn import get_config
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array
 from sklearn.utils.metadata_routing import (
@@ -23,14 +19,28 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.utils import multi_indexing
+from skorch import NeuralNet
 
-from skmix._base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
-from skmix._default_net import default_net, stop_stopping, wants_scaled
+from skmix._base import (
+    BaseMixup,
+    MixupEstimator,
+    PredictsClasses,
+    PredictsNumbers,
+    all_or_nothing,
+    draw_seed,
+    fitted_member,
+)
+from skmix._default_net import stop_stopping, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
+from skmix._preparation import (
+    Samples,
+    draws_to_predict,
+    fit_net,
+    is_dict,
+    rows_of,
+)
 from skmix._selection import (
     Evidence,
     Scoring,
@@ -44,19 +54,38 @@ from skmix._selection import (
 )
 from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_groups, check_option, check_sample_weight
-from skmix._vectorized.race import Candidate, Split, train_members, untrained
+from skmix._validation import check_option, is_number
+from skmix._vectorized.race import (
+    Candidate,
+    Split,
+    Trained,
+    train_members,
+    untrained,
+)
 from skmix.networks import best_temperature, temper
 
+D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
+SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
+EPS = np.finfo(np.float32).tiny
 
-class _MixupCV(MixupEstimator):
+
+class _MixupCV(BaseMixup):
     """What both share: folds, members, and the choice among alphas.
 
-    A subclass has a `_member_kind`, and knows what predictions of rows held out are
-    worth (`_score_of`) and how those of several members are blended (`_blend_weights`).
+    A subclass has a `_member_kind`, scores predictions of rows held out (`_score_of`),
+    and blends those of several members (`_blend_weights`).
     """
 
-    def fit(self, X, y, sample_weight=None, *, groups=None, **params) -> Self:
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        **params: Any,
+    ) -> Self:
         """Train a member for each alpha and fold, and choose among alphas.
 
         Parameters
@@ -100,80 +129,81 @@ class _MixupCV(MixupEstimator):
         -----
         After an error the estimator is as it was before.
         """
-        with adopted_if_done(self) as draft:
-            draft._check_parameters()
-            rows, kept, n_samples = draft._rows(X, y, sample_weight, groups)
-            table = _part(_indexable(X), kept)
-            to_splitter, to_scorer = draft._routed(
-                rows, kept, sample_weight, groups, params
-            )
-            seed = draw_seed(draft.random_state)
-            folds = folds_of(
-                draft.cv,
-                np.zeros(len(rows.y)) if is_dict(X) else table,
-                rows.y,
-                kept=kept,
-                n_samples=n_samples,
-                classify=draft._task == "Classifier",
-                seed=seed,
-                metadata=to_splitter,
-            )
-            splits = [draft._split(rows, seed, *fold) for fold in folds]
-            draft._check_net(splits[0].net)
-            candidates = draft._candidates(splits[0].net)
-            scoring = draft._scoring(table, rows.y, to_scorer)
-            _try_out(scoring, untrained(splits[0], candidates[0]), splits)
-            options = {"n_jobs": draft.n_jobs, "verbose": bool(draft.verbose)}
-            trained = train_members(candidates, splits, **options)
-            _warn_of_slow(trained.why_not_vectorized)
-            _warn_of_rising(candidates, trained)
-            target = draft._targets(rows.y)
-            evidence = draft._evidence(trained, splits, rows, target, scoring)
-            draft._report(candidates, trained, evidence, splits)
-            weights = draft._weights(evidence, target, rows.weight)
-            draft._keep(trained, weights, rows, seed)
-            out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
-            used = weights > 0
-            blended = np.tensordot(weights[used], evidence.predicted[used], axes=1)
-            out_of_fold[kept] = blended
-            draft._judge(out_of_fold, target, rows, kept)
+        self._check_parameters()
+        options: dict[str, Any] = {"reset": True, "min_rows": 2}
+        read = self._read_samples(X, y, sample_weight, groups, **options)
+        if self._task == "Classifier":
+            check_classification_targets(read.y)
+        n_samples, weight = len(read.y), read.weight
+        kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
+        samples, table = read.weighted(), rows_of(_indexable(X), kept)
+        keep = partial(_kept, kept=kept, n_samples=n_samples)
+        given = groups, sample_weight, params
+        to_splitter, to_scorer = self._routed(samples, keep, *given)
+        seed = draw_seed(self.random_state)
+        folds = folds_of(
+            self.cv,
+            np.zeros(len(samples.y)) if is_dict(X) else table,
+            samples.y,
+            kept=kept,
+            n_samples=n_samples,
+            classify=self._task == "Classifier",
+            seed=seed,
+            metadata=to_splitter,
+        )
+        # What one fold lacks, another may be asked to predict.
+        dense = isinstance(read.X, np.ndarray)
+        missing = dense and bool(np.isnan(read.X).any())
+        splits = [self._split(samples, seed, missing, *fold) for fold in folds]
+        self._check_net(splits[0].net)
+        candidates = self._candidates(splits[0].net)
+        told = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
+        scoring = Scoring(*told)
+        self._try_out(scoring, splits, candidates[0])
+        options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
+        trained = train_members(candidates, splits, **options)
+        _warn_of_slow(trained.why_not_vectorized)
+        _warn_of_rising(candidates, trained)
+        members = [
+            [self._fitted(c, *pair) for pair in zip(nets, splits, strict=True)]
+            for c, nets in zip(candidates, trained.nets, strict=True)
+        ]
+        data = self._targets(samples.y), samples.weight
+        evidence = self._evidence(members, trained, splits, data, scoring)
+        self._report(candidates, trained, evidence, splits)
+        weights = self._weights(evidence, *data)
+        self._keep(members, weights, splits)
+        if not self.ensemble:
+            self._refit(trained, samples, seed)
+        out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
+        used = weights > 0
+        blended = np.tensordot(weights[used], evidence.predicted[used], axes=1)
+        out_of_fold[kept] = blended
+        self._judge(out_of_fold, *data, kept)
         return self
 
-    def _rows(self, X, y, sample_weight, groups):
-        """Read the user's table: return `Rows`, which they are, and of how many."""
-        X, y = self._check_table(X, y, reset=True, min_rows=2)
-        # What one fold lacks, another may be asked to predict.
-        dense = isinstance(X, np.ndarray)
-        self._missing = dense and bool(np.isnan(X).any())
-        if self._task == "Classifier":
-            check_classification_targets(y)
-        weight = check_sample_weight(sample_weight, y)
-        groups = None if groups is None else check_groups(groups, y)
-        kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
-        return Rows(X, y, weight, groups).weighed(), kept, len(y)
-
-    def _routed(self, rows, kept, sample_weight, groups, params):
+    def _routed(
+        self, samples: Samples, keep: Callable, groups: Any, weight: Any, params: dict
+    ) -> tuple[dict, dict]:
         """Return what the splitter and the scorer are shown beside X and y."""
         if get_config()["enable_metadata_routing"]:
-            given = {"sample_weight": sample_weight} | params
+            given = {"sample_weight": weight} | params
             if self.get_metadata_routing().consumes("fit", ["groups"]):
                 given["groups"] = groups  # else they are for the pairing alone
             given = {name: value for name, value in given.items() if value is not None}
             routed = process_routing(self, "fit", **given)
             parts = routed.splitter.split, routed.scorer.score
-            n_samples = len(rows.y) if sample_weight is None else len(sample_weight)
-            return tuple(
-                {k: _kept(v, kept, n_samples) for k, v in part.items()}
-                for part in parts
-            )
+            kept = [{name: keep(v) for name, v in part.items()} for part in parts]
+            return kept[0], kept[1]
         if params:
             raise TypeError(
                 f"Got {', '.join(sorted(params))} in fit, which takes them for its "
                 "splitter and its scorer where metadata routing is enabled: "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        to_scorer = {} if rows.weight is None else {"sample_weight": rows.weight}
-        return {"groups": rows.groups} if looks_at_groups(self.cv) else {}, to_scorer
+        to_splitter = {"groups": samples.groups} if looks_at_groups(self.cv) else {}
+        weighted = samples.weight is not None
+        return to_splitter, {"sample_weight": samples.weight} if weighted else {}
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say what fit takes, and what of it the splitter and the scorer are shown.
@@ -188,27 +218,27 @@ class _MixupCV(MixupEstimator):
         router.add(splitter=self.cv, method_mapping=to_splitter)
         return router.add(scorer=self._scorer(), method_mapping=to_scorer)
 
-    def _split(self, rows, seed, train, test):
-        """Learn how the rows of a fold are coded, from those to train on."""
-        template = self._member(alpha=0.0, random_state=seed)
-        template.estimator = self._net()
-        template._read_like(self)
-        classes = np.unique(rows.y) if self._task == "Classifier" else None
-        to_train = Rows(*(_part(data, train) for data in rows)).weighed()
-        net, coded = template._prepare(to_train, classes=classes, missing=self._missing)
-        held_out = Rows(*(_part(data, test) for data in rows))
-        validation = template._coded_validation(held_out)
+    def _split(
+        self, samples: Samples, seed: int, missing: bool, train: Any, test: Any
+    ) -> Split:
+        """Learn how the samples of a fold are coded, from those to train on."""
+        to_train, held_out = samples.take(train).weighted(), samples.take(test)
+        net = self._new_net(len(to_train.y))
+        known = {"classes": np.unique(samples.y)} if self._task == "Classifier" else {}
+        preparation = self._prepare(net, to_train, missing=missing, **known)
+        held_out = held_out._replace(X=preparation.transform(held_out.X))
         return Split(
-            template, net, coded, validation, test, template._encoded(held_out.X)
+            net=net,
+            preparation=preparation,
+            rows=preparation.transform_samples(to_train),
+            validation=preparation.transform_targets(held_out, "y_val")[:3],
+            test=test,
+            X_test=held_out.X,
+            seed=seed,
+            make_sampler=self._sampler_maker(),
         )
 
-    def _net(self):
-        """Return the net of members; None for the default one."""
-        if self.estimator is not None or self._task == "Regressor":
-            return self.estimator
-        return default_net("classifier").set_params(module__d_embedding=D_EMBEDDING)
-
-    def _check_net(self, net):
+    def _check_net(self, net: NeuralNet) -> None:
         """Refuse what the net would refuse, or lose, after all the training."""
         if net.get_params_for("iterator_valid").get("drop_last"):
             raise ValueError(
@@ -227,8 +257,8 @@ class _MixupCV(MixupEstimator):
                 "none. Set a train_split, or use ensemble=True."
             )
 
-    def _candidates(self, net):
-        """Every alpha; of the default classifier before and behind its embedding."""
+    def _candidates(self, net: NeuralNet) -> list[Candidate]:
+        """Return every alpha; the default classifier tries each at two places."""
         alphas, places = _checked_alphas(self.alphas), [self.layers]
         default = self.layers == "auto" and wants_scaled(net)
         if default and self._task == "Classifier" and named(self.mixing) is mixup:
@@ -237,40 +267,66 @@ class _MixupCV(MixupEstimator):
         # Where nothing is mixed, the place does not matter.
         return [c for c in every if c.alpha > 0 or c.layers is places[0]]
 
-    def _member(self, **params):
+    def _member(self, **params: Any) -> MixupEstimator:
         """Return an unfitted estimator with the settings of this one."""
         own, kind = self.get_params(deep=False), self._member_kind
         names = kind().get_params(deep=False).keys() & own.keys()
         shared = {name: own[name] for name in names}
         return kind(**(shared | {"verbose": 0} | params))
 
-    def _scoring(self, X, y, metadata):
-        """Return how rows held out are scored; None for the default."""
-        scorer = self._scorer()
-        if scorer is None:
-            return None
-        return Scoring(repr(self.scoring), scorer, X, y, metadata)
+    def _fitted(
+        self, candidate: Candidate, net: NeuralNet, split: Split
+    ) -> MixupEstimator:
+        """Return the estimator that a trained net makes."""
+        params = {"alpha": candidate.alpha, "layers": candidate.layers}
+        params |= {"estimator": self._given_net(), "random_state": split.seed}
+        member = self._member(**params)
+        return fitted_member(member, self, net, split.preparation, self._draws)
+
+    def _try_out(
+        self, scoring: Scoring, splits: list[Split], candidate: Candidate
+    ) -> None:
+        """Find out before training whether outputs are fine, and can be scored."""
+        split, net = splits[0], untrained(splits[0], candidate)
+        self._draws = draws_to_predict(net, split.rows.X)
+        scored = scoring.scorer is not None
+        if scored and np.isfinite(self._held_out(net, split)).all():
+            member = self._fitted(candidate, net, split)
+            scoring.check(member, [split.test for split in splits])
+
+    def _held_out(self, net: NeuralNet, split: Split) -> np.ndarray:
+        """Return predictions of a fold's rows held out; NaN if training diverged."""
+        preparation = split.preparation
+        outputs = preparation.outputs(net, split.X_test, draws=self._draws)
+        if not np.isfinite(outputs).all():
+            classify = self._task == "Classifier"
+            return np.full(np.shape(outputs)[: 1 + classify], np.nan)
+        return preparation.target.decode(outputs)
 
     # What rows held out tell.
 
-    def _evidence(self, trained, splits, rows, target, scoring):
+    def _evidence(
+        self, members: list, trained: Trained, splits: list, data: tuple, scoring: Any
+    ) -> Evidence:
         """Predict rows held out by all members, and score the predictions."""
+        target, weight = data
         start = time.perf_counter()
         failures, diverged = {}, trained.diverged.copy()
         scores, predicted = np.full(diverged.shape, np.nan), []
-        for c, members in enumerate(trained.members):
-            of_folds = [_held_out(*pair) for pair in zip(members, splits, strict=True)]
-            predicted.append(_over_folds(of_folds, splits, len(rows.y)))
+        for c, nets in enumerate(trained.nets):
+            pairs = zip(nets, splits, strict=True)
+            of_folds = [self._held_out(*pair) for pair in pairs]
+            predicted.append(_over_folds(of_folds, splits, len(target)))
             for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
                 diverged[c, f] |= not np.isfinite(of_fold).all()
                 if diverged[c, f]:
                     continue
-                if scoring is None:
-                    weight = _part(rows.weight, split.test)
-                    scores[c, f] = self._score_of(of_fold, target[split.test], weight)
+                if scoring.scorer is None:
+                    truth = target[split.test], rows_of(weight, split.test)
+                    scores[c, f] = self._score_of(of_fold, *truth)
                     continue
                 try:
-                    score = scoring.of_rows(members[f], split.test, _part)
+                    score = scoring.of_rows(members[c][f], split.test)
                     if not np.isfinite(score):
                         raise ValueError(f"the score is {score}")
                     scores[c, f] = score
@@ -280,7 +336,9 @@ class _MixupCV(MixupEstimator):
         warn_of_undefined(failures, repr(self.scoring))
         return Evidence(np.array(predicted), scores, diverged, seconds)
 
-    def _report(self, candidates, trained, evidence, splits):
+    def _report(
+        self, candidates: list, trained: Trained, evidence: Evidence, splits: list
+    ) -> None:
         """Set `cv_results_` and what is read off it."""
         scores, mean = evidence.scores, evidence.mean_scores
         if np.isnan(mean).all():
@@ -314,10 +372,12 @@ class _MixupCV(MixupEstimator):
                 "One fold cannot tell how much a gain varies: `low` and `high` of "
                 "gains_ are NaN. With cv=5, say, they are a 95 % interval.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
-    def _weights(self, evidence, target, weight):
+    def _weights(
+        self, evidence: Evidence, target: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
         """Return the share of each candidate in a prediction, of shape (C,)."""
         shares = np.zeros(len(evidence.scores))
         shares[self.best_index_] = 1
@@ -326,55 +386,50 @@ class _MixupCV(MixupEstimator):
         usable = np.isfinite(evidence.mean_scores)
         predicted = evidence.predicted[usable]
         known = np.isfinite(predicted.sum(axis=0)).reshape(len(target), -1).all(axis=1)
-        part = predicted[:, known], target[known], _part(weight, known)
+        part = predicted[:, known], target[known], rows_of(weight, known)
         shares[usable] = self._blend_weights(*part)
         shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
         return shares / shares.sum()
 
-    def _keep(self, trained, weights, rows, seed):
-        """Keep the members that predict, or train one on all rows."""
+    def _keep(
+        self, members: list[list], weights: np.ndarray, splits: list[Split]
+    ) -> None:
+        """Keep the members that predict, each with its share."""
+        used, n_folds = np.flatnonzero(weights), len(splits)
         self.alpha_weights_ = weights
-        if not self.ensemble:
-            self.estimators_ = [self._refitted(trained, rows, seed)]
-            self._shares = np.ones(1)
-            return
-        members, shares = [], []
-        for of_candidate, weight in zip(trained.members, weights, strict=True):
-            if weight > 0:
-                members += of_candidate
-                shares += [weight / len(of_candidate)] * len(of_candidate)
-        self.estimators_, self._shares = members, np.array(shares)
+        self.estimators_ = [member for c in used for member in members[c]]
+        self._shares = np.repeat(weights[used] / n_folds, n_folds)
+        self._preparations = [split.preparation for split in splits] * len(used)
+        self._preparation = self._preparations[0]
 
-    def _refitted(self, trained, rows, seed):
-        """Train on all rows by the best alpha, for as long as was best."""
-        member = self._member(random_state=seed, **self.best_params_)
-        member.estimator = self._net()
-        member._read_like(self)
-        net, coded = member._prepare(rows)
+    def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
+        """Train on all samples by the best alpha, for as long as was best."""
+        net = self._new_net(len(samples.y))
+        preparation = self._prepare(net, samples)
         if n_epochs := int(trained.epochs[self.best_index_]):
             stop_stopping(net)
             net.set_params(max_epochs=n_epochs)
-        member._train(net, net.fit, coded, None, seed)
-        return member
+        best = {"layers": self.layers} | self.best_params_
+        sampler = self._sampler_maker()(net, seed, **best)
+        coded = preparation.transform_samples(samples)
+        fit_net(net, coded, sampler=sampler, preparation=preparation, seed=seed)
+        best |= {"estimator": self._given_net(), "random_state": seed}
+        member = self._member(**best)
+        self.estimators_ = [fitted_member(member, self, net, preparation, self._draws)]
+        self._shares, self._preparations = np.ones(1), [preparation]
+        self._preparation = preparation
 
-    def _of_one_fit(self):
-        """Return what was fitted, all by one fit, even if another thread fits anew."""
+    def _predict(self, X: Any) -> np.ndarray:
+        """Return the mean prediction of all members, each by its share."""
         check_is_fitted(self)
-        fitted = object.__new__(type(self))
-        fitted.__dict__ = vars(self)
-        return fitted
+        X, draws = self._read(X), self._draws
+        members = zip(self._shares, self._preparations, self.estimators_, strict=True)
+        return sum(
+            share * preparation.predict(member.estimator_, X, draws=draws)
+            for share, preparation, member in members
+        )
 
-    def _mean(self, X):
-        """Predictions of all members, each by its share."""
-        if not self._is_plainly_fine(X):
-            X = self._check_rows(X, reset=False)
-        pairs = zip(self.estimators_, self._shares, strict=True)
-        return sum(share * member._predicted_for(X) for member, share in pairs)
-
-    def _takes_missing(self):
-        return self.estimators_[0]._takes_missing()
-
-    def _scorer(self):
+    def _scorer(self) -> Callable | None:
         """Return what scores members; None for the default."""
         if self.scoring is None:
             return None
@@ -385,39 +440,15 @@ class _MixupCV(MixupEstimator):
             )
         return check_scoring(self._member(), self.scoring)
 
-    def _check_parameters(self):
-        self._member()._check_parameters()
+    def _check_parameters(self) -> None:
+        self._check_settings()
         self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
-        check_option("verbose", self.verbose, (0, 1))
 
 
-D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
-
-
-SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
-
-
-def _held_out(member, split):
-    """Predictions of a fold's rows held out, in the user's terms; NaN if diverged."""
-    outputs = member._outputs(member.estimator_, split.X_test)
-    if not np.isfinite(outputs).all():
-        classify = member._task == "Classifier"
-        return np.full(np.shape(outputs)[: 1 + classify], np.nan)
-    return member._codec.decode(outputs)
-
-
-def _try_out(scoring, member, splits):
-    """Find out before training whether predictions can be scored."""
-    if scoring is None:
-        return
-    if np.isfinite(_held_out(member, splits[0])).all():
-        scoring.check(member, [split.test for split in splits], _part)
-
-
-def _over_folds(of_folds, splits, n_rows):
-    """Mean prediction of each row over the folds that hold it out; NaN for none."""
+def _over_folds(of_folds: list, splits: list[Split], n_rows: int) -> np.ndarray:
+    """Return the mean prediction of each row, NaN where no fold holds it out."""
     total = np.zeros((n_rows, *of_folds[0].shape[1:]))
     times = np.zeros((n_rows, *[1] * (total.ndim - 1)))
     for of_fold, split in zip(of_folds, splits, strict=True):
@@ -427,16 +458,18 @@ def _over_folds(of_folds, splits, n_rows):
         return total / times
 
 
-def _params(candidates):
-    """Parameters in which candidates differ, of each."""
+def _params(candidates: list[Candidate]) -> list[dict]:
+    """Return the parameters in which candidates differ, of each."""
     params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
     if len({repr(c.layers) for c in candidates}) == 1:
         return [{"alpha": p["alpha"]} for p in params]
     return params
 
 
-def _results(params, evidence, fit_seconds, score_seconds):
-    """What `GridSearchCV` has in `cv_results_`."""
+def _results(
+    params: list[dict], evidence: Evidence, fit_seconds: float, score_seconds: float
+) -> dict:
+    """Return what `GridSearchCV` has in `cv_results_`."""
     scores, mean = evidence.scores, evidence.mean_scores
     zeros = np.zeros(len(params))
     results = {
@@ -457,7 +490,7 @@ def _results(params, evidence, fit_seconds, score_seconds):
     return results
 
 
-def _warn_of_scoreless(candidates, evidence):
+def _warn_of_scoreless(candidates: list[Candidate], evidence: Evidence) -> None:
     """Warn of candidates that have no score though others have one."""
     diverged = evidence.diverged.any(axis=1)
     scoreless = np.isnan(evidence.mean_scores)
@@ -471,11 +504,11 @@ def _warn_of_scoreless(candidates, evidence):
                 f"Got no finite score for alpha in {alphas}, which is NaN and does "
                 f"not predict. {why}",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
-def _warn_of_rising(candidates, trained):
+def _warn_of_rising(candidates: list[Candidate], trained: Trained) -> None:
     # In most folds: among many members one or the other ends above by chance.
     rising = np.flatnonzero(trained.rising.mean(axis=1) > 0.5)
     if len(rising):
@@ -483,20 +516,20 @@ def _warn_of_rising(candidates, trained):
         warn_of_rising_losses(alphas)
 
 
-def _warn_of_slow(why):
+def _warn_of_slow(why: str | None) -> None:
     if why:
         warnings.warn(
             f"Members are trained one by one, and not vectorized: {why}. This takes "
             "longer.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
 # Alphas and rows.
 
 
-def _checked_alphas(alphas):
+def _checked_alphas(alphas: Any) -> list[float]:
     """Sort alphas, leave out repeated ones, and add 0."""
     expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
     sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
@@ -506,8 +539,7 @@ def _checked_alphas(alphas):
     if not numbers:
         raise ValueError(f"Got alphas={alphas!r}, but expected {expected}.")
     for alpha in numbers:
-        number = isinstance(alpha, Real) and not isinstance(alpha, bool | np.bool_)
-        if not number or not 0 <= alpha < np.inf:
+        if not is_number(alpha) or not 0 <= alpha < np.inf:
             raise ValueError(
                 f"Got {alpha!r} among alphas, but expected {expected}. (0, which mixes "
                 "nothing, is added where it is missing.)"
@@ -515,7 +547,7 @@ def _checked_alphas(alphas):
     return sorted({0.0, *map(float, numbers)})
 
 
-def _indexable(X):
+def _indexable(X: Any) -> Any:
     """Return a table of which rows can be taken."""
     if is_dict(X):
         return dict(X)
@@ -527,19 +559,13 @@ def _indexable(X):
     return check_array(X, dtype=None, ensure_all_finite=False)
 
 
-def _kept(values, kept, n_samples):
-    """What is left of metadata where rows of weight 0 are not."""
+def _kept(values: Any, kept: np.ndarray, n_samples: int) -> Any:
+    """Return metadata without the rows of weight 0."""
     by_row = is_by_row(values, n_samples)
-    return _part(np.asarray(values), kept) if by_row else values
+    return rows_of(np.asarray(values), kept) if by_row else values
 
 
-def _part(data, rows):
-    if data is None:
-        return None
-    return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
-
-
-class MixupClassifierCV(ClassifierMixin, _MixupCV):
+class MixupClassifierCV(PredictsClasses, _MixupCV):
     """Classifier that trains several alphas at once, and compares them.
 
     The search trains each alpha in each fold of a cross-validation, all of them at once
@@ -692,7 +718,6 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
     True
     """
 
-    _task = "Classifier"
     _member_kind = MixupClassifier
 
     def __init__(
@@ -730,117 +755,38 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels, sorted; of shape (n_classes,)."""
-        check_is_fitted(self, "estimators_")
-        return self.estimators_[0].classes_
+    def _given_net(self) -> NeuralNet:
+        net = super()._given_net()
+        if self.estimator is None:
+            net.set_params(module__d_embedding=D_EMBEDDING)
+        return net
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Predict the probability of each class, by all members together.
+    def _predict(self, X: Any) -> np.ndarray:
+        return temper(super()._predict(X), self.temperature_)
 
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes), float64
-            Columns ordered as ``classes_``; rows sum to 1.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or outputs are not finite.
-        """
-        fitted = self._of_one_fit()
-        return temper(fitted._mean(X), fitted.temperature_)
-
-    def predict_log_proba(self, X) -> np.ndarray:
-        """Predict the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes), float64
-            Columns ordered as ``classes_``.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or outputs are not finite.
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def predict(self, X) -> np.ndarray:
-        """Predict the label of each row.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,)
-            The most probable label; with a ``NeuralNetBinaryClassifier``, the
-            second one where its probability exceeds the net's ``threshold``.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or outputs are not finite.
-        """
-        fitted = self._of_one_fit()
-        proba, member = fitted.predict_proba(X), fitted.estimators_[0]
-        if member._codec.binary:
-            beyond = proba[:, 1] > member.estimator_.threshold
-            return fitted.classes_[beyond.astype(int)]
-        return fitted.classes_[proba.argmax(axis=1)]
-
-    def _targets(self, y):
+    def _targets(self, y: np.ndarray) -> np.ndarray:
         return np.searchsorted(np.unique(y), y)
 
-    def _score_of(self, predicted, target, weight):
+    def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
         of_label = predicted[np.arange(len(target)), target]
         return np.average(np.log(of_label.clip(EPS)), weights=weight)
 
-    def _blend_weights(self, predicted, target, weight):
+    def _blend_weights(
+        self, predicted: Any, target: np.ndarray, weight: Any
+    ) -> np.ndarray:
         of_label = predicted[:, np.arange(len(target)), target]
         return shares_of_likelihood(of_label, weight)
 
-    def _judge(self, out_of_fold, target, rows, kept):
+    def _judge(
+        self, out_of_fold: np.ndarray, target: np.ndarray, weight: Any, kept: Any
+    ) -> None:
         self.oof_proba_ = out_of_fold
         known = np.isfinite(out_of_fold[kept]).all(axis=1)
-        proba, weight = out_of_fold[kept][known], _part(rows.weight, known)
+        proba, weight = out_of_fold[kept][known], rows_of(weight, known)
         self.temperature_ = best_temperature(proba, target[known], weight)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        binary = isinstance(self.estimator, NeuralNetBinaryClassifier)
-        tags.classifier_tags.multi_class = not binary
-        return tags
 
-
-EPS = np.finfo(np.float32).tiny
-
-
-class MixupRegressorCV(RegressorMixin, _MixupCV):
+class MixupRegressorCV(PredictsNumbers, _MixupCV):
     """Regressor that trains several alphas at once, and compares them.
 
     The search trains each alpha in each fold of a cross-validation, all of them at once
@@ -976,7 +922,6 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
     (3,)
     """
 
-    _task = "Regressor"
     _member_kind = MixupRegressor
 
     def __init__(
@@ -1012,36 +957,18 @@ class MixupRegressorCV(RegressorMixin, _MixupCV):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict(self, X) -> np.ndarray:
-        """Predict the number of each row, by all members together.
-
-        Parameters
-        ----------
-        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
-                or dict of arrays
-            Rows with the columns of `fit`, in the same order.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,), float64
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the columns are not those of `fit`, or outputs are not finite.
-        """
-        return self._of_one_fit()._mean(X)
-
-    def _targets(self, y):
+    def _targets(self, y: np.ndarray) -> np.ndarray:
         return np.asarray(y, dtype=np.float64)
 
-    def _score_of(self, predicted, target, weight):
+    def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
         return -np.sqrt(np.average((predicted - target) ** 2, weights=weight))
 
-    def _blend_weights(self, predicted, target, weight):
+    def _blend_weights(
+        self, predicted: Any, target: np.ndarray, weight: Any
+    ) -> np.ndarray:
         return shares_of_least_squares(predicted, target, weight)
 
-    def _judge(self, out_of_fold, target, rows, kept):
+    def _judge(
+        self, out_of_fold: np.ndarray, target: np.ndarray, weight: Any, kept: Any
+    ) -> None:
         self.oof_prediction_ = out_of_fold

@@ -13,6 +13,12 @@ from scipy.optimize import nnls
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skmix._preparation import rows_of
+
+BLEND_ROUNDS = 30
+EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
+HOPELESS = 1e6  # times the error of the best: no share for it
+
 
 def folds_of(cv, X, y, *, kept, n_samples, classify, seed, metadata):
     """Return numbers of the rows to train on and of those held out, for each fold.
@@ -165,8 +171,8 @@ class Scoring:
     ----------
     name : str
         What it is called in messages.
-    scorer : callable
-        ``scorer(estimator, X, y, **metadata)``.
+    scorer : callable or None
+        ``scorer(estimator, X, y, **metadata)``; None for the default of the search.
     X, y : table and ndarray of n rows
         As the user has them.
     metadata : dict
@@ -179,14 +185,14 @@ class Scoring:
     y: np.ndarray
     metadata: dict
 
-    def of_rows(self, member, rows, part):
-        """Score what a member predicts of these rows, which `part` takes of data."""
+    def of_rows(self, member: Any, rows: np.ndarray) -> float:
+        """Score what a member predicts of these rows."""
         metadata = {
-            name: part(values, rows) if is_by_row(values, len(self.y)) else values
+            name: rows_of(values, rows) if is_by_row(values, len(self.y)) else values
             for name, values in self.metadata.items()
         }
         try:
-            X, y = part(self.X, rows), part(self.y, rows)
+            X, y = rows_of(self.X, rows), rows_of(self.y, rows)
             score = self.scorer(member, X, y, **metadata)
         except TypeError as error:
             if "sample_weight" not in metadata:
@@ -204,7 +210,7 @@ class Scoring:
             )
         return float(score)
 
-    def check(self, member, folds, part):
+    def check(self, member: Any, folds: list[np.ndarray]) -> None:
         """Raise if what a member predicts can be scored in no fold.
 
         Parameters
@@ -213,13 +219,11 @@ class Scoring:
             Its net need not be trained.
         folds : list of ndarray of int
             The rows that each fold holds out.
-        part : callable
-            ``part(data, rows)`` takes rows of a table or an array.
         """
         first = None
         for rows in folds:
             try:
-                self.of_rows(member, rows, part)
+                self.of_rows(member, rows)
                 return
             except Exception as error:
                 first = error if first is None else first
@@ -227,7 +231,7 @@ class Scoring:
             raise first
         way_out = "Choose a scoring that fits the task"
         classes = getattr(member, "classes_", ())
-        if all(len(np.unique(part(self.y, rows))) < len(classes) for rows in folds):
+        if all(len(np.unique(rows_of(self.y, rows))) < len(classes) for rows in folds):
             way_out = (
                 "Rows held out lack a class in each fold: stratify the folds, or "
                 "shuffle them"
@@ -261,7 +265,7 @@ def warn_of_undefined(failures, name):
             f"scoring={name} failed in fold {folds} ({type(error).__name__}: {error}). "
             "The score is NaN there, and candidates are compared by the other folds.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -392,8 +396,3 @@ def shares_of_least_squares(predicted, target, weight=None):
         found = norms == norms.min()
     shares[near] = found / found.sum()
     return shares
-
-
-BLEND_ROUNDS = 30
-EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
-HOPELESS = 1e6  # times the error of the best: no share for it

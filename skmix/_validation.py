@@ -1,8 +1,10 @@
 """What a user gives, refused with what was got, what was expected and the way out."""
 
 import inspect
-import numbers
 import re
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,42 +15,57 @@ from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import DataLoader
 
+_SAMPLERS = {"sampler", "batch_sampler"}
 
-def check_alpha(alpha):
+
+def is_number(value: Any, kind: type = Real) -> bool:
+    """Whether a value is a number of a kind, and no bool."""
+    return isinstance(value, kind) and not isinstance(value, bool | np.bool_)
+
+
+def check_number(
+    name: str, value: Any, expected: str, fits: Callable[[Any], bool], kind: type = Real
+) -> None:
+    """Refuse what is no number of a kind, or one that does not fit."""
+    told = f"Got {name}={value!r}, but expected {expected}."
+    if not is_number(value, kind):
+        raise TypeError(told)
+    if not fits(value):
+        raise ValueError(told)
+
+
+def check_alpha(alpha: Any) -> None:
     """Refuse what is neither a finite number of at least 0 nor a function."""
     if callable(alpha) and not isinstance(alpha, type):
         _check_signature("alpha", alpha, ("epoch",), "a number of at least 0")
         return
-    expected = (
-        "a finite number of at least 0, or a function of the epoch; alpha=0 trains "
-        "without mixing."
-    )
-    if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool | np.bool_):
-        raise TypeError(f"Got alpha={alpha!r}, but expected {expected}")
-    if not 0 <= alpha < np.inf:
-        raise ValueError(f"Got alpha={alpha!r}, but expected {expected}")
+    function = "or a function of the epoch; alpha=0 trains without mixing"
+    expected = f"a finite number of at least 0, {function}"
+    check_number("alpha", alpha, expected, lambda x: 0 <= x < np.inf)
 
 
-def check_at_least_0(name, value):
+def check_at_least_0(name: str, value: Any) -> None:
     """Refuse what is no finite number of at least 0."""
     expected = "a finite number of at least 0"
-    if not isinstance(value, numbers.Real) or isinstance(value, bool | np.bool_):
-        raise TypeError(f"Got {name}={value!r}, but expected {expected}.")
-    if not 0 <= value < np.inf:
-        raise ValueError(f"Got {name}={value!r}, but expected {expected}.")
+    check_number(name, value, expected, lambda x: 0 <= x < np.inf)
 
 
-def check_above_0(name, value):
+def check_above_0(name: str, value: Any) -> None:
     """Refuse what is no finite number above 0."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not number or not 0 < value < np.inf:
+    if not is_number(value) or not 0 < value < np.inf:
         raise ValueError(f"Got {name}={value!r}, but expected a number above 0.")
 
 
-def check_share(name, value):
+def check_share(name: str, value: Any) -> None:
     """Refuse what is no number from 0 to 1."""
-    if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"Got {name}={value!r}, but expected a number from 0 to 1.")
+
+
+def check_integer(name: str, value: Any, *, at_least: int, or_else: str = "") -> None:
+    """Refuse what is no integer from some number up."""
+    expected = f"an integer of at least {at_least}{or_else}"
+    check_number(name, value, expected, lambda x: x >= at_least, Integral)
 
 
 def check_rule(name, value, names, arguments, given_back, bound_by):
@@ -124,7 +141,7 @@ def _signature(arguments, given_back):
 def check_option(name, value, options):
     """Refuse a value that is none of the options."""
     # `==` of an array or a frame is no bool.
-    if not (value is None or isinstance(value, str | numbers.Real)):
+    if not (value is None or isinstance(value, str | Real)):
         raise TypeError(f"Got {name}={value!r}, but expected {_either(options)}.")
     if value not in options:
         raise ValueError(f"Got {name}={value!r}, but expected {_either(options)}.")
@@ -179,8 +196,7 @@ def check_untrained(net):
 def check_training_parameters(net):
     """Refuse numbers of epochs and sizes of batches with which a net cannot be trained.
 
-    Sizes are looked at where they are for torch's DataLoader, and rows are not dealt by
-    a sampler of the user's.
+    Sizes count for torch's DataLoader, unless a user-supplied sampler loads the rows.
     """
     check_integer("max_epochs", net.max_epochs, at_least=0)
     for prefix in ("iterator_train", "iterator_valid"):
@@ -190,21 +206,9 @@ def check_training_parameters(net):
         own = "batch_size" in given
         name = f"{prefix}__batch_size" if own else "batch_size"
         size = given["batch_size"] if own else net.batch_size
-        whole = isinstance(size, numbers.Integral) and size == -1
+        whole = isinstance(size, Integral) and size == -1
         if not whole:
             check_integer(name, size, at_least=1, or_else=", or -1 for all rows")
-
-
-_SAMPLERS = {"sampler", "batch_sampler"}
-
-
-def check_integer(name, value, *, at_least, or_else=""):
-    """Refuse what is no integer from some number up."""
-    expected = f"an integer of at least {at_least}{or_else}"
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"Got {name}={value!r}, but expected {expected}.")
-    if value < at_least:
-        raise ValueError(f"Got {name}={value!r}, but expected {expected}.")
 
 
 def check_layers(layers):
@@ -260,7 +264,7 @@ def check_categorical_features(given):
 
 def _check_group(columns, given):
     alike = all(isinstance(c, str) for c in columns) or all(
-        isinstance(c, numbers.Integral) and not isinstance(c, bool) for c in columns
+        isinstance(c, Integral) and not isinstance(c, bool) for c in columns
     )
     if len(columns) < 2 or not alike:
         raise ValueError(
@@ -329,6 +333,17 @@ def _columns_with(function, table):
         return np.unique(cells.coords[1][function(cells.data)])
     values = check_array(table, dtype=np.float64, ensure_all_finite=False)
     return np.flatnonzero(function(values).any(axis=0))
+
+
+def check_single_target(y: Any, task: str, estimator: str) -> None:
+    """Refuse targets of several columns."""
+    shape = getattr(y, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"Got y of shape {tuple(shape)}, but expected (n_samples,). Multilabel and "
+            f"multi-output targets are not supported: fit one {estimator} per column, "
+            f"as sklearn.multioutput.MultiOutput{task} does."
+        )
 
 
 def check_no_target_missing(y, name="y"):

@@ -135,18 +135,14 @@ def test_a_fold_without_a_score_is_left_out_and_one_that_diverged_is_not():
 # Scores.
 
 
-def of_rows(data, rows):
-    return np.asarray(data)[rows]
-
-
 @pytest.mark.parametrize("score", [np.ones(3), "0.5", None, [1.0]])
 def test_a_score_that_is_no_number_is_refused(score):
     X, y = np.zeros((4, 2)), np.arange(4)
     scoring = Scoring("mine", lambda *args: score, X, y, {})
     with pytest.raises(ValueError, match="expected a number"):
-        scoring.of_rows(None, [0, 1], of_rows)
+        scoring.of_rows(None, [0, 1])
     with pytest.raises(ValueError, match="nothing was trained"):
-        scoring.check(None, [[0, 1], [2, 3]], of_rows)
+        scoring.check(None, [[0, 1], [2, 3]])
 
 
 def test_a_score_that_works_in_some_fold_passes():
@@ -157,5 +153,5 @@ def test_a_score_that_works_in_some_fold_passes():
 
     metadata = {"price": np.arange(4)}
     scoring = Scoring("mine", score, np.zeros((4, 2)), np.arange(4), metadata)
-    scoring.check(None, [[0, 1], [2, 3]], of_rows)
-    assert scoring.of_rows(None, [2, 3], of_rows) == 5
+    scoring.check(None, [[0, 1], [2, 3]])
+    assert scoring.of_rows(None, [2, 3]) == 5

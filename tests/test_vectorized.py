@@ -2,6 +2,7 @@
 
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from skmix import (
     MixupRegressorCV,
     default_net,
 )
+from skmix._base import fitted_member
 from skmix._default_net import epochs_found
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
@@ -51,12 +53,21 @@ def diabetes():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What `train_members` returned last."""
+    """What `train_members` returned last, with the estimators made of its nets."""
     last = []
 
-    def spy(*args, **kwargs):
-        last[:] = [train_members(*args, **kwargs)]
-        return last[0]
+    def spy(candidates, splits, **options):
+        found, grid = train_members(candidates, splits, **options), []
+        last[:] = [SimpleNamespace(**found._asdict(), members=grid)]
+
+        def make(*args):
+            if not grid or len(grid[-1]) == len(splits):
+                grid.append([])
+            grid[-1].append(fitted_member(*args))
+            return grid[-1][-1]
+
+        monkeypatch.setattr(skmix._search, "fitted_member", make)
+        return found
 
     monkeypatch.setattr(skmix._search, "train_members", spy)
     return last

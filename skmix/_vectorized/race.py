@@ -9,7 +9,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from copy import copy
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,8 +18,8 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from tqdm.auto import tqdm
 
-from skmix._base import Rows
 from skmix._default_net import epochs_found, stop_stopping, trains_twice
+from skmix._preparation import Preparation, Samples, fit_net
 from skmix._sampler import MixupSampler
 from skmix._training.convergence import (
     Diverged,
@@ -32,7 +31,6 @@ from skmix._training.convergence import (
 from skmix._training.interruption import interruptible
 from skmix._training.loader import Batches, BatchLoader
 from skmix._training.loss import first_output
-from skmix._training.patch import mixed_training
 from skmix._training.random import Stream, one_thread_each, seeded
 from skmix._training.skorch_compat import bind_prints, inferring, patience_of
 from skmix._training.steps import check_layers_of
@@ -52,84 +50,82 @@ Way = Literal["vectorized", "singly", "alone"]
 
 
 class Split(NamedTuple):
-    """A fold: an estimator that knows its training rows, and these, coded.
+    """A fold: a net that is not initialised, and the samples to train and judge it.
 
     Attributes
     ----------
-    template : MixupClassifier or MixupRegressor
-        It has learnt how rows are coded, and has no net. Its `random_state` is an int.
     net : skorch.NeuralNet
         Not initialised.
-    rows : skmix._base.Rows
-        To train on.
+    preparation : skmix._preparation.Preparation
+        How the fold's samples are coded.
+    rows : skmix._preparation.Samples
+        To train on, coded.
     validation : tuple (X, y, weight)
-        Rows held out, but for those that count nothing.
+        Coded rows held out, except for those that count nothing.
     test : ndarray of shape (n_test,), int
         Numbers of the rows held out.
     X_test : ndarray, CSR matrix or mapping
         All of them, coded.
+    seed : int
+    make_sampler : callable
+        ``make_sampler(net, seed, alpha=, layers=)`` returns what draws for a fit.
     """
 
-    template: Any
-    net: Any
-    rows: Rows
+    net: NeuralNet
+    preparation: Preparation
+    rows: Samples
     validation: tuple
     test: np.ndarray
     X_test: Any
+    seed: int
+    make_sampler: Callable[..., MixupSampler]
 
-    @property
-    def seed(self):
-        return self.template.random_state
-
-    def new_net(self):
+    def new_net(self) -> NeuralNet:
         """Return a net to be trained, not initialised."""
         net = clone(self.net)
         if trains_twice(net):
             stop_stopping(net)  # the epoch is chosen for all folds together
         return net.set_params(train_split=None)
 
-    def mixes_inside(self, candidate):
-        """Whether rows are mixed behind a layer."""
-        sampler = self.template_of(candidate)._plan(self.net, self.seed)
-        return any(layer is not None for layer in sampler.layers)
+    def sampler_of(
+        self, net: NeuralNet, candidate: Any, alpha: Any = None
+    ) -> MixupSampler:
+        """Return what draws for fits of a candidate, or for several alphas like it."""
+        alpha = candidate.alpha if alpha is None else list(alpha)
+        return self.make_sampler(net, self.seed, alpha=alpha, layers=candidate.layers)
 
-    def sampler_of(self, net, candidate, alphas):
+    def mixes_inside(self, candidate: Any) -> bool:
+        """Whether rows are mixed behind a layer."""
+        layers = self.sampler_of(self.net, candidate).layers
+        return any(layer is not None for layer in layers)
+
+    def shared_sampler(
+        self, net: NeuralNet, candidate: Any, alphas: Any
+    ) -> MixupSampler | None:
         """Return the sampler of fits that differ in alpha; None if none mixes."""
-        sampler = self.template_of(candidate)._plan(net, self.seed, alphas)
+        sampler = self.sampler_of(net, candidate, alphas)
         check_layers_of(net.module_, sampler.layers)
         return None if sampler.is_off else sampler
 
-    def member_of(self, candidate, net, like=None):
-        """Return the estimator that a trained net makes."""
-        member = self.template_of(candidate)
-        member._adopt(net, self.rows, like)
-        return member
-
-    def template_of(self, candidate):
-        """Return an estimator of this setting that has no net yet."""
-        member = copy(self.template)
-        member.alpha, member.layers = candidate.alpha, candidate.layers
-        return member
-
-    def loader(self, net, sampler):
-        """Return what loads the rows of the fold to a net."""
-        about = self.template._about(self.rows)
-        return BatchLoader(net, sampler, self.rows.weight, self.validation, about)
-
-    def check_output(self, net, output):
-        """Refuse a first output of the module that cannot be right."""
-        self.template._codec.check_output(net, output)
-
-    def lend(self, net, sampler):
-        """Return the block in which a net trains on the rows of the fold."""
-        return mixed_training(
+    def fit(self, net: NeuralNet, candidate: Any) -> None:
+        """Train a net by its own `fit`."""
+        fit_net(
             net,
-            sampler=sampler,
-            weight=self.rows.weight,
+            self.rows,
+            sampler=self.sampler_of(net, candidate),
+            preparation=self.preparation,
+            seed=self.seed,
             validation=self.validation,
-            check_output=self.check_output,
-            table=self.template._about(self.rows),
         )
+
+    def loader(self, net: NeuralNet, sampler: MixupSampler | None) -> BatchLoader:
+        """Return what loads the rows of the fold to a net."""
+        context = self.preparation.context(self.rows)
+        return BatchLoader(net, sampler, self.rows.weight, self.validation, context)
+
+    def check_output(self, net: NeuralNet, output: Any) -> None:
+        """Refuse a first output of the module that cannot be right."""
+        self.preparation.target.check_output(net, output)
 
 
 class Candidate(NamedTuple):
@@ -149,8 +145,8 @@ class Trained(NamedTuple):
 
     Attributes
     ----------
-    members : list of list of MixupClassifier or MixupRegressor
-        For each candidate, the estimators of its folds.
+    nets : list of list of skorch.NeuralNet
+        For each candidate, the trained nets of its folds.
     curves : ndarray of shape (C, F, n_epochs)
         Loss on rows held out after each epoch; NaN for epochs that were not run.
     epochs : ndarray of shape (C,), int
@@ -165,7 +161,7 @@ class Trained(NamedTuple):
     seconds : float
     """
 
-    members: list[list[Any]]
+    nets: list[list[NeuralNet]]
     curves: np.ndarray
     epochs: np.ndarray
     diverged: np.ndarray
@@ -175,8 +171,8 @@ class Trained(NamedTuple):
     seconds: float = 0.0
 
 
-def untrained(split: Split, candidate: Candidate) -> Any:
-    """Return a member whose net is initialised, after a look at its first outputs.
+def untrained(split: Split, candidate: Candidate) -> NeuralNet:
+    """Return a net that is initialised, after a look at its first outputs.
 
     Raises
     ------
@@ -191,7 +187,7 @@ def untrained(split: Split, candidate: Candidate) -> Any:
             with torch.no_grad():
                 output = inferring(net, net.infer)(rows)
             split.check_output(net, first_output(output))
-        return split.member_of(candidate, net)
+        return net
 
 
 def train_members(
@@ -201,7 +197,7 @@ def train_members(
     verbose: bool,
     n_jobs: int | None = None,
 ) -> Trained:
-    """Train a member for each candidate and fold.
+    """Train a net for each candidate and fold.
 
     Parameters
     ----------
@@ -242,22 +238,22 @@ def _trained_elsewhere(
     carried = Parallel(n_jobs=n_jobs, return_as="generator")(work)
     for part, trained in zip(parts, carried, strict=True):
         bar.update(part.n_steps)
-        yield trained._replace(members=part.members_of(trained.members, splits))
+        yield trained._replace(nets=part.nets_of(trained.nets, splits))
 
 
 def _carried(part: "_Part", splits: list[Split]) -> Trained:
     trained = part.train(splits)
-    states = [[NetState.of(m.estimator_) for m in of_c] for of_c in trained.members]
-    return trained._replace(members=states)
+    states = [[NetState.of(net) for net in of_c] for of_c in trained.nets]
+    return trained._replace(nets=states)
 
 
 def _joined(trained: list[Trained], order: np.ndarray) -> Trained:
     """Put together what parts have become, candidates in their own order again."""
     n_epochs = max(part.curves.shape[2] for part in trained)
-    members = [of_candidate for part in trained for of_candidate in part.members]
+    nets = [of_candidate for part in trained for of_candidate in part.nets]
     curves = np.concatenate([_lengthened(part.curves, n_epochs) for part in trained])
     return Trained(
-        members=[members[k] for k in order],
+        nets=[nets[k] for k in order],
         curves=curves[order],
         epochs=np.concatenate([part.epochs for part in trained])[order],
         diverged=np.concatenate([part.diverged for part in trained])[order],
@@ -297,34 +293,20 @@ class _Part(NamedTuple):
             joint.run(advance)
             return joint.trained()
 
-    def members_of(
+    def nets_of(
         self, states: list[list[NetState]], splits: list[Split]
-    ) -> list[list[Any]]:
-        """Return members that were trained elsewhere, by the states of their nets."""
-        nets = {}
-        for c, of_candidate in enumerate(states):
-            for f, (split, state) in enumerate(zip(splits, of_candidate, strict=True)):
+    ) -> list[list[NeuralNet]]:
+        """Return nets that were trained elsewhere, by their states."""
+        grid = []
+        for of_candidate in states:
+            grid.append([])
+            for split, state in zip(splits, of_candidate, strict=True):
                 net = clone(split.net) if self.way == "alone" else split.new_net()
                 with Stream(split.seed, split.net.device).resumed():
                     net.initialize()
                 state.load(net)
-                nets[c, f] = net
-        return _members_of(self.candidates, splits, nets)
-
-
-def _members_of(
-    candidates: list[Candidate],
-    splits: list[Split],
-    nets: dict[tuple[int, int], NeuralNet],
-) -> list[list[Any]]:
-    """Return the estimators of each candidate."""
-    grid: list[list[Any]] = []
-    for c, candidate in enumerate(candidates):
-        grid.append([])
-        for f, split in enumerate(splits):
-            first = grid[0][0] if grid[0] else None
-            grid[-1].append(split.member_of(candidate, nets[c, f], first))
-    return grid
+                grid[-1].append(net)
+        return grid
 
 
 def _parts(
@@ -385,29 +367,32 @@ def _one_after_the_other(
 ) -> Trained:
     """Fit each member by the `fit` of its net, and its own early stopping."""
     shape = len(candidates), len(splits)
-    nets, members = {}, {}
+    nets = {}
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
-        candidate, split = candidates[c], splits[f]
-        member, net = split.template_of(candidate), clone(split.net)
+        net = nets[c, f] = clone(splits[f].net)
         try:
-            member._train(net, net.fit, split.rows, split.validation, split.seed)
-            mixed = candidate.alpha > 0
+            splits[f].fit(net, candidates[c])
+            mixed = candidates[c].alpha > 0
             rising[c, f] = history_ends_above_start(net.history, mixed=mixed)
         except Diverged:
             record_divergence(net)
-            member, diverged[c, f] = split.member_of(candidate, net), True
-        nets[c, f], members[c, f] = net, member
+            diverged[c, f] = True
         _tell(advance)
     losses = {cell: _curve(net) for cell, net in nets.items()}
     curves = np.full((*shape, max(map(len, losses.values()))), np.nan)
     for cell, curve in losses.items():
         curves[cell][: len(curve)] = curve
-    grid = [[members[c, f] for f in range(shape[1])] for c in range(shape[0])]
-    epochs = [
-        _mean_epochs([nets[c, f] for f in range(shape[1])]) for c in range(shape[0])
-    ]
-    return Trained(grid, curves, np.array(epochs), diverged, rising, vectorized=False)
+    grid = _grid(nets, shape)
+    epochs = np.array([_mean_epochs(of_candidate) for of_candidate in grid])
+    return Trained(grid, curves, epochs, diverged, rising, vectorized=False)
+
+
+def _grid(
+    nets: dict[tuple[int, int], NeuralNet], shape: tuple[int, int]
+) -> list[list[NeuralNet]]:
+    """Return the nets of each candidate, by their candidate and fold."""
+    return [[nets[c, f] for f in range(shape[1])] for c in range(shape[0])]
 
 
 def _tell(advance: Advance) -> None:
@@ -437,9 +422,7 @@ class _Start:
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        self.sampler: MixupSampler | None = split.sampler_of(
-            self.net, candidate, alphas
-        )
+        self.sampler = split.shared_sampler(self.net, candidate, alphas)
         loader = split.loader(self.net, self.sampler)
         train, valid = loader.split(split.rows.X, split.rows.y)
         train = loader.iterator(train, training=True)
@@ -531,7 +514,7 @@ class _JointTraining:
     def trained(self) -> Trained:
         """Return what became of the candidates."""
         return Trained(
-            members=_members_of(self.candidates, self.splits, self.nets),
+            nets=_grid(self.nets, self.diverged.shape),
             curves=self.curves,
             epochs=self.epochs,
             diverged=self.diverged,

@@ -1,0 +1,444 @@
+"""From a user's samples to a net in training: reading, coding, sizes, and one fit.
+
+Nothing here knows an estimator but for its name and columns, which scikit-learn checks.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_X_y,
+    column_or_1d,
+)
+from sklearn.utils.validation import validate_data
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.dataset import get_len
+from skorch.utils import multi_indexing
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skmix import _validation
+from skmix._default_net import set_batch_size, wants_scaled
+from skmix._dtypes import Reader, as_frame
+from skmix._mixup import is_interpolating
+from skmix._sampler import MixupSampler
+from skmix._targets import ClassCodec, NumberCodec
+from skmix._training import skorch_compat
+from skmix._training.convergence import check_finite
+from skmix._training.patch import mixed_training
+from skmix._training.predict import draws, in_chunks
+from skmix._training.random import one_thread_each, seeded
+from skmix.preprocessing import TableEncoder, learn_encoder
+
+# Samples.
+
+
+class Samples(NamedTuple):
+    """Rows of a table, and what is known of each."""
+
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> "Samples":
+        """Return the samples of these row numbers, or of a mask."""
+        return Samples(*(rows_of(part, rows) for part in self))
+
+    def weighted(self, factor: np.ndarray | None = None) -> "Samples":
+        """Multiply weights, drop rows of weight 0, and bring the rest to mean 1.
+
+        Weights that are all equal become None.
+        """
+        weight = self.weight
+        if factor is not None:
+            weight = factor if weight is None else weight * factor
+        if weight is None:
+            return self
+        samples = self._replace(weight=weight)
+        if not weight.all():
+            rows = np.flatnonzero(weight)
+            if len(rows) == 0:
+                raise ValueError(
+                    "Got weights (sample_weight times class_weight) that are zero for "
+                    "every row, but expected at least one positive weight."
+                )
+            samples = samples.take(rows)
+            weight = weight[rows]
+        if (weight == weight[0]).all():
+            return samples._replace(weight=None)
+        weight = weight / weight.max()  # the sum of huge ones would be infinite
+        return samples._replace(weight=weight / weight.mean())
+
+
+def rows_of(data: Any, rows: np.ndarray) -> Any:
+    """Return rows of a table, an array or a mapping; None of None."""
+    if data is None:
+        return None
+    return data[rows] if isinstance(data, np.ndarray) else multi_indexing(data, rows)
+
+
+def is_dict(X: Any) -> bool:
+    """Whether X is a mapping of arrays, which a net gets as it is."""
+    return isinstance(X, Mapping) and not sparse.issparse(X)  # a DOK array is both
+
+
+# Reading a user's table.
+
+
+def learn_reader(X: Any, categorical_features: Any) -> Reader | None:
+    """Find out what columns hold; None for a dict, and for arrays of numbers only."""
+    if is_dict(X):
+        _validation.refuse_categories_of_dict(categorical_features)
+        return None
+    given = categorical_features
+    declared = given is not None and not isinstance(given, str) and len(given) > 0
+    if declared and sparse.issparse(X):
+        raise ValueError(
+            f"Got categorical_features={given!r} for a sparse table, but expected "
+            "a dense one: make an array of it, or encode its categories before."
+        )
+    if isinstance(X, pd.DataFrame) or declared:
+        return Reader.learn(X, given)
+    return None
+
+
+def read_table(
+    estimator: BaseEstimator,
+    reader: Reader | None,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    reset: bool,
+    allow_nan: bool = True,
+    min_rows: int = 1,
+) -> Any:
+    """Return X, or X and y, as arrays of numbers and codes; a dict as it is.
+
+    Like `validate_data` it sets or checks the names and the number of columns that the
+    estimator has seen. `allow_nan` says whether numbers may be missing.
+    """
+    alone = isinstance(y, str)
+    if not reset and alone and _is_plainly_fine(estimator, reader, X):
+        return X
+    if is_dict(X):
+        return _read_dict(estimator, X, y, reset=reset)
+    if not reset and not hasattr(estimator, "n_features_in_"):
+        raise ValueError(
+            "Got X as a table, but expected a dict of arrays, as in training."
+        )
+    X = as_frame(X)
+    if reader is None and isinstance(X, pd.DataFrame):
+        reader = Reader.of_numbers(X.shape[1])
+    options: dict[str, Any] = {"accept_sparse": "csr"}
+    options["ensure_min_samples"] = min_rows
+    if allow_nan:
+        options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
+    if not alone:
+        options["y_numeric"] = is_regressor(estimator)
+    table = X
+    try:
+        if reader is None or reader.is_idle(X):
+            return validate_data(estimator, X, y, reset=reset, **options)
+        validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+        table = reader.read(X, is_new=not reset)
+        if alone:
+            return check_array(table, input_name="X", estimator=estimator, **options)
+        return check_X_y(table, y, estimator=estimator, **options)
+    except (ValueError, TypeError) as error:
+        names, kind = getattr(X, "columns", None), type(estimator).__name__
+        _validation.explain_not_finite(table, names, error, kind)
+        raise
+
+
+def _is_plainly_fine(estimator: BaseEstimator, reader: Reader | None, X: Any) -> bool:
+    """Whether X is a plain array of numbers that `read_table` would return as it is.
+
+    For a single row, all that scikit-learn asks takes longer than the net.
+    """
+    if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
+        return False
+    named = hasattr(estimator, "feature_names_in_") or reader is not None
+    if named or X.shape[1] != getattr(estimator, "n_features_in_", None) or not len(X):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(X.sum()))
+
+
+def _read_dict(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool) -> Any:
+    if reset:
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+    elif hasattr(estimator, "n_features_in_"):
+        raise ValueError(
+            "Got X as a dict, but expected a table of "
+            f"{estimator.n_features_in_} columns, as in training."
+        )
+    if isinstance(y, str):
+        return dict(X)
+    y = check_targets(y, numeric=is_regressor(estimator))
+    check_consistent_length(y, np.empty(get_len(X)))
+    return dict(X), y
+
+
+def check_targets(y: Any, name: str = "y", *, numeric: bool) -> np.ndarray:
+    """Return targets of shape (n,), checked without a table."""
+    dtype = "numeric" if numeric else None
+    y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
+    return column_or_1d(y, warn=True)
+
+
+# What a net is given.
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How samples become what a net is given, and its outputs predictions.
+
+    Attributes
+    ----------
+    target : ClassCodec or NumberCodec
+    encoder : TableEncoder, StandardScaler or None
+        None where the net is given the table as it is.
+    names : list of str or None
+        Names of the columns of the table, if they are known.
+    """
+
+    target: ClassCodec | NumberCodec
+    encoder: TableEncoder | StandardScaler | None
+    names: list[str] | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        net: NeuralNet,
+        samples: Samples,
+        *,
+        task: str,
+        reader: Reader | None,
+        names: Sequence[str] | None = None,
+        class_weight: Any = None,
+        classes: np.ndarray | None = None,
+        missing: bool = False,
+    ) -> "Preparation":
+        """Learn how samples are encoded for `net`; set the sizes of its module.
+
+        `classes` are all that there are, sorted, where `y` may lack some. `missing`
+        says whether numbers may be missing later, though none is here.
+        """
+        target = _learn_target(net, samples, task, class_weight, classes)
+        X, _, weight, _ = samples.weighted(target.class_factor(samples.y))
+        scale, as_dict = wants_scaled(net), skorch_compat.takes_num_and_cat(net)
+        if scale and is_dict(X):
+            raise ValueError(
+                "Got X as a dict for a net of the default kind, but expected a "
+                "table of shape (n_samples, n_features)."
+            )
+        if as_dict and sparse.issparse(X):
+            raise ValueError(
+                "Got a sparse table for a module that takes x_num and x_cat, but "
+                "expected a dense one. Make an array or a frame of it."
+            )
+        encoder = None
+        needed = scale or as_dict or missing or _needs_encoding(X, reader)
+        if needed and not is_dict(X):
+            reader = reader or Reader.of_numbers(X.shape[1])
+            encoder = learn_encoder(X, reader, weight, scale=scale, as_dict=as_dict)
+        _fill_sizes(net, X, encoder, target.n_outputs)
+        if isinstance(encoder, TableEncoder):
+            names = encoder.reader.columns
+        return cls(target, encoder, None if names is None else list(names))
+
+    @property
+    def task(self) -> str:
+        """Return "classifier" or "regressor"."""
+        return "classifier" if isinstance(self.target, ClassCodec) else "regressor"
+
+    def with_class_weight(self, class_weight: Any) -> "Preparation":
+        """Return the same for other weights of the classes, if there are classes."""
+        target = self.target
+        if isinstance(target, NumberCodec):
+            return self
+        options = {"binary": target.binary, "class_weight": class_weight}
+        target = ClassCodec.learn(target.classes, name="classes", **options)
+        return replace(self, target=target)
+
+    def transform(self, X: Any) -> Any:
+        """Return a table as the net is given it, maybe in another dtype."""
+        if self.encoder is None:
+            return X
+        double = torch.get_default_dtype() is torch.float64  # what modules are made of
+        dtype = np.float64 if double else np.float32
+        if isinstance(self.encoder, TableEncoder):
+            return self.encoder.encode(X, dtype if self.encoder.scale else np.float64)
+        return skorch_compat.narrowed(self.encoder.transform(X), dtype)
+
+    def transform_samples(self, samples: Samples, name: str = "y") -> Samples:
+        """Return samples as the net is given them, weighted by class."""
+        coded = samples._replace(X=self.transform(samples.X))
+        return self.transform_targets(coded, name)
+
+    def transform_targets(self, samples: Samples, name: str = "y") -> Samples:
+        """Return samples whose X is encoded with encoded y, weighted by class."""
+        coded = samples._replace(y=self.target.encode(samples.y, name=name))
+        return coded.weighted(self.target.class_factor(samples.y))
+
+    def context(self, samples: Samples) -> dict[str, Any]:
+        """Return what mixings and pairings may ask of the table beside its rows."""
+        context = {"task": self.task, "all_groups": samples.groups}
+        if self.names is not None:
+            context["names"] = self.names
+        if isinstance(self.encoder, TableEncoder):
+            context["columns"] = self.encoder.columns_
+            context["numeric"] = self.encoder.numeric_
+        return context
+
+    def outputs(self, net: NeuralNet, X: Any, *, draws: bool) -> np.ndarray:
+        """Return what a fitted net predicts for an encoded table, in its own terms.
+
+        `draws` says whether the net draws from a global generator to predict.
+        """
+        method = "predict_proba" if self.task == "classifier" else "predict"
+        predictor = None if draws else in_chunks(net, X)
+        if predictor is not None:
+            return getattr(predictor, method)(X)
+        infer = skorch_compat.inferring(net, net.infer)
+        with seeded(device=net.device):
+            X = skorch_compat.as_module_dtype(net, X, kinds="fiub")
+            return getattr(skorch_compat.twin(net, infer=infer), method)(X)
+
+    def predict(self, net: NeuralNet, X: Any, *, draws: bool) -> np.ndarray:
+        """Return predictions for a table as `read_table` returns it."""
+        X = self.transform(X)
+        with one_thread_each():
+            return self.target.decode(self.outputs(net, X, draws=draws))
+
+
+def _learn_target(
+    net: NeuralNet, samples: Samples, task: str, class_weight: Any, classes: Any
+) -> ClassCodec | NumberCodec:
+    """Learn how targets are coded for a net."""
+    if task == "regressor":  # a user's net is trained on the numbers as they are
+        learnt = wants_scaled(net)
+        return NumberCodec.learn(*samples[1:3]) if learnt else NumberCodec()
+    return ClassCodec.learn(
+        samples.y,
+        binary=isinstance(net, NeuralNetBinaryClassifier),
+        class_weight=class_weight,
+        weight=samples.weight,
+        name="y" if classes is None else "classes",
+        classes=classes,
+    )
+
+
+def _needs_encoding(X: Any, reader: Reader | None) -> bool:
+    """Whether any net needs the columns of `X` encoded."""
+    if sparse.issparse(X) or is_dict(X):
+        return False
+    read = reader is not None and (reader.categorical.any() or any(reader.notations))
+    return bool(read or np.isnan(X.min()))
+
+
+def _fill_sizes(net: NeuralNet, X: Any, encoder: Any, n_outputs: int) -> None:
+    """Set the sizes that the module takes and that are not given."""
+    if isinstance(net.module, nn.Module):
+        return
+    takes = inspect.signature(net.module).parameters
+    given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
+    sizes: dict[str, Any] = {"d_out": n_outputs}
+    if isinstance(encoder, TableEncoder):
+        sizes["d_in"] = encoder.n_columns_
+        sizes["n_num_features"] = encoder.n_num_features_
+        sizes["cat_cardinalities"] = encoder.cat_cardinalities_
+        if encoder.scale:
+            sizes["bins"] = encoder.bins_
+    elif not is_dict(X):
+        sizes |= {"d_in": X.shape[1], "n_num_features": X.shape[1]}
+        sizes["cat_cardinalities"] = []
+    for name, size in sizes.items():
+        if name in takes and name not in given:
+            net.set_params(**{f"module__{name}": size})
+
+
+# One net.
+
+
+def new_net(given: NeuralNet, n_samples: int, *, verbose: int = 0) -> NeuralNet:
+    """Return a clone of a net that is ready to be fitted to so many samples."""
+    net = clone(given)
+    set_batch_size(net, n_samples)
+    _validation.check_training_parameters(net)
+    if net.iterator_train is DataLoader and not _orders_rows(net):
+        net.set_params(iterator_train__shuffle=True)
+    net.set_params(verbose=verbose)
+    sink = getattr(net, "callbacks__print_log__sink", None)
+    if sink == "auto" and not verbose:
+        # AccelerateMixin's own, which prints at any `verbose`.
+        # (set_params would initialise the callbacks, and so resolve "auto".)
+        net.callbacks__print_log__sink = skorch_compat.Printer(net)
+    return net
+
+
+def _orders_rows(net: NeuralNet) -> bool:
+    """Whether the net's parameters say in which order rows are trained on."""
+    given = net.get_params_for("iterator_train").keys()
+    return bool(given & {"shuffle", "sampler", "batch_sampler"})
+
+
+def make_sampler(
+    net: NeuralNet, seed: int, *, task: str, layers: Any, mixing: Any, **settings: Any
+) -> MixupSampler:
+    """Return what draws for a fit of `net` by these settings, with "auto" resolved."""
+    if layers == "auto":
+        inside = task == "regressor" and wants_scaled(net)
+        layers = "embedding" if inside and is_interpolating(mixing) else "input"
+    layers = [layers] if isinstance(layers, str) else layers
+    places = [None if layer == "input" else layer for layer in layers]
+    return MixupSampler(seed=seed, layers=places, mixing=mixing, **settings)
+
+
+def fit_net(
+    net: NeuralNet,
+    samples: Samples,
+    *,
+    sampler: MixupSampler,
+    preparation: Preparation,
+    seed: int,
+    validation: tuple | None = None,
+    method: str = "fit",
+) -> tuple | None:
+    """Train `net` on prepared samples by its `method`, seeded.
+
+    Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
+    """
+    preparation.target.check_criterion(net)
+    training = mixed_training(
+        net,
+        sampler=sampler,
+        weight=samples.weight,
+        validation=validation,
+        check_output=preparation.target.check_output,
+        table=preparation.context(samples),
+    )
+    with one_thread_each(), seeded(seed, net.device):
+        n_before = len(net.history or ())
+        with training as loader:
+            getattr(net, method)(samples.X, samples.y)
+        check_finite(net, n_before)
+    return loader.validated_on() if len(net.history) else None
+
+
+def draws_to_predict(net: NeuralNet, X: Any) -> bool:
+    """Whether a fitted net draws from a global generator to predict rows like `X`."""
+    with seeded(device=net.device):
+        return draws(net, multi_indexing(X, slice(2)))
