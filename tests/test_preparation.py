@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import logits_net, number_net
 from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import logits_net, number_net
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
 from skmix._dtypes import Reader

@@ -509,7 +509,6 @@ def set_up(net, settings):
         ({}, BEHIND | {"lam_per": "row"}, [{"layers": "input"}, {}, {}]),
         ({}, BEHIND | {"pairing": "same_class"}, [{}, {}, {"layers": "input"}]),
     ],
-    ids=str,
 )
 @pytest.mark.filterwarnings("ignore:One fold cannot tell")
 def test_law_8_members_of_other_settings(
