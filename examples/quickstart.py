@@ -37,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmix import MixupClassifierCV, MixupRegressorCV, default_net
-from skmix._dtypes import Reader
+from skmix._dtypes import ColumnReader
 
 ALPHAS = (0, 0.2, 1)
 # The default net is twice as wide; smaller ones are quick.
@@ -159,12 +159,12 @@ def read_target(column, task):
     name, frame = column.name, column.to_frame()
     try:
         as_classes = task == "classification"
-        reader = None if as_classes else Reader.learn(frame, "from_dtype")
+        reader = None if as_classes else ColumnReader.fit(frame)
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"the target {name!r} is neither classes nor numbers. {error}"
         ) from None
-    numeric = reader is not None and reader.levels[0] is None
+    numeric = reader is not None and reader.categories[0] is None
     if task == "regression" and not numeric:
         raise ValueError(
             f"the target {name!r} holds words, so use no --task regression."
@@ -175,7 +175,7 @@ def read_target(column, task):
             print(f"{name!r} has {column.nunique()} different values: classes.")
         number = pd.api.types.is_numeric_dtype(column.dtype)
         return column.to_numpy() if number else column.astype(str).to_numpy(), True
-    numbers = reader.read(frame)[:, 0]
+    numbers = reader.transform(frame)[:, 0]
     whole = np.array_equal(numbers, numbers.round())
     few = whole and len(np.unique(numbers)) <= MANY
     if task is None:
@@ -214,7 +214,7 @@ def without_rare(table, y, n_rows):
 def read_columns(X, args):
     """Columns as skmix reads them: numbers, or categories of 250 levels at most."""
     try:
-        reader = Reader.learn(X, "from_dtype")
+        reader = ColumnReader.fit(X)
     except (ValueError, TypeError) as error:
         wrong = [name for name in X.columns if not readable(X[[name]])]
         drop = ",".join(filter(None, [args.drop, *wrong]))
@@ -222,11 +222,11 @@ def read_columns(X, args):
         command = f"python examples/quickstart.py {args.file}{target} --drop {drop!r}"
         raise ValueError(f"{error}\n\nTo leave them out:\n\n    {command}") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # all is said by `learn`
-        numbers = reader.read(X)
+        warnings.simplefilter("ignore")  # `fit` has told it
+        numbers = reader.transform(X)
     columns = {}
     for j, name in enumerate(X.columns):
-        if reader.levels[j] is None:
+        if reader.categories[j] is None:
             columns[name] = numbers[:, j]
         else:
             words = X[name].astype(object).map(str, na_action="ignore")
@@ -239,7 +239,7 @@ def readable(column):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            Reader.learn(column, "from_dtype")
+            ColumnReader.fit(column)
         except (ValueError, TypeError):
             return False
     return True

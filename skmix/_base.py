@@ -13,7 +13,6 @@ from copy import copy, deepcopy
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import (
@@ -25,10 +24,9 @@ from sklearn.utils import (
     check_array,
     check_consistent_length,
     check_random_state,
-    check_X_y,
     column_or_1d,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.dataset import get_len
 from skorch.utils import multi_indexing
@@ -44,7 +42,7 @@ from skmix._default_net import (
     trains_twice,
     wants_scaled,
 )
-from skmix._dtypes import Reader, as_frame
+from skmix._dtypes import ColumnReader, as_frame
 from skmix._mixup import check_mixing, is_interpolating
 from skmix._sampler import Plan
 from skmix._training.changes import (
@@ -67,7 +65,6 @@ from skmix._training.skorch_compat import (
     inferring,
     may_watch_validation,
     named_callbacks,
-    narrowed,
     picklable,
     takes_num_and_cat,
     twin,
@@ -86,11 +83,10 @@ from skmix._validation import (
     check_sample_weight,
     check_training_parameters,
     check_untrained,
-    explain_not_finite,
     refuse_categories_of_dict,
 )
 from skmix.pairing import check_pairing
-from skmix.preprocessing import TableEncoder, learn_encoder
+from skmix.preprocessing import TableEncoder, validate_table
 
 
 class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
@@ -255,10 +251,14 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         needed = as_dict or missing or default or self._needs_encoding(X)
         if needed and (default or not is_dict(X)):
-            reader = self._reader or Reader.of_numbers(X.shape[1])
-            self.encoder_ = learn_encoder(
-                X, reader, weight, scale=default, as_dict=as_dict
-            )
+            # Modules are made of the default dtype.
+            double = torch.get_default_dtype() is torch.float64
+            self.encoder_ = TableEncoder(
+                self.categorical_features,
+                scale=default,
+                as_dict=as_dict,
+                dtype=np.float32 if default and not double else np.float64,
+            ).fit_table(X, self._reader, weight)
         _fill_sizes(net, X, getattr(self, "encoder_", None), self._codec.n_outputs)
         return rows
 
@@ -266,10 +266,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """Whether any net needs the columns of `X` encoded."""
         if sparse.issparse(X) or is_dict(X):
             return False
-        reader = self._reader
-        read = reader is not None and (
-            reader.categorical.any() or any(reader.notations)
-        )
+        read = self._reader.categorical.any() or any(self._reader.notations)
         return bool(read or np.isnan(X.min()))
 
     def _new_net(self, n_samples):
@@ -408,10 +405,9 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """What mixings and pairings may ask of the table beside its rows."""
         about = {"task": self._task.lower(), "all_groups": rows.groups}
         encoder = getattr(self, "encoder_", None)
-        if isinstance(encoder, TableEncoder):
+        if encoder is not None:
             about |= {"columns": encoder.columns_, "numeric": encoder.numeric_}
-            about["names"] = encoder.reader.columns
-            about["read_as"] = encoder.reader.read_as
+            about["names"] = encoder.reader_.columns
         elif hasattr(self, "feature_names_in_"):
             about["names"] = list(self.feature_names_in_)
         return about
@@ -445,13 +441,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
     def _encoded(self, X):
         """The table as the net is given it, but for the dtype of a user's net."""
         encoder = getattr(self, "encoder_", None)
-        if encoder is None:
-            return X
-        double = torch.get_default_dtype() is torch.float64  # what modules are made of
-        dtype = np.float64 if double else np.float32
-        if isinstance(encoder, TableEncoder):
-            return encoder.encode(X, dtype if encoder.scale else np.float64)
-        return narrowed(encoder.transform(X), dtype)
+        return X if encoder is None else encoder.encode(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -555,8 +545,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         """
         if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
             return False
-        read = hasattr(self, "feature_names_in_") or getattr(self, "_reader", None)
-        if read or X.shape[1] != getattr(self, "n_features_in_", None) or not len(X):
+        if hasattr(self, "feature_names_in_") or not len(X):
+            return False
+        if X.shape[1] != getattr(self, "n_features_in_", None):
+            return False
+        if not self._reader.is_idle(X):
             return False
         with np.errstate(over="ignore", invalid="ignore"):
             return bool(np.isfinite(X.sum()))
@@ -579,28 +572,17 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             )
         X = as_frame(X)
         if reset:
-            self._reader = self._learn_reader(X)
-        reader = self._reader
-        if reader is None and isinstance(X, pd.DataFrame):
-            reader = Reader.of_numbers(X.shape[1])
-        options = {"accept_sparse": "csr", "ensure_min_samples": min_rows}
-        if reset or self._takes_missing():
-            options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
-        if not isinstance(y, str):  # "no_validation" is what validate_data calls no y
-            options["y_numeric"] = self._task == "Regressor"
-        table = X
-        try:
-            if reader is None or reader.is_idle(X):
-                return validate_data(self, X, y, reset=reset, **options)
-            validate_data(self, X, y, reset=reset, skip_check_array=True)
-            table = reader.read(X, is_new=not reset)
-            if isinstance(y, str):
-                return check_array(table, input_name="X", estimator=self, **options)
-            return check_X_y(table, y, estimator=self, **options)
-        except (ValueError, TypeError) as error:
-            names = getattr(X, "columns", None)
-            explain_not_finite(table, names, error, type(self).__name__)
-            raise
+            self._reader = ColumnReader.fit(X, self.categorical_features)
+        return validate_table(
+            self,
+            X,
+            y,
+            reader=self._reader,
+            reset=reset,
+            allow_nan=reset or self._takes_missing(),
+            min_rows=min_rows,
+            y_numeric=self._task == "Regressor",
+        )
 
     def _takes_missing(self):
         """Whether the fitted net is given something in the place of missing numbers."""
@@ -611,19 +593,6 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         for name in ("_reader", "n_features_in_", "feature_names_in_"):
             if hasattr(other, name):
                 setattr(self, name, getattr(other, name))
-
-    def _learn_reader(self, X):
-        """Find out what columns hold; None for arrays of nothing but numbers."""
-        given = self.categorical_features
-        declared = given is not None and not isinstance(given, str) and len(given) > 0
-        if declared and sparse.issparse(X):
-            raise ValueError(
-                f"Got categorical_features={given!r} for a sparse table, but expected "
-                "a dense one: make an array of it, or encode its categories before."
-            )
-        if isinstance(X, pd.DataFrame) or declared:
-            return Reader.learn(X, given)
-        return None
 
     def _check_validation(self, X_val, y_val):
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
@@ -710,7 +679,7 @@ def _fill_sizes(net, X, encoder, n_outputs):
     takes = inspect.signature(net.module).parameters
     given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
     sizes = {"d_out": n_outputs}
-    if isinstance(encoder, TableEncoder):
+    if encoder is not None:
         sizes |= {
             "d_in": encoder.n_columns_,
             "n_num_features": encoder.n_num_features_,

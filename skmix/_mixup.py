@@ -208,7 +208,6 @@ class Mixup:
     def _found(self, wanted, table, n_columns):
         """Numbers of columns, by the names or positions that the user has for them."""
         known = list(table.names or ())
-        read_as = np.arange(n_columns) if table.read_as is None else table.read_as
         single = wanted is None or isinstance(wanted, str | Integral)
         wanted = [wanted] if single else list(wanted)
         found = [known.index(name) if name in known else name for name in wanted]
@@ -217,15 +216,15 @@ class Mixup:
             for name in found
             if not isinstance(name, Integral)
             or isinstance(name, bool)
-            or not 0 <= name < len(read_as)
+            or not 0 <= name < n_columns
         ]
         if unknown:
             raise ValueError(
                 f"Got columns {unknown} in {self}, but expected names among "
                 f"{', '.join(map(repr, known[:20])) or '(none are known)'}, or "
-                f"positions from 0 to {len(read_as) - 1}."
+                f"positions from 0 to {n_columns - 1}."
             )
-        return read_as[np.array(found, dtype=int)]
+        return np.array(found, dtype=int)
 
     def _check_numeric(self, rounded, owner, table):
         """Refuse to round what is no number."""

@@ -63,7 +63,7 @@ class Table:
     rows : ndarray of shape (n,), int64, or None
         Numbers of the rows that are trained on. None where nobody knows them; then
         looking at rows is an error.
-    weight, columns, numeric, names, read_as, task
+    weight, columns, numeric, names, task
         As below.
 
     Attributes
@@ -79,15 +79,11 @@ class Table:
         As given to `fit`.
     columns : ndarray of shape (d,), int, mapping of such, or None
         For each column of `X`, the number of the column of the user's table that it is
-        made of, columns that are a group of one-hot columns counting as one. None where
-        each is one of its own.
+        made of. None where each is one of its own.
     numeric : ndarray of shape (d,), bool, mapping of such, or None
         Which columns of `X` are numbers, and no codes nor indicators. None for all.
     names : list of str, or None
         Of the columns of the user's table.
-    read_as : ndarray of shape (n_features,), int, or None
-        The number that `columns` has for each of these; the same one for columns that
-        are a group of one-hot columns. None where each is one of its own.
     task : str
         "classifier" or "regressor".
     """
@@ -100,7 +96,6 @@ class Table:
     columns: Any = None
     numeric: Any = None
     names: list | None = None
-    read_as: np.ndarray | None = None
     task: str = "classifier"
 
     @cached_property

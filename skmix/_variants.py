@@ -90,10 +90,9 @@ class FeatMix:
     def _importances(self, table):
         """Return importances of the table's columns that sum to 1."""
         _, n_columns = columns_of(table.X, table.columns)
-        given, read_as = self.importances, table.read_as
+        given = self.importances
         if given is None:
-            given, read_as = mutual_information(table, n_columns), None
-        read_as = np.arange(n_columns) if read_as is None else read_as
+            given = mutual_information(table, n_columns)
         if isinstance(given, Mapping):
             names = table.names or ()
             if set(given) != set(names):
@@ -108,13 +107,12 @@ class FeatMix:
             raise ValueError(
                 f"Got importances={self.importances!r}, but expected numbers."
             ) from error
-        fine = given.shape == read_as.shape and (given >= 0).all()
+        fine = given.shape == (n_columns,) and (given >= 0).all()
         if not fine or not np.isfinite(given.sum()):
             raise ValueError(
                 f"Got importances={self.importances!r}, but expected "
-                f"({len(read_as)},): one of at least 0 for each column."
+                f"({n_columns},): one of at least 0 for each column."
             )
-        given = np.bincount(read_as, given, minlength=n_columns)  # groups count as one
         if given.sum() == 0:
             given = np.ones(n_columns)
         return given / given.sum()

@@ -4,7 +4,6 @@ import pickle
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -383,110 +382,6 @@ def test_epochs_without_mixing(cancer):
 def test_alphas_that_are_none(cancer, alpha, match):
     with pytest.raises(TypeError, match=match):
         MixupClassifier(logits_net(), alpha=alpha).fit(*cancer)
-
-
-# Groups of one-hot columns made upstream.
-
-
-def one_hot(n_rows=60):
-    rng = np.random.default_rng(0)
-    hue = rng.integers(4, size=n_rows)
-    X = pd.DataFrame({"size": rng.normal(size=n_rows)})
-    for code, name in enumerate(["red", "green", "blue"]):  # the fourth is none
-        X[name] = (hue == code).astype(float)
-    X["price"] = rng.normal(size=n_rows)
-    return X, (hue == 1).astype(int), hue
-
-
-@pytest.mark.parametrize("as_array", [False, True])
-def test_groups_of_one_hot_columns_are_one_category(as_array):
-    X, y, hue = one_hot()
-    group = (1, 2, 3) if as_array else ("red", "green", "blue")
-    data = X.to_numpy() if as_array else X
-    clf = MixupClassifier(categorical_features=[group], random_state=0).fit(data, y)
-    assert clf.n_features_in_ == 5
-    names = ["x0", "x4", "x1", "x2", "x3"] if as_array else None
-    names = names or ["size", "price", "red", "green", "blue"]
-    assert list(clf.encoder_.get_feature_names_out())[:5] == names
-    encoded = clf.encoder_.transform(data)
-    assert_array_equal(encoded[:, 2:5], X[["red", "green", "blue"]])
-    assert_array_equal(encoded[:, 5], hue == 3)  # none of them is a level, too
-    assert_array_equal(clf.encoder_.columns_, [0, 2, 1, 1, 1, 1])
-    assert clf.score(data, y) > 0.9
-
-
-def test_groups_are_swapped_whole():
-    X, y, _ = one_hot()
-    seen = []
-
-    class Watches(Layers):
-        def forward(self, X):
-            seen.append(X.detach().clone())
-            return super().forward(X)
-
-    net = logits_net(module=Watches, max_epochs=5)
-    group = ("red", "green", "blue")
-    for categorical, torn in (([group], False), (None, True)):
-        seen.clear()
-        MixupClassifier(
-            net,
-            alpha=1,
-            mixing="cutmix",
-            lam_per="row",
-            categorical_features=categorical,
-            random_state=0,
-        ).fit(X, y)
-        rows = torch.cat(seen[:-1]).numpy()
-        hot = rows[:, 1:4] if torn else rows[:, 2:6]
-        assert (hot.sum(axis=1) > 1).any() == torn
-
-
-@pytest.mark.parametrize(
-    ("given", "match"),
-    [
-        ([("red",)], "at least two columns in each tuple"),
-        (
-            [("red", "pink")],
-            r"\['pink'\] in a group, but expected positions from 0 to 4",
-        ),
-        ([(0, 9)], r"\[9\] in a group"),
-        ([("red", "green"), ("green", "blue")], r"more than one place .*\(green\)"),
-        ([("red", 1)], "by names or by positions"),
-        ([(("red", "blue"), "green")], "by names or by positions"),
-        (["red", ("red", "green")], r"more than one place .*\(red\)"),
-        (
-            [("red", "size")],
-            r"Got row 0 with \[.* but expected zeros and at most one 1",
-        ),
-    ],
-)
-def test_groups_that_are_none(given, match):
-    X, y, _ = one_hot()
-    with pytest.raises(ValueError, match=match):
-        MixupClassifier(categorical_features=given).fit(X, y)
-
-
-def test_a_row_that_is_not_one_hot_any_more():
-    X, y, _ = one_hot()
-    group = ("red", "green", "blue")
-    clf = MixupClassifier(categorical_features=[group], random_state=0).fit(X, y)
-    X.loc[3, ["red", "green"]] = 1
-    with pytest.raises(ValueError, match="Got row 3 with"):
-        clf.predict(X)
-
-
-def test_groups_beside_other_categories():
-    X, y, _ = one_hot()
-    X["city"] = np.array(["a", "b", "c"])[np.arange(60) % 3]
-    given = [("red", "green", "blue"), "city"]
-    clf = MixupClassifier(categorical_features=given, random_state=0).fit(X, y)
-    assert list(clf.encoder_.get_feature_names_out())[-3:] == [
-        "city_a",
-        "city_b",
-        "city_c",
-    ]
-    with pytest.raises(ValueError, match="no numbers"):
-        MixupClassifier(categorical_features=given[:1]).fit(X, y)
 
 
 def test_groups_with_lisa_in_a_pipeline(cancer):

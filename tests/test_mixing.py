@@ -18,7 +18,6 @@ from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._dtypes import Reader
 from skmix._mixup import bound, is_interpolating, mix_step
 from skmix._sampler import Draw, Plan, Table
 from skmix._variants import mutual_information
@@ -277,8 +276,7 @@ def frame():
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_what_is_made_of_a_column_goes_with_it(as_dict):
     X = frame()
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=True, as_dict=as_dict).fit(reader.read(X))
+    encoder = TableEncoder(as_dict=as_dict, dtype=np.float64).fit(X)
     table = encoder.transform(X)
     if as_dict:
         assert_array_equal(encoder.columns_["x_num"], [0, 2, 3, 2])
@@ -368,8 +366,7 @@ def test_rounded_and_swapped_columns_have_values_of_the_table():
 def test_importances_are_the_mutual_information():
     X = frame()[["size", "hue"]]
     y = (X["size"] > 0).to_numpy().astype(int)
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
+    encoder = TableEncoder(scale=False, dtype=np.float64).fit(X)
     table = Table(
         encoder.transform(X),
         y,
@@ -557,29 +554,6 @@ def test_weights_of_ones_own_keep_their_digits():
         return x, 1 / 3
 
     assert_array_equal(ours(third, *given_rows(), lams(True), 0)[1], 1 / 3)
-
-
-def test_columns_of_one_hot_groups_are_counted_as_the_user_does():
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"u": rng.normal(size=40), "red": np.arange(40) % 3 == 0})
-    X["blue"], X["z"] = np.arange(40) % 3 == 1, rng.normal(size=40)
-    y = (X["u"] > 0).astype(int)
-    groups = {"categorical_features": [("red", "blue")], "random_state": 0}
-    fits = [
-        MixupClassifier(mixing=mixing, **groups).fit(X, y).predict_proba(X)
-        for mixing in (Mixup(rounded=[3]), Mixup(rounded=["z"]), Mixup(swapped=[2]))
-    ]
-    assert_array_equal(fits[0], fits[1])
-    assert (fits[0] != fits[2]).any()
-    for net in (None, logits_net(module=Split, max_epochs=1)):
-        clf = MixupClassifier(net, mixing=Mixup(rounded=["blue"]), **groups)
-        with pytest.raises(ValueError, match="rounds columns that hold categories"):
-            clf.fit(X, y)
-    fits = [
-        MixupClassifier(mixing=FeatMix(given), **groups).fit(X, y).predict_proba(X)
-        for given in ([1, 2, 1, 2], {"u": 1, "red": 3, "blue": 0, "z": 2})
-    ]
-    assert_array_equal(*fits)
 
 
 class Split(nn.Module):
