@@ -435,9 +435,7 @@ def test_a_reader_is_frozen_and_can_be_shared():
 
 def test_lists_where_levels_were():
     reader = learn(["a", "b"])
-    with pytest.raises(
-        ValueError, match="'a' with values that are no categories"
-    ):
+    with pytest.raises(ValueError, match="'a' with values that are no categories"):
         reader.transform(frame([[1], [2]]))
 
 

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmix import _dtypes, preprocessing
+from skmix import MixupClassifier, _dtypes, default_net, preprocessing
 from skmix._dtypes import ColumnReader, as_frame
 from skmix.preprocessing import TableEncoder
 
@@ -584,3 +587,90 @@ def test_real_tables(table, name, library):
         "arrow": lambda: X.convert_dtypes(dtype_backend="pyarrow"),
     }[library]()
     assert_array_equal(encoded(same), expected)
+
+
+# A transformer of scikit-learn.
+
+CHECKED = [TableEncoder(), TableEncoder(scale=False, dtype=np.float64)]
+
+
+@parametrize_with_checks(CHECKED)
+def test_check(estimator, check):
+    check(estimator)
+
+
+def test_the_encoder_of_a_fit_can_be_cloned_and_gives_what_the_net_gets():
+    y = [0, 1, 0, 1, 0, 1]
+    net = default_net("classifier").set_params(max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(PLAIN, y)
+    assert repr(clf.encoder_) == "TableEncoder()"
+    given = clf.encoder_.transform(PLAIN)
+    assert given.dtype == np.float32
+    assert_array_equal(clone(clf.encoder_).fit_transform(PLAIN), given)
+    proba = clf.estimator_.predict_proba(given)
+    assert_allclose(proba, clf.predict_proba(PLAIN), rtol=1e-6)
+    declared = MixupClassifier(net, categorical_features=["count", "kind"])
+    encoder = declared.fit(PLAIN, y).encoder_
+    again = clone(encoder).fit(PLAIN)
+    assert_array_equal(again.get_feature_names_out(), encoder.get_feature_names_out())
+
+
+def test_the_encoder_of_sparse_rows_is_one_too():
+    X = sparse.random_array((60, 5), density=0.4, format="csr", rng=0)
+    net = default_net("classifier").set_params(max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(X, np.arange(60) % 2)
+    given = clone(clf.encoder_).fit_transform(X)
+    assert given.dtype == np.float32
+    assert_array_equal(given.toarray(), clf.encoder_.transform(X).toarray())
+    summary = clf.encoder_.feature_summary()
+    assert summary["read_as"].tolist() == ["number"] * 5
+    assert summary["median"].isna().all()
+    plain = TableEncoder(scale=False, dtype=np.float64).fit_transform(X)
+    assert_array_equal(plain.toarray(), X.toarray())
+    with pytest.raises(ValueError, match=r"sparse table .* as_dict=True"):
+        TableEncoder(as_dict=True).fit(X)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_come_out_where_they_are_asked_for(library):
+    encoder = TableEncoder().set_output(transform=library).fit(PLAIN)
+    frame = encoder.transform(PLAIN)
+    assert list(frame.columns) == encoder.get_feature_names_out().tolist()
+    assert_array_equal(frame.to_numpy(), TableEncoder().fit_transform(PLAIN))
+
+
+def test_before_fit_there_is_nothing_to_ask():
+    for ask in ("transform", "get_feature_names_out", "feature_summary"):
+        arguments = [PLAIN] * (ask == "transform")
+        with pytest.raises(NotFittedError):
+            getattr(TableEncoder(), ask)(*arguments)
+
+
+def test_rows_of_weight_0_do_not_count():
+    weight = np.array([1, 2, 1, 1, 0, 0])
+    ours = TableEncoder().fit(PLAIN, sample_weight=weight)
+    theirs = TableEncoder().fit(PLAIN[:4], sample_weight=weight[:4])
+    assert_array_equal(ours.get_feature_names_out(), theirs.get_feature_names_out())
+    assert_array_equal(ours.transform(PLAIN[:4]), theirs.transform(PLAIN[:4]))
+    with pytest.raises(ValueError, match="sample_weight of zeros"):
+        TableEncoder().fit(PLAIN, sample_weight=np.zeros(6))
+
+
+def test_a_reader_serves_several_encoders():
+    reader = ColumnReader.fit(PLAIN)
+    table = reader.transform(PLAIN)
+    some, all_rows = (TableEncoder().fit_table(table[:n], reader) for n in (3, 6))
+    assert some.reader_ is all_rows.reader_
+    assert_array_equal(some.feature_names_in_, PLAIN.columns)
+    # "c" is known to the reader, and not among the rows that some was fitted on.
+    assert "kind_c" in all_rows.get_feature_names_out()
+    assert "kind_c" not in some.get_feature_names_out()
+    assert some.transform(PLAIN).shape == (6, some.n_columns_)
+
+
+@pytest.mark.parametrize("given", [[("kind", "flag")], ["kind", ("count", "flag")]])
+def test_tuples_are_no_columns(given):
+    with pytest.raises(TypeError, match="a sequence of column names, of positions or"):
+        TableEncoder(given).fit(PLAIN)
+    with pytest.raises(TypeError, match="a sequence of column names, of positions or"):
+        MixupClassifier(categorical_features=given).fit(PLAIN, [0, 1] * 3)
