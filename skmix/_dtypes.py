@@ -7,7 +7,7 @@ code. It knows what the columns hold, and no statistics. docs/tables.md has the 
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -20,21 +20,7 @@ from pandas.api import types
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skmix._strings import (
-    NOTATIONS,
-    are_codes,
-    are_dates,
-    are_days_of_digits,
-    are_missing,
-    are_no_days,
-    are_plain,
-    as_booleans,
-    as_numbers,
-    key_of,
-    notation_of,
-    other_keys_of,
-    units_of,
-)
+from skmix import _strings as text
 
 # Categories of a column that have a column, or a code, of their own; by frequency.
 MAX_CATEGORIES = 50
@@ -54,6 +40,9 @@ MIN_DAYS = 10
 
 # At least this many strings that all differ are ids.
 MIN_IDS = 20
+
+# Modules whose lines a warning does not point at.
+NOT_USERS = ("skmix.", "sklearn.")
 
 # Types of objects that are numbers or dates, by pandas' names.
 NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
@@ -227,23 +216,15 @@ class ColumnReader:
             kinds[kinds == "category"] = "undeclared"
         names = [str(name) for name in X.columns]
         _refuse(names, kinds)
-        categories = [
-            _categories(column) if is_category else None
-            for (_, column), is_category in zip(X.items(), categorical, strict=True)
-        ]
-        _tell(
-            f"{name!r}: {look.told}"
-            for name, kind, look in zip(names, kinds, looks, strict=True)
-            if look.told and kind != "declared"
-        )
-        notations = [
-            look.notation if kind == "number" else None
-            for kind, look in zip(kinds, looks, strict=True)
-        ]
-        has_missing = [
-            found is not None and bool(X.iloc[:, j].isna().any())
-            for j, found in enumerate(categories)
-        ]
+        told, categories, notations, has_missing = [], [], [], []
+        for j, (look, kind) in enumerate(zip(looks, kinds, strict=True)):
+            column = X.iloc[:, j]
+            categories.append(_categories(column) if categorical[j] else None)
+            notations.append(look.notation if kind == "number" else None)
+            has_missing.append(bool(categorical[j] and column.isna().any()))
+            if look.told and kind != "declared":
+                told.append(f"{names[j]!r}: {look.told}")
+        _tell(told)
         return cls(names, has_names, categories, notations, has_missing)
 
     @classmethod
@@ -274,10 +255,8 @@ class ColumnReader:
     @cached_property
     def _indices(self) -> list[pd.Index | None]:
         """The categories of each column as an index, which finds them by hashing."""
-        return [
-            None if found is None else pd.Index(found, dtype=object)
-            for found in self.categories
-        ]
+        found = self.categories
+        return [None if of is None else pd.Index(of, dtype=object) for of in found]
 
     def transform(self, X: Any, *, is_new: bool = True) -> np.ndarray:
         """Return the table as numbers and codes.
@@ -345,7 +324,7 @@ class ColumnReader:
         occurs = values.counts > 0
         for i in np.flatnonzero(occurs & (known < 0)):
             value, by_key = values.values[i], self._codes_by_key[j]
-            keys = (key_of(value), *other_keys_of(value))
+            keys = (text.key_of(value), *text.other_keys_of(value))
             known[i] = next((by_key[key] for key in keys if key in by_key), -1)
         if self.has_missing[j] and (known < 0).any():
             known[(known < 0) & values.are_missing] = n_categories
@@ -360,11 +339,11 @@ class ColumnReader:
 
 def _by_key(categories: np.ndarray) -> dict[Hashable, int]:
     """The code of each category by its keys; -1 where several have the same key."""
-    own = [(key_of(value), code) for code, value in enumerate(categories)]
+    own = [(text.key_of(value), code) for code, value in enumerate(categories)]
     others = [
         (key, code)
         for code, value in enumerate(categories)
-        for key in other_keys_of(value)
+        for key in text.other_keys_of(value)
     ]
     return _unambiguous(others) | _unambiguous(own)
 
@@ -375,18 +354,17 @@ def _unambiguous(pairs: list[tuple[Hashable, int]]) -> dict[Hashable, int]:
     return {key: code if times[key] == 1 else -1 for key, code in pairs}
 
 
-def _tell(told: Iterable[str]) -> None:
+def _tell(told: list[str]) -> None:
     """Warn the user of columns, at the line that called this package."""
-    lines = "\n- ".join(told)
-    if lines:
-        message = f"Got columns that are not read as they are:\n- {lines}"
+    if told:
+        message = "\n- ".join(["Got columns that are not read as they are:", *told])
         warnings.warn(message, UserWarning, stacklevel=_level_of_caller())
 
 
 def _level_of_caller() -> int:
-    """The stacklevel, in the function that asks, of who called this package."""
-    frame, level, package = inspect.currentframe().f_back, 1, __name__.split(".")[0]
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+    """The stacklevel, in the function that asks, of the user's line."""
+    frame, level = inspect.currentframe().f_back, 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
         frame, level = frame.f_back, level + 1
     return level
 
@@ -489,16 +467,17 @@ class _Values:
         """In how many rows the values of a mask are."""
         return self.counts[mask].sum()
 
-    def most_frequent(self, mask: np.ndarray) -> Any:
-        """The most frequent of the values of a mask."""
-        return self.values[mask][np.argmax(self.counts[mask])]
-
     def example(self, mask: np.ndarray) -> str:
         """The most frequent of the values of a mask, as Python writes it."""
-        value = self.most_frequent(mask)
+        value = self.values[mask][np.argmax(self.counts[mask])]
         return str(value) if isinstance(value, np.floating) else repr(value)
 
-    def _others_are(self, kind: Any) -> np.ndarray:
+    def example_read(self, mask: np.ndarray, notation: str) -> str:
+        """The number that the example of a mask of strings is."""
+        strings = self.values[mask][[np.argmax(self.counts[mask])]]
+        return f"{text.as_numbers(strings, notation)[0]:.12g}"
+
+    def others_are(self, kind: Any) -> np.ndarray:
         """Mask of the values that are of a kind, and no strings."""
         mask = ~self.are_strings
         mask[mask] = [isinstance(value, kind) for value in self.values[mask]]
@@ -510,15 +489,11 @@ class _Values:
 
     @cached_property
     def are_real(self) -> np.ndarray:
-        return self._others_are((bool, np.bool_, Real, Decimal))
-
-    @cached_property
-    def are_complex(self) -> np.ndarray:
-        return self._others_are(Complex) & ~self.are_real
+        return self.others_are((bool, np.bool_, Real, Decimal))
 
     @cached_property
     def are_missing(self) -> np.ndarray:
-        return self.of_strings(are_missing)
+        return self.of_strings(text.are_missing)
 
     def notation(self) -> str:
         """How numbers among the strings are written."""
@@ -526,11 +501,11 @@ class _Values:
         if len(strings) > MAX_DECIDING:
             some = np.linspace(0, len(strings) - 1, MAX_DECIDING).astype(int)
             strings = strings[some]
-        return notation_of(self.values[strings], self.counts[strings])
+        return text.notation_of(self.values[strings], self.counts[strings])
 
     def as_numbers(self, notation: str) -> np.ndarray:
         """The numbers that values are, float64; NaN for values that are none."""
-        numbers = self.of_strings(lambda s: as_numbers(s, notation), fill=np.nan)
+        numbers = self.of_strings(lambda s: text.as_numbers(s, notation), fill=np.nan)
         numbers[self.are_real] = [float(value) for value in self.values[self.are_real]]
         return numbers
 
@@ -538,19 +513,19 @@ class _Values:
 def _look_at_values(values: _Values) -> _Look:
     """What a column of objects or strings holds, by its values."""
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
-    if values.are_complex.any():
+    if (values.others_are(Complex) & ~real).any():
         return _Look("complex")
     days = values.values[~missing] if strings.all() else []
-    if len(days) >= MIN_DAYS and are_days_of_digits(days):
+    if len(days) >= MIN_DAYS and text.are_days_of_digits(days):
         return _Look("date")
     notation = values.notation() if strings.any() else None
     numbers = real.copy()
     if notation is not None:
         numbers |= ~np.isnan(
-            values.of_strings(lambda s: as_numbers(s, notation), np.nan)
+            values.of_strings(lambda s: text.as_numbers(s, notation), np.nan)
         )
     n_present, n_numbers = values.occur(~missing), values.occur(numbers)
-    codes = strings.all() and are_codes(values.values[numbers])
+    codes = strings.all() and text.are_codes(values.values[numbers])
     if n_numbers > 0 and n_numbers >= NEARLY_ALL * n_present and not codes:
         return _Look("number", notation, _about_numbers(values, numbers, notation))
     few = strings.all() and len(values.values) <= MAX_CATEGORIES
@@ -569,14 +544,14 @@ def _look_at_values(values: _Values) -> _Look:
 
 def _holds_dates(values: _Values, share: float) -> bool:
     """Whether such a share of the values are dates, missing days apart."""
-    dates, none = values.of_strings(are_dates), values.of_strings(are_no_days)
+    dates, none = values.of_strings(text.are_dates), values.of_strings(text.are_no_days)
     n_dates = values.occur(dates & ~none)
     return 0 < n_dates >= share * values.occur(~values.are_missing & ~none)
 
 
 def _are_measures(values: _Values) -> bool:
     """Whether most strings are a number with a unit that others have, too."""
-    units = units_of(values.values[values.are_strings][:MAX_DECIDING])
+    units = text.units_of(values.values[values.are_strings][:MAX_DECIDING])
     known = [unit for unit in units if unit is not None]
     return 2 * len(known) > len(units) and 10 * len(set(known)) <= len(known)
 
@@ -594,7 +569,7 @@ def _about_units(values: _Values) -> str:
     strings = values.are_strings & ~values.are_missing
     if strings.sum() <= MANY_MEASURES:
         return ""
-    units = Counter(units_of(values.values[strings][:MAX_DECIDING]).tolist())
+    units = Counter(text.units_of(values.values[strings][:MAX_DECIDING]).tolist())
     (unit, times), n_units = units.most_common(1)[0], sum(units.values())
     if unit is None or times < NEARLY_ALL * n_units:
         return ""
@@ -608,12 +583,10 @@ def _about_units(values: _Values) -> str:
 def _about_numbers(values: _Values, numbers: np.ndarray, notation: str | None) -> str:
     """What is to be told of a column that is read as numbers, if anything is."""
     told = []
-    odd = values.of_strings(lambda s: ~are_plain(s)) & numbers
+    odd = values.of_strings(lambda s: ~text.are_plain(s)) & numbers
     if odd.any():
-        number = as_numbers(np.array([values.most_frequent(odd)], object), notation)[0]
-        told.append(
-            f"numbers with a {notation}, {values.example(odd)} being {number:.12g}"
-        )
+        number = values.example_read(odd, notation)
+        told.append(f"numbers with a {notation}, {values.example(odd)} being {number}")
     told += _about_lost(values, ~numbers)
     return "; ".join(told) + "." * bool(told)
 
@@ -677,16 +650,16 @@ def _as_numbers(column: pd.Series, notation: str | None) -> tuple[np.ndarray, st
             column = column.astype(object).convert_dtypes()
         return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
     values = _Values(column)
-    numbers = values.as_numbers(notation or NOTATIONS[0])
+    numbers = values.as_numbers(notation or text.NOTATIONS[0])
     if notation is None:  # as Python has it
         words = np.isnan(numbers) & values.are_strings
-        numbers[words] = as_booleans(values.values[words])
+        numbers[words] = text.as_booleans(values.values[words])
     no_number, missing = np.isnan(numbers), values.are_missing
     wrong = no_number & ~missing & (values.counts > 0)
     if 2 * values.occur(wrong) > values.occur(~missing):
         raise ValueError(f"such as {values.example(wrong)}")
     about = _about_lost(values, no_number)
-    if notation == NOTATIONS[-1]:
+    if notation == text.NOTATIONS[-1]:
         about += _about_points(values, ~no_number)
     return np.append(numbers, np.nan)[values.codes], ". ".join(about) + "." * bool(
         about
@@ -700,13 +673,13 @@ def _about_points(values: _Values, numbers: np.ndarray) -> list[str]:
         for mark in ",."
     )
     points &= numbers & (values.counts > 0)
-    several = points & np.isnan(values.as_numbers(NOTATIONS[0]))
+    several = points & np.isnan(values.as_numbers(text.NOTATIONS[0]))
     if commas.any() or several.any() or not points.any():
         return []
-    read = as_numbers(np.array([values.most_frequent(points)], object), NOTATIONS[-1])
     return [
         f"numbers with a decimal comma, as in fit: {values.example(points)} is "
-        f"{read[0]:.12g}, since points are between thousands"
+        f"{values.example_read(points, text.NOTATIONS[-1])}, since points are between "
+        "thousands"
     ]
 
 

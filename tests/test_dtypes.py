@@ -334,7 +334,7 @@ def test_how_a_long_column_is_written_is_decided_by_some_of_its_values(monkeypat
         asked.append(len(values))
         return decide(values, counts)
 
-    monkeypatch.setattr("skmix._dtypes.notation_of", notation_of)
+    monkeypatch.setattr("skmix._strings.notation_of", notation_of)
     values = [f"{i:,}.25" for i in range(1000, 15_000)]
     with pytest.warns(UserWarning, match="comma for thousands"):
         reader = learn(values)
