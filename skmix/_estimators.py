@@ -80,8 +80,6 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
         Which columns hold categories: those of a category dtype, and of strings that
         are no numbers (docs/tables.md has the rules); or names, positions or a mask of
         columns; all others hold numbers, and with None all do.
-        A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
-        the one-hot columns of one category: they are mixed and swapped together.
         The 50 most frequent levels of a column count, a missing value being one of
         them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
@@ -408,8 +406,6 @@ class MixupRegressor(RegressorMixin, MixupEstimator):
         Which columns hold categories: those of a category dtype, and of strings that
         are no numbers (docs/tables.md has the rules); or names, positions or a mask of
         columns; all others hold numbers, and with None all do.
-        A tuple among them, as in ``["city", ("red", "blue")]``, names columns that are
-        the one-hot columns of one category: they are mixed and swapped together.
         The 50 most frequent levels of a column count, a missing value being one of
         them; rarer ones, and those not seen in training, are none of these.
     random_state : int, RandomState instance or None, default=None
