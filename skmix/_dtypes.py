@@ -159,7 +159,7 @@ class ColumnReader:
 
     columns: list[str]
     has_names: bool
-    categories: list[np.ndarray | None]
+    categories: list[Any]
     notations: list[str | None]
     has_missing: list[bool]
 
@@ -248,12 +248,12 @@ class ColumnReader:
         return np.array([found is not None for found in self.categories], dtype=bool)
 
     @cached_property
-    def _codes_by_key(self) -> list[dict[Hashable, int] | None]:
+    def _codes_by_key(self) -> list[Any]:
         """The codes of the categories of each column by the keys of their values."""
         return [None if found is None else _by_key(found) for found in self.categories]
 
     @cached_property
-    def _indices(self) -> list[pd.Index | None]:
+    def _indices(self) -> list[Any]:
         """The categories of each column as an index, which finds them by hashing."""
         found = self.categories
         return [None if of is None else pd.Index(of, dtype=object) for of in found]
@@ -363,7 +363,8 @@ def _tell(told: list[str]) -> None:
 
 def _level_of_caller() -> int:
     """The stacklevel, in the function that asks, of the user's line."""
-    frame, level = inspect.currentframe().f_back, 1
+    frame: Any = inspect.currentframe()
+    frame, level = frame.f_back, 1
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
         frame, level = frame.f_back, level + 1
     return level
@@ -392,6 +393,7 @@ def _declared(X: pd.DataFrame, categorical_features: Any) -> np.ndarray | None:
                 f"expected ({X.shape[1]},): one boolean for each column."
             )
         return given
+    known: Any
     if given.dtype.kind in "iu":
         known, expected = range(len(mask)), f"positions from 0 to {len(mask) - 1}"
     else:
@@ -456,7 +458,7 @@ class _Values:
         self.n_missing, self.counts = counts[0], counts[1:]
 
     def of_strings(
-        self, function: Callable[[np.ndarray], np.ndarray], fill: Any = False
+        self, function: Callable[[np.ndarray], Any], fill: Any = False
     ) -> np.ndarray:
         """Apply a function to the values that are strings; others get the fill."""
         result = np.full(len(self.values), fill)
@@ -465,14 +467,14 @@ class _Values:
 
     def occur(self, mask: np.ndarray) -> int:
         """In how many rows the values of a mask are."""
-        return self.counts[mask].sum()
+        return int(self.counts[mask].sum())
 
     def example(self, mask: np.ndarray) -> str:
         """The most frequent of the values of a mask, as Python writes it."""
         value = self.values[mask][np.argmax(self.counts[mask])]
         return str(value) if isinstance(value, np.floating) else repr(value)
 
-    def example_read(self, mask: np.ndarray, notation: str) -> str:
+    def example_read(self, mask: np.ndarray, notation: Any) -> str:
         """The number that the example of a mask of strings is."""
         strings = self.values[mask][[np.argmax(self.counts[mask])]]
         return f"{text.as_numbers(strings, notation)[0]:.12g}"
@@ -515,7 +517,7 @@ def _look_at_values(values: _Values) -> _Look:
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
     if (values.others_are(Complex) & ~real).any():
         return _Look("complex")
-    days = values.values[~missing] if strings.all() else []
+    days: Any = values.values[~missing] if strings.all() else []
     if len(days) >= MIN_DAYS and text.are_days_of_digits(days):
         return _Look("date")
     notation = values.notation() if strings.any() else None
@@ -561,7 +563,7 @@ def _is_text(values: _Values) -> bool:
     distinct = values.values
     if len(distinct) < 10 or 2 * len(distinct) <= values.counts.sum():
         return False
-    return np.mean([len(value.split()) for value in distinct[:1000]]) >= 4
+    return bool(np.mean([len(value.split()) for value in distinct[:1000]]) >= 4)
 
 
 def _about_units(values: _Values) -> str:

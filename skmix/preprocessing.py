@@ -200,10 +200,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             For a sparse table with `as_dict`.
         """
         self.reader_, self.n_features_in_ = reader, len(reader.columns)
-        vars(self).pop("feature_names_in_", None)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         if reader.has_names:
             self.feature_names_in_ = np.array(reader.columns, dtype=object)
-        self._sparse_scaler = None
+        self._sparse_scaler: Any = None
         if sparse.issparse(table):
             return self._fit_sparse(table, weight)
         self._numbers = np.flatnonzero(~reader.categorical)
