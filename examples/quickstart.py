@@ -37,7 +37,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmix import MixupClassifierCV, MixupRegressorCV, default_net
-from skmix._dtypes import Reader
+from skmix._dtypes import ColumnReader
 
 ALPHAS = (0, 0.2, 1)
 # Half the width of the default net, to be quick.
@@ -159,7 +159,7 @@ def read_target(column, task):
     name, frame = column.name, column.to_frame()
     try:
         as_classes = task == "classification"
-        reader = None if as_classes else Reader.learn(frame, "from_dtype")
+        reader = None if as_classes else ColumnReader.fit(frame)
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"the target {name!r} is neither classes nor numbers. {error}"
@@ -214,7 +214,7 @@ def without_rare(table, y, n_rows):
 def read_columns(X, args):
     """Read columns as skmix does: as numbers, or as at most 250 categories."""
     try:
-        reader = Reader.learn(X, "from_dtype")
+        reader = ColumnReader.fit(X)
     except (ValueError, TypeError) as error:
         wrong = [name for name in X.columns if not readable(X[[name]])]
         drop = ",".join(filter(None, [args.drop, *wrong]))
@@ -222,11 +222,11 @@ def read_columns(X, args):
         command = f"python examples/quickstart.py {args.file}{target} --drop {drop!r}"
         raise ValueError(f"{error}\n\nTo leave them out:\n\n    {command}") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `learn` has warned already
-        numbers = reader.read(X)
+        warnings.simplefilter("ignore")  # `fit` has warned already
+        numbers = reader.transform(X)
     columns = {}
     for j, name in enumerate(X.columns):
-        if reader.levels[j] is None:
+        if reader.categories[j] is None:
             columns[name] = numbers[:, j]
         else:
             words = X[name].astype(object).map(str, na_action="ignore")
@@ -239,7 +239,7 @@ def readable(column):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            Reader.learn(column, "from_dtype")
+            ColumnReader.fit(column)
         except (ValueError, TypeError):
             return False
     return True

@@ -136,6 +136,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             samples,
             task=self._task.lower(),
             reader=self._reader,
+            categorical_features=self.categorical_features,
             names=getattr(self, "feature_names_in_", None),
             class_weight=getattr(self, "class_weight", None),
             **options,

@@ -1,17 +1,18 @@
 """What the columns of a table hold, and its cells as numbers and codes.
 
-A `Reader` turns any table into one array of numbers, in which a level of a category is
-a code; it knows what columns hold, and no statistics. docs/tables.md has the rules.
+A `ColumnReader` turns any table into one array of numbers, in which each category is a
+code. It knows what the columns hold, and no statistics. docs/tables.md has the rules.
 """
 
 import inspect
 import warnings
 from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from numbers import Complex, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -19,67 +20,109 @@ from pandas.api import types
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skmix._strings import (
-    NOTATIONS,
-    are_codes,
-    are_dates,
-    are_days_of_digits,
-    are_missing,
-    are_no_days,
-    are_plain,
-    as_booleans,
-    as_numbers,
-    key_of,
-    notation_of,
-    other_keys_of,
-    units_of,
-)
+from skmix import _strings as text
 
-# Levels of a category that have a column, or a code, of their own; by frequency.
+# Categories of a column that have a column, or a code, of their own; by frequency.
 MAX_CATEGORIES = 50
 
-# Of the values of a column: so many must be numbers, or dates, for it to hold such.
+# This share of the values of a column must be numbers (dates) for it to hold numbers
+# (dates).
 NEARLY_ALL = 0.95
 
-# So many distinct strings, at most, tell how numbers are written.
+# At most this many distinct strings decide how the numbers of a column are written.
 MAX_DECIDING = 10_000
 
-# Numbers with a unit are told of a category of more values than this.
+# A category with more values than this is told of if they are numbers with a unit.
 MANY_MEASURES = 20
 
-# A number of days is a date where it has so many distinct values.
+# A column of eight digits holds dates if it has at least this many distinct values.
 MIN_DAYS = 10
 
-# So many strings that all differ tell rows apart, and no kinds of rows.
+# At least this many strings that all differ are ids.
 MIN_IDS = 20
 
+# Modules whose lines a warning does not point at.
+NOT_USERS = ("skmix.", "sklearn.")
 
-def as_frame(X):
-    """Return a table of mixed columns as a pandas frame, other things as they are.
+# Types of objects that are numbers or dates, by pandas' names.
+NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
+DATES = {"date", "datetime", "datetime64", "period", "time", "timedelta", "timedelta64"}
 
-    Raises
-    ------
-    ValueError
-        If it is no table, but a single row or column, or a single value.
-    """
+_DECLARE = (
+    "Where each value is a category, name the column in categorical_features, or "
+    "give it the dtype 'category'."
+)
+_SKRUB = (
+    "skrub.tabular_pipeline(MixupClassifier()), or the same around another estimator, "
+    "does it for all columns"
+)
+_TAKE_AWAY = (
+    "Where they are numbers, take away what is beside, for column c: "
+    "X[c].str.extract(r'([\\d.]+)')[0].astype(float)."
+)
+WAYS_OUT = {
+    "date": (
+        "dates or times",
+        f"Make numbers of them before: {_SKRUB}; skrub.DatetimeEncoder for one column, "
+        f"and so do differences to a fixed day. Or drop them. {_DECLARE}",
+    ),
+    "text": (
+        "free text",
+        f"Make numbers of it before: {_SKRUB}; skrub.StringEncoder, or TfidfVectorizer "
+        f"and TruncatedSVD, for one column. Or drop it. {_DECLARE}",
+    ),
+    "id": (
+        "strings that are all different, as ids are",
+        "They tell nothing of other rows, so drop them; where part of each tells "
+        f"something, make a column of that part, or numbers: {_SKRUB}. {_DECLARE}",
+    ),
+    "measure": (
+        "strings that are all different, and hold numbers with something beside, as "
+        "units are",
+        f"{_TAKE_AWAY} {_DECLARE}",
+    ),
+    "mixed": (
+        "numbers and words side by side",
+        "Where words stand for missing numbers, replace them, for example by "
+        f"pandas.to_numeric(column, errors='coerce'). {_DECLARE}",
+    ),
+    "complex": (
+        "complex numbers",
+        "Complex data not supported. Make two columns of each, of its real and its "
+        "imaginary part.",
+    ),
+    "object": (
+        "other things than strings and numbers",
+        "Each value of an object column must be a string or a number (or None).",
+    ),
+    "undeclared": (
+        "no numbers",
+        "Name them in categorical_features, or leave that at 'from_dtype'.",
+    ),
+}
+
+
+def as_frame(X: Any) -> Any:
+    """Return a table of mixed columns as a pandas frame, other tables as they are."""
     if isinstance(X, pd.DataFrame):
         return X
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
         return _keep_strings(X.to_pandas(), X)
-    _refuse_flat(X)
+    if not sparse.issparse(X):
+        _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = pd.DataFrame(list(X))
         return X if all(map(types.is_numeric_dtype, frame.dtypes)) else frame
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUTmM":
-        numbers = X.dtype.kind in "OmM"
-        return pd.DataFrame(X).infer_objects() if numbers else _of_strings(X)
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        if X.dtype.kind in "OmM":
+            return pd.DataFrame(X).infer_objects()
+        if X.dtype.kind in "UT":
+            return pd.DataFrame(X.astype(object)).astype("str")
     return X
 
 
-def _refuse_flat(X):
-    """Let scikit-learn say that rows are to be rows, by which it is known for it."""
-    if sparse.issparse(X):
-        return
+def _refuse_flat(X: Any) -> None:
+    """Refuse a single row, column or value in the words of scikit-learn."""
     n_dimensions = getattr(X, "ndim", None)
     if n_dimensions is None:
         n_dimensions = np.ndim(np.asarray(X, dtype=object))
@@ -87,64 +130,54 @@ def _refuse_flat(X):
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
 
 
-def _of_strings(X):
-    return pd.DataFrame(X.astype(object)).astype("str")
-
-
-def _keep_strings(frame, X):
-    """Let columns of strings be such, all missing ones too."""
-    names = {
-        name
-        for name, dtype in zip(X.columns, getattr(X, "dtypes", ()), strict=False)
-        if str(dtype) == "String"
-    }
+def _keep_strings(frame: pd.DataFrame, X: Any) -> pd.DataFrame:
+    """Give columns of strings a string dtype, even if all their values are missing."""
+    dtypes = zip(X.columns, getattr(X, "dtypes", ()), strict=False)
+    names = {name for name, dtype in dtypes if str(dtype) == "String"}
     return frame.astype(dict.fromkeys(names, "str")) if names else frame
 
 
 @dataclass(frozen=True)
-class Reader:
-    """What the columns of a table hold: numbers, or which levels.
+class ColumnReader:
+    """What the columns of a table hold: numbers, or which categories.
 
     Attributes
     ----------
     columns : list of str
-        Names of the columns of the user's table.
-    groups : list of tuple of int
-        Positions of columns that are the one-hot columns of one category. They are read
-        as a column of categories in the place of the first of them.
-    names : list of str
-        Of the columns as they are read.
-    levels : list of (ndarray or None)
-        The levels of each of these that holds categories, in the order of their codes;
-        None for a column of numbers.
+        Names of the columns.
+    has_names : bool
+        Whether the table named its columns by strings.
+    categories : list of (ndarray or None)
+        The categories of each column in the order of their codes; None for a column of
+        numbers.
     notations : list of (str or None)
-        How the numbers of each are written that came as text, one of
+        How the numbers of each column are written that came as text, one of
         `skmix._strings.NOTATIONS`; None for numbers that came as such, and categories.
     has_missing : list of bool
-        Whether a missing value is among the levels of each.
+        Whether a missing value is among the categories of each column.
     """
 
-    columns: list
-    groups: list
-    names: list
-    levels: list
-    notations: list
-    has_missing: list
+    columns: list[str]
+    has_names: bool
+    categories: list[Any]
+    notations: list[str | None]
+    has_missing: list[bool]
 
     @classmethod
-    def learn(cls, X, categorical_features):
-        """Find out what the columns of training rows hold.
+    def fit(cls, X: Any, categorical_features: Any = "from_dtype") -> Self:
+        """Find out what the columns of a table hold.
 
         Parameters
         ----------
-        X : pandas.DataFrame or ndarray of shape (n, d)
+        X : pandas.DataFrame, or array-like or CSR of numbers, of shape (n, d)
+            As `as_frame` returns it.
         categorical_features : "from_dtype", None, or array-like of names, \
-                of positions or of booleans, tuples of these among them
+                of positions or of booleans, default="from_dtype"
             As in the skmix estimators.
 
         Returns
         -------
-        reader : Reader
+        reader : ColumnReader
 
         Raises
         ------
@@ -156,55 +189,52 @@ class Reader:
         -----
         UserWarning
             If values are not read as they are: strings as numbers, or as missing, or
-            levels of which most are too rare to be kept.
+            categories most of which are too rare to be kept.
         """
+        given = categorical_features
+        declares = not (given is None or isinstance(given, str) or len(given) == 0)
+        if not isinstance(X, pd.DataFrame) and not declares:
+            shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+            return cls.of_numbers(shape[1])
+        if sparse.issparse(X):
+            raise ValueError(
+                f"Got categorical_features={categorical_features!r} for a sparse "
+                "table, but expected a dense one: make an array of it, or encode its "
+                "categories before."
+            )
+        has_names = isinstance(X, pd.DataFrame) and all(
+            isinstance(name, str) for name in X.columns
+        )
         X = _framed(X)
-        columns, groups = [str(name) for name in X.columns], []
-        if isinstance(categorical_features, list | tuple):
-            groups = _groups(X, categorical_features)
-            single = [c for c in categorical_features if not isinstance(c, tuple)]
-            categorical_features = single
         declared = _declared(X, categorical_features)
-        if groups:
-            _refuse_both(X, declared, groups)
-            X, declared = _merged(X, groups), _merged_mask(declared, groups)
-        looks = [_look(X.iloc[:, j]) for j in range(X.shape[1])]
-        kinds = np.array([look.kind for look in looks])
-        categorical, refused = kinds == "category", list(_WAYS_OUT)[:-1]
+        looks = [_look(column) for _, column in X.items()]
+        kinds = np.array([look.kind for look in looks], dtype=object)
+        categorical = kinds == "category"
         if declared is not None:
             categorical = declared
-            never = np.isin(kinds, ["object", "complex"])
-            kinds = np.where(declared & ~never, "declared", kinds)
-            refused.append("category")
-        _refuse(X, kinds, refused)
-        levels = [
-            _levels(X.iloc[:, j]) if is_category else None
-            for j, is_category in enumerate(categorical)
-        ]
+            kinds[declared & ~np.isin(kinds, ["object", "complex"])] = "declared"
+            kinds[kinds == "category"] = "undeclared"
         names = [str(name) for name in X.columns]
-        as_text = np.where(kinds == "number", [look.notation for look in looks], None)
-        told = [
-            f"{name!r}: {look.told}"
-            for name, kind, look in zip(names, kinds, looks, strict=True)
-            if look.told and kind != "declared"
-        ]
+        _refuse(names, kinds)
+        told, categories, notations, has_missing = [], [], [], []
+        for j, (look, kind) in enumerate(zip(looks, kinds, strict=True)):
+            column = X.iloc[:, j]
+            categories.append(_categories(column) if categorical[j] else None)
+            notations.append(look.notation if kind == "number" else None)
+            has_missing.append(bool(categorical[j] and column.isna().any()))
+            if look.told and kind != "declared":
+                told.append(f"{names[j]!r}: {look.told}")
         _tell(told)
-        for j, group in _made_upstream(columns, groups).items():
-            levels[j] = np.array([columns[p] for p in group], dtype=object)
-        has_missing = [
-            of is not None and bool(X.iloc[:, j].isna().any())
-            for j, of in enumerate(levels)
-        ]
-        return cls(columns, groups, names, levels, as_text.tolist(), has_missing)
+        return cls(names, has_names, categories, notations, has_missing)
 
     @classmethod
-    def of_numbers(cls, n_columns):
-        """Know that columns without names hold numbers."""
+    def of_numbers(cls, n_columns: int) -> Self:
+        """Return a reader of columns without names that hold numbers."""
         names = [f"x{j}" for j in range(n_columns)]
         nothing = [None] * n_columns
-        return cls(names, [], names, nothing, nothing, [False] * n_columns)
+        return cls(names, False, [*nothing], [*nothing], [False] * n_columns)
 
-    def is_idle(self, X):
+    def is_idle(self, X: Any) -> bool:
         """Whether scikit-learn reads numbers from the table just as well."""
         plain = not isinstance(X, pd.DataFrame) or all(
             isinstance(dtype, np.dtype) and types.is_numeric_dtype(dtype)
@@ -213,53 +243,41 @@ class Reader:
         return plain and not self.categorical.any()
 
     @property
-    def read_as(self):
-        """As which column each of the user's columns is read, of shape (d,)."""
-        return _read_as(self.columns, self.groups)
-
-    @property
-    def made_upstream(self):
-        """The groups, by the position of the column as which they are read."""
-        return _made_upstream(self.columns, self.groups)
-
-    @property
-    def categorical(self):
+    def categorical(self) -> np.ndarray:
         """Mask of the columns of categories, of shape (d,)."""
-        return np.array([levels is not None for levels in self.levels], dtype=bool)
+        return np.array([found is not None for found in self.categories], dtype=bool)
 
     @cached_property
-    def _codes_by_key(self):
-        """The codes of the levels of each column by what is alike of values."""
-        return [None if of is None else _by_key(of) for of in self.levels]
+    def _codes_by_key(self) -> list[Any]:
+        """The codes of the categories of each column by the keys of their values."""
+        return [None if found is None else _by_key(found) for found in self.categories]
 
     @cached_property
-    def _indices(self):
-        """The levels of each column as an index, which finds them by hashing."""
-        return [
-            None if of is None else pd.Index(of, dtype=object) for of in self.levels
-        ]
+    def _indices(self) -> list[Any]:
+        """The categories of each column as an index, which finds them by hashing."""
+        found = self.categories
+        return [None if of is None else pd.Index(of, dtype=object) for of in found]
 
-    def read(self, X, *, is_new=True):
-        """Return the table as numbers, levels being codes.
+    def transform(self, X: Any, *, is_new: bool = True) -> np.ndarray:
+        """Return the table as numbers and codes.
 
         Parameters
         ----------
         X : pandas.DataFrame or array-like of shape (n, d)
         is_new : bool, default=True
-            Whether it is another table than was learnt from, of which nothing has been
-            told yet.
+            Whether it is another table than that of `fit`, so that nothing has been
+            told of it yet.
 
         Returns
         -------
-        table : ndarray of shape (n, len(names)), float64
-            A missing number is NaN. Codes of L levels are 0 to L - 1, that of a missing
-            one is L, and that of a level not seen in training -1.
+        table : ndarray of shape (n, d), float64
+            A missing number is NaN. The codes of L categories are 0 to L - 1, the code
+            of a missing value is L, and that of a category not seen in training -1.
 
         Raises
         ------
         ValueError
-            If a column that held numbers in training does not, or a group of columns is
-            not one-hot, or for sparse rows.
+            If a column that held numbers in training does not, or for sparse rows.
 
         Warns
         -----
@@ -272,205 +290,95 @@ class Reader:
                 "Got a sparse table, but expected a dense one: there were columns of "
                 "categories in training. Make an array or a frame of it."
             )
-        X = _merged(_framed(X), self.groups)
+        X = _framed(X)
         table, told = np.empty(X.shape), []
-        for j, name in enumerate(self.names):
-            read = self._numbers if self.levels[j] is None else self._codes
+        for j, name in enumerate(self.columns):
+            read = self._numbers if self.categories[j] is None else self._codes
             table[:, j], about = read(X.iloc[:, j], j)
             told += [f"{name!r}: {about}"] * bool(about)
         if is_new:
             _tell(told)
         return table
 
-    def _numbers(self, column, j):
+    def _numbers(self, column: pd.Series, j: int) -> tuple[np.ndarray, str]:
+        """Numbers of a column, and what the user is to be told of it."""
         try:
             return _as_numbers(column, self.notations[j])
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(
-                f"Got column {self.names[j]!r} with values that are no numbers "
+                f"Got column {self.columns[j]!r} with values that are no numbers "
                 f"({error}), but expected numbers, as in training."
             ) from error
 
-    def _codes(self, column, j):
-        """Codes of a column of categories, and what is to be told of it."""
-        levels = self.levels[j]
+    def _codes(self, column: pd.Series, j: int) -> tuple[np.ndarray, str]:
+        """Codes of a column of categories, and what the user is to be told of it."""
+        n_categories = len(self.categories[j])
         try:
             values = _Values(column)
         except TypeError as error:  # a list
             raise ValueError(
-                f"Got column {self.names[j]!r} with values that are no levels "
-                f"({error}), but expected those of a category, as in training."
+                f"Got column {self.columns[j]!r} with values that are no categories "
+                f"({error}), but expected categories, as in training."
             ) from error
         known = self._indices[j].get_indexer(pd.Index(values.values, dtype=object))
         occurs = values.counts > 0
         for i in np.flatnonzero(occurs & (known < 0)):
-            known[i] = self._code_alike(values.values[i], j)
+            value, by_key = values.values[i], self._codes_by_key[j]
+            keys = (text.key_of(value), *text.other_keys_of(value))
+            known[i] = next((by_key[key] for key in keys if key in by_key), -1)
         if self.has_missing[j] and (known < 0).any():
-            known[(known < 0) & values.are_missing] = len(levels)
+            known[(known < 0) & values.are_missing] = n_categories
         about = ""
         if occurs.any() and (known[occurs] < 0).all():
             about = (
                 f"none of its values (such as {values.example(occurs)}) was seen in "
-                "fit. They count as none of its levels."
+                "fit. They count as none of its categories."
             )
-        return np.append(known, len(levels))[values.codes], about  # (found at -1)
-
-    def _code_alike(self, value, j):
-        """The code of the one level that is like a value, or -1."""
-        by_key = self._codes_by_key[j]
-        for key in (key_of(value), *other_keys_of(value)):
-            if key in by_key:
-                return by_key[key]
-        return -1
+        return np.append(known, n_categories)[values.codes], about  # (found at -1)
 
 
-def _by_key(levels):
-    """The code of each level by its keys; -1 where several levels have the same."""
-    own = [(key_of(level), code) for code, level in enumerate(levels)]
+def _by_key(categories: np.ndarray) -> dict[Hashable, int]:
+    """The code of each category by its keys; -1 where several have the same key."""
+    own = [(text.key_of(value), code) for code, value in enumerate(categories)]
     others = [
-        (k, code) for code, level in enumerate(levels) for k in other_keys_of(level)
+        (key, code)
+        for code, value in enumerate(categories)
+        for key in text.other_keys_of(value)
     ]
-    return _of_one_level(others) | _of_one_level(own)
+    return _unambiguous(others) | _unambiguous(own)
 
 
-def _of_one_level(pairs):
+def _unambiguous(pairs: list[tuple[Hashable, int]]) -> dict[Hashable, int]:
+    """The code of each key; -1 for keys that occur several times."""
     times = Counter(key for key, _ in pairs)
     return {key: code if times[key] == 1 else -1 for key, code in pairs}
 
 
-def _tell(told):
+def _tell(told: list[str]) -> None:
+    """Warn the user of columns, at the line that called this package."""
     if told:
-        warnings.warn(
-            "Got columns that are not read as they are:\n- " + "\n- ".join(told),
-            UserWarning,
-            stacklevel=_level_of_caller(),
-        )
+        message = "\n- ".join(["Got columns that are not read as they are:", *told])
+        warnings.warn(message, UserWarning, stacklevel=_level_of_caller())
 
 
-def _level_of_caller():
-    """The stacklevel, in the function that asks, of who called this package."""
-    frame, level, package = inspect.currentframe().f_back, 1, __name__.split(".")[0]
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+def _level_of_caller() -> int:
+    """The stacklevel, in the function that asks, of the user's line."""
+    frame: Any = inspect.currentframe()
+    frame, level = frame.f_back, 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
         frame, level = frame.f_back, level + 1
     return level
 
 
-def _framed(X):
+def _framed(X: Any) -> pd.DataFrame:
+    """An array as a frame, frames as they are."""
     if isinstance(X, pd.DataFrame):
         return X
     X = np.asarray(X)
     return pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
 
 
-def _groups(X, categorical_features):
-    """Positions of the columns of each group of one-hot columns."""
-    names, groups = list(X.columns), []
-    for group in categorical_features:
-        if not isinstance(group, tuple):
-            continue
-        known = [
-            names.index(c) if isinstance(c, str) and c in names else c for c in group
-        ]
-        unknown = [c for c in known if isinstance(c, str) or not 0 <= c < len(names)]
-        if unknown:
-            raise ValueError(
-                f"Got categorical_features with {unknown} in a group, but expected "
-                f"positions from 0 to {len(names) - 1}, or names among "
-                f"{', '.join(map(repr, names[:20]))}."
-            )
-        groups.append(tuple(map(int, known)))
-    positions = [position for group in groups for position in group]
-    _refuse_twice({names[p] for p in positions if positions.count(p) > 1})
-    of_groups = [str(names[p]) for p in positions]
-    if len(set(of_groups)) < len(of_groups):
-        raise ValueError(
-            f"Got columns of one-hot groups ({', '.join(of_groups)}), some of which "
-            "have the same name, but expected names that differ: those of the levels."
-        )
-    return groups
-
-
-def _read_as(columns, groups):
-    first = np.arange(len(columns))
-    for group in groups:
-        first[list(group)] = group[0]
-    return np.unique(first, return_inverse=True)[1]
-
-
-def _made_upstream(columns, groups):
-    read_as = _read_as(columns, groups)
-    return {int(read_as[group[0]]): group for group in groups}
-
-
-def _refuse_both(X, declared, groups):
-    of_groups = {position for group in groups for position in group}
-    _refuse_twice({X.columns[p] for p in np.flatnonzero(declared) if p in of_groups})
-
-
-def _refuse_twice(names):
-    if names:
-        raise ValueError(
-            "Got columns in more than one place of categorical_features "
-            f"({', '.join(sorted(map(str, names)))}), but expected each once."
-        )
-
-
-def _merged(X, groups):
-    """Put a column of categories in the place of each group of one-hot columns.
-
-    Its levels are the names of the columns; where none of them is 1 it is missing.
-    """
-    if not groups:
-        return X
-    of_group = {position: group for group in groups for position in group}
-    names, columns = [], []
-    for position, name in enumerate(X.columns):
-        group = of_group.get(position)
-        if group is None:
-            names.append(name)
-            columns.append(X.iloc[:, position])
-        elif position == group[0]:
-            names.append("/".join(str(X.columns[p]) for p in group))
-            columns.append(_category_of(X.iloc[:, list(group)]))
-    merged = pd.concat(columns, axis=1)
-    merged.columns = names
-    return merged
-
-
-def _category_of(one_hot):
-    """The category that one-hot columns stand for, as a series."""
-    try:
-        columns = [one_hot.iloc[:, k] for k in range(one_hot.shape[1])]
-        values = np.column_stack([_as_numbers(c, None)[0] for c in columns])
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(
-            f"Got columns ({', '.join(map(str, one_hot.columns))}), which "
-            "categorical_features has as a group of one-hot columns, with values that "
-            f"are no numbers ({error}), but expected zeros and ones."
-        ) from error
-    wrong = ~((values == 0) | (values == 1)).all(axis=1) | (values.sum(axis=1) > 1)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"Got row {row} with {values[row].tolist()} in the columns "
-            f"({', '.join(map(str, one_hot.columns))}), which categorical_features has "
-            "as a group of one-hot columns, but expected zeros and at most one 1."
-        )
-    codes = np.where(values.any(axis=1), values.argmax(axis=1), -1)
-    levels = [str(name) for name in one_hot.columns]
-    return pd.Series(pd.Categorical.from_codes(codes, levels), index=one_hot.index)
-
-
-def _merged_mask(mask, groups):
-    """The mask of `_merged` columns that hold categories."""
-    inner = {position for group in groups for position in group[1:]}
-    first = {group[0] for group in groups}
-    return np.array(
-        [mask[p] or p in first for p in range(len(mask)) if p not in inner], dtype=bool
-    )
-
-
-def _declared(X, categorical_features):
+def _declared(X: pd.DataFrame, categorical_features: Any) -> np.ndarray | None:
     """Mask of the columns declared as categories; None where their dtype decides."""
     if isinstance(categorical_features, str) and categorical_features == "from_dtype":
         return None
@@ -485,175 +393,143 @@ def _declared(X, categorical_features):
                 f"expected ({X.shape[1]},): one boolean for each column."
             )
         return given
+    known: Any
     if given.dtype.kind in "iu":
-        unknown = given[(given < 0) | (given >= X.shape[1])].tolist()
-        known = f"positions from 0 to {X.shape[1] - 1}"
-        if not unknown:
-            mask[given] = True
+        known, expected = range(len(mask)), f"positions from 0 to {len(mask) - 1}"
     else:
-        names = list(X.columns)
-        unknown = [name for name in categorical_features if name not in names]
-        known = f"names among {', '.join(map(repr, names[:20]))}"
-        mask = np.array([name in set(categorical_features) for name in names])
+        known = list(X.columns)
+        expected = f"names among {', '.join(map(repr, known[:20]))}"
+    wanted = set(given.tolist())
+    unknown = [entry for entry in given.tolist() if entry not in known]
     if unknown:
         raise ValueError(
-            f"Got categorical_features with {unknown}, but expected {known}."
+            f"Got categorical_features with {unknown}, but expected {expected}."
         )
-    return mask
+    return np.array([entry in wanted for entry in known], dtype=bool)
 
 
 class _Look(NamedTuple):
-    """What a column was found to hold.
+    """What a column was found to hold, and what the user is to be told of it."""
 
-    Attributes
-    ----------
-    kind : str
-        "number", "category", or what is refused.
-    notation : str or None
-        How numbers that came as text are written.
-    told : str
-        What the user is to be told, if it is accepted.
-    """
-
-    kind: str
-    notation: str | None = None
+    kind: str  # "number", "category", or one of `WAYS_OUT`
+    notation: str | None = None  # of numbers that came as text
     told: str = ""
 
 
-_PLAIN = _Look("number")
+def _look(column: pd.Series) -> _Look:
+    """Find out what a column holds."""
+    kind = _kind_of_dtype(column)
+    if kind == "category":
+        return _Look("category", told=_about_rare(_Values(column)))
+    return _look_at_values(_Values(column)) if kind is None else _Look(kind)
 
 
-def _look(column):
+def _kind_of_dtype(column: pd.Series) -> str | None:
+    """What a column holds by dtype or types of objects; None if values must tell."""
     dtype = column.dtype
-    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
-        return _PLAIN
-    if _is_category(dtype):
-        return _Look("category", told=_about_levels(_Values(column)))
-    if types.is_complex_dtype(dtype):
-        return _Look("complex")
-    if types.is_numeric_dtype(dtype):  # of booleans, too
-        return _Look("number")
-    inferred = types.infer_dtype(column.astype(object), skipna=True)
-    if inferred in _NUMBERS:
-        return _Look("number")
-    if inferred == "complex":
-        return _Look("complex")
-    if inferred in _DATES or types.is_datetime64_any_dtype(dtype):
-        return _Look("date")
-    if inferred != "string" and not all(map(types.is_scalar, column)):
-        return _Look("object")
-    return _look_at_values(_Values(column))
-
-
-def _is_category(dtype):
     arrow = isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("dictionary")
-    return arrow or isinstance(dtype, pd.CategoricalDtype)
-
-
-_NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
-_DATES = {
-    "date",
-    "datetime",
-    "datetime64",
-    "period",
-    "time",
-    "timedelta",
-    "timedelta64",
-}
+    if arrow or isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    if types.is_complex_dtype(dtype):
+        return "complex"
+    if types.is_numeric_dtype(dtype):  # of booleans, too
+        return "number"
+    inferred = types.infer_dtype(column.astype(object), skipna=True)
+    if inferred in NUMBERS:
+        return "number"
+    if inferred in DATES or types.is_datetime64_any_dtype(dtype):
+        return "date"
+    if inferred == "complex":
+        return "complex"
+    if inferred != "string" and not all(map(types.is_scalar, column)):
+        return "object"
+    return None
 
 
 class _Values:
-    """The distinct values of a column, by their codes, and how often each occurs.
+    """The distinct values of a column, and how often each occurs.
 
     Missing ones have the code -1, and are none of them.
     """
 
-    def __init__(self, column):
+    def __init__(self, column: pd.Series) -> None:
         self.codes, self.values = _factorized(column)
         counts = np.bincount(self.codes + 1, minlength=len(self.values) + 1)
         self.n_missing, self.counts = counts[0], counts[1:]
-        self._numbers = {}
 
-    def _others_are(self, kind):
+    def of_strings(
+        self, function: Callable[[np.ndarray], Any], fill: Any = False
+    ) -> np.ndarray:
+        """Apply a function to the values that are strings; others get the fill."""
+        result = np.full(len(self.values), fill)
+        result[self.are_strings] = function(self.values[self.are_strings])
+        return result
+
+    def occur(self, mask: np.ndarray) -> int:
+        """In how many rows the values of a mask are."""
+        return int(self.counts[mask].sum())
+
+    def example(self, mask: np.ndarray) -> str:
+        """The most frequent of the values of a mask, as Python writes it."""
+        value = self.values[mask][np.argmax(self.counts[mask])]
+        return str(value) if isinstance(value, np.floating) else repr(value)
+
+    def example_read(self, mask: np.ndarray, notation: Any) -> str:
+        """The number that the example of a mask of strings is."""
+        strings = self.values[mask][[np.argmax(self.counts[mask])]]
+        return f"{text.as_numbers(strings, notation)[0]:.12g}"
+
+    def others_are(self, kind: Any) -> np.ndarray:
         """Mask of the values that are of a kind, and no strings."""
         mask = ~self.are_strings
         mask[mask] = [isinstance(value, kind) for value in self.values[mask]]
         return mask
 
-    def of_strings(self, function, *args):
-        """Mask of the values that are strings of which a mask of strings is true."""
-        mask = np.zeros(len(self.values), dtype=bool)
-        mask[self.are_strings] = function(self.values[self.are_strings], *args)
-        return mask
-
-    def occur(self, mask):
-        """In how many rows the values of a mask are."""
-        return self.counts[mask].sum()
-
-    def example(self, mask):
-        """The most frequent of the values of a mask, as Python writes it."""
-        value = self.values[mask][np.argmax(self.counts[mask])]
-        return str(value) if isinstance(value, np.floating) else repr(value)
-
     @cached_property
-    def are_strings(self):
+    def are_strings(self) -> np.ndarray:
         return np.array([isinstance(value, str) for value in self.values], dtype=bool)
 
     @cached_property
-    def are_real(self):
-        return self._others_are((bool, np.bool_, Real, Decimal))
+    def are_real(self) -> np.ndarray:
+        return self.others_are((bool, np.bool_, Real, Decimal))
 
     @cached_property
-    def are_complex(self):
-        return self._others_are(Complex) & ~self.are_real
+    def are_missing(self) -> np.ndarray:
+        return self.of_strings(text.are_missing)
 
-    @cached_property
-    def are_missing(self):
-        return self.of_strings(are_missing)
-
-    def notation(self):
-        """How numbers among the strings are written; None without strings."""
+    def notation(self) -> str:
+        """How numbers among the strings are written."""
         strings = np.flatnonzero(self.are_strings)
-        if len(strings) == 0:
-            return None
         if len(strings) > MAX_DECIDING:
             some = np.linspace(0, len(strings) - 1, MAX_DECIDING).astype(int)
             strings = strings[some]
-        return notation_of(self.values[strings], self.counts[strings])
+        return text.notation_of(self.values[strings], self.counts[strings])
 
-    def numbers_of_strings(self, notation):
-        """The numbers that strings are, float64; NaN for all other values."""
-        if notation not in self._numbers:
-            numbers, strings = np.full(len(self.values), np.nan), self.are_strings
-            numbers[strings] = as_numbers(self.values[strings], notation)
-            self._numbers[notation] = numbers
-        return self._numbers[notation]
-
-    def as_numbers(self, notation):
-        """The numbers that values are, float64; NaN for those that are none."""
-        numbers = self.numbers_of_strings(notation).copy()
+    def as_numbers(self, notation: str) -> np.ndarray:
+        """The numbers that values are, float64; NaN for values that are none."""
+        numbers = self.of_strings(lambda s: text.as_numbers(s, notation), fill=np.nan)
         numbers[self.are_real] = [float(value) for value in self.values[self.are_real]]
         return numbers
 
 
-def _look_at_values(values):
+def _look_at_values(values: _Values) -> _Look:
     """What a column of objects or strings holds, by its values."""
     strings, real, missing = values.are_strings, values.are_real, values.are_missing
-    if values.are_complex.any():
+    if (values.others_are(Complex) & ~real).any():
         return _Look("complex")
-    days = values.values[~missing] if strings.all() else []
-    if len(days) >= MIN_DAYS and are_days_of_digits(days):
+    days: Any = values.values[~missing] if strings.all() else []
+    if len(days) >= MIN_DAYS and text.are_days_of_digits(days):
         return _Look("date")
-    notation = values.notation()
+    notation = values.notation() if strings.any() else None
     numbers = real.copy()
     if notation is not None:
-        numbers |= ~np.isnan(values.numbers_of_strings(notation))
+        numbers |= ~np.isnan(
+            values.of_strings(lambda s: text.as_numbers(s, notation), np.nan)
+        )
     n_present, n_numbers = values.occur(~missing), values.occur(numbers)
-    codes = strings.all() and are_codes(values.values[numbers])
-    nearly_all = NEARLY_ALL * n_present
-    if n_numbers > 0 and n_numbers >= nearly_all and not codes:
-        told = _about_numbers(values, numbers, notation)
-        return _Look("number", notation, told)
+    codes = strings.all() and text.are_codes(values.values[numbers])
+    if n_numbers > 0 and n_numbers >= NEARLY_ALL * n_present and not codes:
+        return _Look("number", notation, _about_numbers(values, numbers, notation))
     few = strings.all() and len(values.values) <= MAX_CATEGORIES
     if _holds_dates(values, NEARLY_ALL if few else 0.5):
         return _Look("date")
@@ -665,64 +541,74 @@ def _look_at_values(values):
         return _Look("measure" if _are_measures(values) else "id")
     if 0 < n_present <= 2 * n_numbers and not codes and not few:
         return _Look("mixed")
-    return _Look("category", told=_about_units(values) or _about_levels(values))
+    return _Look("category", told=_about_units(values) or _about_rare(values))
 
 
-def _holds_dates(values, share):
+def _holds_dates(values: _Values, share: float) -> bool:
     """Whether such a share of the values are dates, missing days apart."""
-    dates, none = values.of_strings(are_dates), values.of_strings(are_no_days)
+    dates, none = values.of_strings(text.are_dates), values.of_strings(text.are_no_days)
     n_dates = values.occur(dates & ~none)
     return 0 < n_dates >= share * values.occur(~values.are_missing & ~none)
 
 
-def _are_measures(values):
-    """Whether most strings are a number with something beside that others have, too."""
-    units = units_of(values.values[values.are_strings][:MAX_DECIDING])
+def _are_measures(values: _Values) -> bool:
+    """Whether most strings are a number with a unit that others have, too."""
+    units = text.units_of(values.values[values.are_strings][:MAX_DECIDING])
     known = [unit for unit in units if unit is not None]
     return 2 * len(known) > len(units) and 10 * len(set(known)) <= len(known)
 
 
-def _about_units(values):
-    """What is to be told of a category nearly all levels of which have one unit."""
+def _is_text(values: _Values) -> bool:
+    """Whether strings are sentences, no categories: most differ, in many words."""
+    distinct = values.values
+    if len(distinct) < 10 or 2 * len(distinct) <= values.counts.sum():
+        return False
+    return bool(np.mean([len(value.split()) for value in distinct[:1000]]) >= 4)
+
+
+def _about_units(values: _Values) -> str:
+    """What is to be told of a category nearly all values of which have one unit."""
     strings = values.are_strings & ~values.are_missing
     if strings.sum() <= MANY_MEASURES:
         return ""
-    units = Counter(units_of(values.values[strings][:MAX_DECIDING]).tolist())
+    units = Counter(text.units_of(values.values[strings][:MAX_DECIDING]).tolist())
     (unit, times), n_units = units.most_common(1)[0], sum(units.values())
     if unit is None or times < NEARLY_ALL * n_units:
         return ""
     return (
-        f"{strings.sum()} different strings that count as levels of a category, but "
+        f"{strings.sum()} different strings that count as categories, but "
         f"hold a number each with {unit!r} beside (such as {values.example(strings)}). "
         f"{_TAKE_AWAY}"
     )
 
 
-def _about_numbers(values, numbers, notation):
+def _about_numbers(values: _Values, numbers: np.ndarray, notation: str | None) -> str:
     """What is to be told of a column that is read as numbers, if anything is."""
     told = []
-    odd = values.of_strings(lambda of: ~are_plain(of)) & numbers
+    odd = values.of_strings(lambda s: ~text.are_plain(s)) & numbers
     if odd.any():
-        first = values.example(odd)
-        number = values.numbers_of_strings(notation)[odd]
-        number = number[np.argmax(values.counts[odd])]
-        told.append(f"numbers with a {notation}, {first} being {number:.12g}")
-    lost = values.occur(~numbers)
-    if lost:
-        told.append(
-            f"{lost} of {values.counts.sum()} values (such as "
-            f"{values.example(~numbers)}) are no numbers and count as missing"
-        )
+        number = values.example_read(odd, notation)
+        told.append(f"numbers with a {notation}, {values.example(odd)} being {number}")
+    told += _about_lost(values, ~numbers)
     return "; ".join(told) + "." * bool(told)
 
 
-def _about_levels(values):
-    """What is to be told of a category whose kept levels are few of its values."""
+def _about_lost(values: _Values, lost: np.ndarray) -> list[str]:
+    """What is to be told of values that are no numbers."""
+    n_lost = values.occur(lost)
+    if not n_lost:
+        return []
+    return [
+        f"{n_lost} of {values.counts.sum()} values (such as {values.example(lost)}) "
+        "are no numbers and count as missing"
+    ]
+
+
+def _about_rare(values: _Values) -> str:
+    """What is to be told of a category if few of its values are kept."""
     kept = np.sort(values.counts)[::-1][:MAX_CATEGORIES]
-    if (
-        len(kept) == MAX_CATEGORIES and values.n_missing > kept[-1]
-    ):  # missing is one of them
-        kept = kept[:-1]
+    if len(kept) == MAX_CATEGORIES and values.n_missing > kept[-1]:
+        kept = kept[:-1]  # a missing value takes the place of one
     n_present = values.counts.sum()
     share = kept.sum() / max(n_present, 1)
     if share >= 0.5 or n_present == 0:
@@ -736,139 +622,70 @@ def _about_levels(values):
     )
 
 
-def _is_text(values):
-    """Whether strings are sentences rather than levels: most differ, in many words."""
-    distinct = values.values
-    if len(distinct) < 10 or 2 * len(distinct) <= values.counts.sum():
-        return False
-    return np.mean([len(value.split()) for value in distinct[:1000]]) >= 4
-
-
-def _refuse(X, kinds, refused):
+def _refuse(names: list[str], kinds: np.ndarray) -> None:
     """Name all columns that cannot be read, with the way out for each kind of them."""
-    found = {
-        kind: [str(X.columns[j]) for j in np.flatnonzero(kinds == kind)]
-        for kind in refused
-    }
-    problems = [kind for kind, names in found.items() if names]
+    problems = [kind for kind in WAYS_OUT if (kinds == kind).any()]
     if not problems:
         return
     lines = [
-        f"- {_WAYS_OUT[kind][0]} ({', '.join(found[kind])}): {_WAYS_OUT[kind][1]}"
-        for kind in problems
+        f"\n- {WAYS_OUT[problem][0]} "
+        f"({', '.join(n for n, k in zip(names, kinds, strict=True) if k == problem)}): "
+        f"{WAYS_OUT[problem][1]}"
+        for problem in problems
     ]
     error = TypeError if problems == ["object"] else ValueError
     raise error(
-        "Got columns that a net cannot be given, but expected numbers or categories:\n"
-        + "\n".join(lines)
+        "Got columns that a net cannot be given, but expected numbers or categories:"
+        + "".join(lines)
     )
 
 
-_LEVELS = (
-    "Where each value stands for a level, name the column in categorical_features, or "
-    "give it the dtype 'category'."
-)
-_SKRUB = (
-    "skrub.tabular_pipeline(MixupClassifier()), or the same around another estimator, "
-    "does it for all columns"
-)
-_TAKE_AWAY = (
-    "Where they are numbers, take away what is beside, for column c: "
-    "X[c].str.extract(r'([\\d.]+)')[0].astype(float)."
-)
-_WAYS_OUT = {
-    "date": (
-        "dates or times",
-        f"Make numbers of them before: {_SKRUB}; skrub.DatetimeEncoder for one column, "
-        f"and so do differences to a fixed day. Or drop them. {_LEVELS}",
-    ),
-    "text": (
-        "free text",
-        f"Make numbers of it before: {_SKRUB}; skrub.StringEncoder, or TfidfVectorizer "
-        f"and TruncatedSVD, for one column. Or drop it. {_LEVELS}",
-    ),
-    "id": (
-        "strings that are all different, as ids are",
-        "They tell nothing of other rows, so drop them; where part of each tells "
-        f"something, make a column of that part, or numbers: {_SKRUB}. {_LEVELS}",
-    ),
-    "measure": (
-        "strings that are all different, and hold numbers with something beside, as "
-        "units are",
-        f"{_TAKE_AWAY} {_LEVELS}",
-    ),
-    "mixed": (
-        "numbers and words side by side",
-        "Where words stand for missing numbers, replace them, for example by "
-        f"pandas.to_numeric(column, errors='coerce'). {_LEVELS}",
-    ),
-    "complex": (
-        "complex numbers",
-        "Complex data not supported. Make two columns of each, of its real and its "
-        "imaginary part.",
-    ),
-    "object": (
-        "other things than strings and numbers",
-        "Each value of an object column must be a string or a number (or None).",
-    ),
-    "category": (
-        "no numbers",
-        "Name them in categorical_features, or leave that at 'from_dtype'.",
-    ),
-}
-
-
-def _as_numbers(column, notation):
+def _as_numbers(column: pd.Series, notation: str | None) -> tuple[np.ndarray, str]:
     """A column as numbers, float64, NaN where missing, and what is to be told of it."""
-    dtype = column.dtype
-    if types.is_complex_dtype(dtype):
+    kind = _kind_of_dtype(column)
+    if kind == "complex":
         raise ValueError("Complex data not supported")
-    if types.is_numeric_dtype(dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
-    inferred = types.infer_dtype(column.astype(object), skipna=True)
-    if inferred in _DATES or types.is_datetime64_any_dtype(dtype):
+    if kind == "date":
         raise ValueError("dates or times")
-    if inferred in _NUMBERS:
-        numbers = column.astype(object).convert_dtypes()
-        return numbers.to_numpy(dtype=np.float64, na_value=np.nan), ""
+    if kind == "number":
+        if not types.is_numeric_dtype(column.dtype):
+            column = column.astype(object).convert_dtypes()
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
     values = _Values(column)
-    numbers = values.as_numbers(notation or NOTATIONS[0])
+    numbers = values.as_numbers(notation or text.NOTATIONS[0])
     if notation is None:  # as Python has it
         words = np.isnan(numbers) & values.are_strings
-        numbers[words] = as_booleans(values.values[words])
+        numbers[words] = text.as_booleans(values.values[words])
     no_number, missing = np.isnan(numbers), values.are_missing
     wrong = no_number & ~missing & (values.counts > 0)
     if 2 * values.occur(wrong) > values.occur(~missing):
         raise ValueError(f"such as {values.example(wrong)}")
-    about, lost = [], values.occur(no_number)
-    if lost:
-        about.append(
-            f"{lost} of {values.counts.sum()} values (such as "
-            f"{values.example(no_number)}) are no numbers and count as missing."
-        )
-    if notation == NOTATIONS[-1]:
+    about = _about_lost(values, no_number)
+    if notation == text.NOTATIONS[-1]:
         about += _about_points(values, ~no_number)
-    return np.append(numbers, np.nan)[values.codes], " ".join(about)
+    return np.append(numbers, np.nan)[values.codes], ". ".join(about) + "." * bool(
+        about
+    )
 
 
-def _about_points(values, numbers):
+def _about_points(values: _Values, numbers: np.ndarray) -> list[str]:
     """What is to be told where a decimal comma is in force, but points may be such."""
-    has = [[mark in s for s in values.values[values.are_strings]] for mark in ",."]
-    commas, points = [values.of_strings(lambda _, m=mask: m) for mask in has]
+    commas, points = (
+        values.of_strings(lambda s, mark=mark: [mark in of for of in s])
+        for mark in ",."
+    )
     points &= numbers & (values.counts > 0)
-    several = points & np.isnan(values.numbers_of_strings(NOTATIONS[0]))
+    several = points & np.isnan(values.as_numbers(text.NOTATIONS[0]))
     if commas.any() or several.any() or not points.any():
         return []
-    example = values.example(points)
-    read = values.numbers_of_strings(NOTATIONS[-1])[points]
-    read = read[np.argmax(values.counts[points])]
     return [
-        f"numbers with a decimal comma, as in fit: {example} is {read:.12g}, since "
-        "points are between thousands."
+        f"numbers with a decimal comma, as in fit: {values.example(points)} is "
+        f"{values.example_read(points, text.NOTATIONS[-1])}, since points are between "
+        "thousands"
     ]
 
 
-def _factorized(column):
+def _factorized(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Codes of a column, -1 where missing, and the values that they stand for."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -882,7 +699,7 @@ def _factorized(column):
     return codes, _as_objects(values, getattr(dtype, "numpy_dtype", dtype))
 
 
-def _as_objects(values, dtype):
+def _as_objects(values: Any, dtype: Any) -> np.ndarray:
     """Values of a dtype as an array of objects; numbers of few bits stay such."""
     few_bits = isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize < 8
     if not few_bits:
@@ -890,15 +707,13 @@ def _as_objects(values, dtype):
     return np.array([dtype.type(value) for value in values] + [None], dtype=object)[:-1]
 
 
-def _levels(column):
+def _categories(column: pd.Series) -> np.ndarray:
+    """The categories of a column in an order that does not depend on the rows'."""
     codes, values = _factorized(column)
     present = values[np.unique(codes[codes >= 0])]
-    # Levels of several types have an order, too, whichever row comes first.
+    # Categories of several types have an order, too.
     try:
-        levels = sorted(present, key=lambda value: (type(value).__name__, value))
+        order = sorted(present, key=lambda value: (type(value).__name__, value))
     except TypeError:  # tuples of a number and of a word
-        levels = sorted(present, key=lambda value: (type(value).__name__, repr(value)))
-    in_order = np.empty(len(levels), dtype=object)
-    for code, level in enumerate(levels):
-        in_order[code] = level
-    return in_order
+        order = sorted(present, key=lambda value: (type(value).__name__, repr(value)))
+    return np.fromiter(order, dtype=object, count=len(order))

@@ -9,18 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_regressor
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import (
     check_array,
     check_consistent_length,
-    check_X_y,
     column_or_1d,
 )
-from sklearn.utils.validation import validate_data
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
 from skorch.utils import multi_indexing
@@ -29,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from skmix import _validation
 from skmix._default_net import set_batch_size, wants_scaled
-from skmix._dtypes import Reader, as_frame
+from skmix._dtypes import ColumnReader, as_frame
 from skmix._mixup import is_interpolating
 from skmix._sampler import MixupSampler
 from skmix._targets import ClassCodec, NumberCodec
@@ -38,7 +34,7 @@ from skmix._training.convergence import check_finite
 from skmix._training.patch import mixed_training
 from skmix._training.predict import draws, in_chunks
 from skmix._training.random import one_thread_each, seeded
-from skmix.preprocessing import TableEncoder, learn_encoder
+from skmix.preprocessing import TableEncoder, validate_table
 
 # Samples.
 
@@ -96,26 +92,17 @@ def is_dict(X: Any) -> bool:
 # Reading a user's table.
 
 
-def learn_reader(X: Any, categorical_features: Any) -> Reader | None:
-    """Find out what columns hold; None for a dict, and for arrays of numbers only."""
+def learn_reader(X: Any, categorical_features: Any) -> ColumnReader | None:
+    """Find out what the columns of a table hold; None for a dict."""
     if is_dict(X):
         _validation.refuse_categories_of_dict(categorical_features)
         return None
-    given = categorical_features
-    declared = given is not None and not isinstance(given, str) and len(given) > 0
-    if declared and sparse.issparse(X):
-        raise ValueError(
-            f"Got categorical_features={given!r} for a sparse table, but expected "
-            "a dense one: make an array of it, or encode its categories before."
-        )
-    if isinstance(X, pd.DataFrame) or declared:
-        return Reader.learn(X, given)
-    return None
+    return ColumnReader.fit(X, categorical_features)
 
 
 def read_table(
     estimator: BaseEstimator,
-    reader: Reader | None,
+    reader: ColumnReader | None,
     X: Any,
     y: Any = "no_validation",
     *,
@@ -128,8 +115,7 @@ def read_table(
     Like `validate_data` it sets or checks the names and the number of columns that the
     estimator has seen. `allow_nan` says whether numbers may be missing.
     """
-    alone = isinstance(y, str)
-    if not reset and alone and _is_plainly_fine(estimator, reader, X):
+    if not reset and isinstance(y, str) and _is_plainly_fine(estimator, reader, X):
         return X
     if is_dict(X):
         return _read_dict(estimator, X, y, reset=reset)
@@ -137,39 +123,32 @@ def read_table(
         raise ValueError(
             "Got X as a table, but expected a dict of arrays, as in training."
         )
-    X = as_frame(X)
-    if reader is None and isinstance(X, pd.DataFrame):
-        reader = Reader.of_numbers(X.shape[1])
-    options: dict[str, Any] = {"accept_sparse": "csr"}
-    options["ensure_min_samples"] = min_rows
-    if allow_nan:
-        options["ensure_all_finite"] = sparse.issparse(X) or "allow-nan"
-    if not alone:
-        options["y_numeric"] = is_regressor(estimator)
-    table = X
-    try:
-        if reader is None or reader.is_idle(X):
-            return validate_data(estimator, X, y, reset=reset, **options)
-        validate_data(estimator, X, y, reset=reset, skip_check_array=True)
-        table = reader.read(X, is_new=not reset)
-        if alone:
-            return check_array(table, input_name="X", estimator=estimator, **options)
-        return check_X_y(table, y, estimator=estimator, **options)
-    except (ValueError, TypeError) as error:
-        names, kind = getattr(X, "columns", None), type(estimator).__name__
-        _validation.explain_not_finite(table, names, error, kind)
-        raise
+    return validate_table(
+        estimator,
+        as_frame(X),
+        y,
+        reader=reader,
+        reset=reset,
+        allow_nan=allow_nan,
+        min_rows=min_rows,
+        y_numeric=is_regressor(estimator),
+    )
 
 
-def _is_plainly_fine(estimator: BaseEstimator, reader: Reader | None, X: Any) -> bool:
+def _is_plainly_fine(
+    estimator: BaseEstimator, reader: ColumnReader | None, X: Any
+) -> bool:
     """Whether X is a plain array of numbers that `read_table` would return as it is.
 
     For a single row, all that scikit-learn asks takes longer than the net.
     """
     if type(X) is not np.ndarray or X.dtype.kind != "f" or X.ndim != 2:
         return False
-    named = hasattr(estimator, "feature_names_in_") or reader is not None
-    if named or X.shape[1] != getattr(estimator, "n_features_in_", None) or not len(X):
+    if hasattr(estimator, "feature_names_in_") or reader is None or not len(X):
+        return False
+    if X.shape[1] != getattr(estimator, "n_features_in_", None):
+        return False
+    if not reader.is_idle(X):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(X.sum()))
@@ -208,14 +187,14 @@ class Preparation:
     Attributes
     ----------
     target : ClassCodec or NumberCodec
-    encoder : TableEncoder, StandardScaler or None
+    encoder : TableEncoder or None
         None where the net is given the table as it is.
     names : list of str or None
         Names of the columns of the table, if they are known.
     """
 
     target: ClassCodec | NumberCodec
-    encoder: TableEncoder | StandardScaler | None
+    encoder: TableEncoder | None
     names: list[str] | None = None
 
     @classmethod
@@ -225,7 +204,8 @@ class Preparation:
         samples: Samples,
         *,
         task: str,
-        reader: Reader | None,
+        reader: ColumnReader | None,
+        categorical_features: Any = "from_dtype",
         names: Sequence[str] | None = None,
         class_weight: Any = None,
         classes: np.ndarray | None = None,
@@ -252,11 +232,17 @@ class Preparation:
         encoder = None
         needed = scale or as_dict or missing or _needs_encoding(X, reader)
         if needed and not is_dict(X):
-            reader = reader or Reader.of_numbers(X.shape[1])
-            encoder = learn_encoder(X, reader, weight, scale=scale, as_dict=as_dict)
+            # Modules are made of the default dtype.
+            single = torch.get_default_dtype() is not torch.float64
+            encoder = TableEncoder(
+                categorical_features,
+                scale=scale,
+                as_dict=as_dict,
+                dtype=np.float32 if scale and single else np.float64,
+            ).fit_table(X, reader, weight)
         _fill_sizes(net, X, encoder, target.n_outputs)
-        if isinstance(encoder, TableEncoder):
-            names = encoder.reader.columns
+        if encoder is not None:
+            names = encoder.reader_.columns
         return cls(target, encoder, None if names is None else list(names))
 
     @property
@@ -275,13 +261,7 @@ class Preparation:
 
     def transform(self, X: Any) -> Any:
         """Return a table as the net is given it, maybe in another dtype."""
-        if self.encoder is None:
-            return X
-        double = torch.get_default_dtype() is torch.float64  # what modules are made of
-        dtype = np.float64 if double else np.float32
-        if isinstance(self.encoder, TableEncoder):
-            return self.encoder.encode(X, dtype if self.encoder.scale else np.float64)
-        return skorch_compat.narrowed(self.encoder.transform(X), dtype)
+        return X if self.encoder is None else self.encoder.encode(X)
 
     def transform_samples(self, samples: Samples, name: str = "y") -> Samples:
         """Return samples as the net is given them, weighted by class."""
@@ -298,7 +278,7 @@ class Preparation:
         context = {"task": self.task, "all_groups": samples.groups}
         if self.names is not None:
             context["names"] = self.names
-        if isinstance(self.encoder, TableEncoder):
+        if self.encoder is not None:
             context["columns"] = self.encoder.columns_
             context["numeric"] = self.encoder.numeric_
         return context
@@ -341,22 +321,24 @@ def _learn_target(
     )
 
 
-def _needs_encoding(X: Any, reader: Reader | None) -> bool:
+def _needs_encoding(X: Any, reader: ColumnReader | None) -> bool:
     """Whether any net needs the columns of `X` encoded."""
-    if sparse.issparse(X) or is_dict(X):
+    if reader is None or sparse.issparse(X):
         return False
-    read = reader is not None and (reader.categorical.any() or any(reader.notations))
+    read = reader.categorical.any() or any(reader.notations)
     return bool(read or np.isnan(X.min()))
 
 
-def _fill_sizes(net: NeuralNet, X: Any, encoder: Any, n_outputs: int) -> None:
+def _fill_sizes(
+    net: NeuralNet, X: Any, encoder: TableEncoder | None, n_outputs: int
+) -> None:
     """Set the sizes that the module takes and that are not given."""
     if isinstance(net.module, nn.Module):
         return
     takes = inspect.signature(net.module).parameters
     given = net.get_params_for("module").keys() | getattr(net.module, "keywords", {})
     sizes: dict[str, Any] = {"d_out": n_outputs}
-    if isinstance(encoder, TableEncoder):
+    if encoder is not None:
         sizes["d_in"] = encoder.n_columns_
         sizes["n_num_features"] = encoder.n_num_features_
         sizes["cat_cardinalities"] = encoder.cat_cardinalities_

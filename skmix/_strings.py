@@ -4,8 +4,10 @@ Functions are given distinct strings, as an array of objects.
 """
 
 import re
+from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal, InvalidOperation
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ _SIGN = "[-+\u2212]?"
 _INDIAN = "[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
 
 
-def _number(thousands, decimal, *others):
+def _number(thousands: str, decimal: str, *others: str) -> re.Pattern[str]:
     """The pattern of numbers whose thousands and decimals are marked like this."""
     by_three = rf"[1-9][0-9]{{0,2}}(?:{thousands}[0-9]{{3}})+"
     whole = "|".join([*others, by_three, "[0-9]+"])
@@ -66,17 +68,22 @@ _TO_PLAIN["decimal comma"] = _TO_PLAIN["decimal point"] | {".": "", ",": "."}
 _SEVERAL_DOTS = re.compile(r"[0-9]\.[0-9]+\.[0-9]")
 
 
-def are_missing(strings):
+def _mask(predicate: Callable[[str], Any], strings: Iterable[str]) -> np.ndarray:
+    """Of which strings a predicate is true, or finds a match."""
+    return np.array([bool(predicate(s)) for s in strings], dtype=bool)
+
+
+def are_missing(strings: np.ndarray) -> np.ndarray:
     """Mask of the strings that stand for a missing value."""
-    return np.array([s.strip().lower() in MISSING for s in strings], dtype=bool)
+    return _mask(lambda s: s.strip().lower() in MISSING, strings)
 
 
-def are_plain(strings):
+def are_plain(strings: np.ndarray) -> np.ndarray:
     """Mask of the strings that are numbers as Python and most programs write them."""
-    return np.array([bool(_PLAIN.fullmatch(s)) for s in strings], dtype=bool)
+    return _mask(_PLAIN.fullmatch, strings)
 
 
-def are_codes(strings):
+def are_codes(strings: np.ndarray) -> bool:
     """Whether strings, all of them numbers, are integers some of which begin with 0."""
     padded = False
     for string in strings:
@@ -87,7 +94,7 @@ def are_codes(strings):
     return padded
 
 
-def as_numbers(strings, notation):
+def as_numbers(strings: np.ndarray, notation: str) -> np.ndarray:
     """Return what numbers strings stand for, float64, NaN where they are none."""
     values = np.full(len(strings), np.nan)
     if notation != "decimal comma":
@@ -96,15 +103,14 @@ def as_numbers(strings, notation):
         values[quick] = read.to_numpy(dtype=np.float64, na_value=np.nan)
         values[np.isinf(values)] = np.nan  # "inf" is a word, "1e400" is read below
     odd = np.flatnonzero(np.isnan(values))
-    stripped, fits = [s.strip() for s in strings[odd]], _PATTERNS[notation].fullmatch
-    matched = np.array([bool(fits(s)) for s in stripped], dtype=bool)
-    if matched.any():
-        found = [s for s, is_number in zip(stripped, matched, strict=True) if is_number]
-        values[odd[matched]] = list(map(float, _plain(found, notation)))
+    odd = odd[_mask(_PATTERNS[notation].fullmatch, map(str.strip, strings[odd]))]
+    if len(odd):
+        found = [s.strip() for s in strings[odd]]
+        values[odd] = list(map(float, _plain(found, notation)))
     return values
 
 
-def _plain(strings, notation):
+def _plain(strings: list[str], notation: str) -> list[str]:
     """Numbers as Python writes them; all at once, which is quicker."""
     text = "\n".join(strings)
     if _LETTER.search(text):
@@ -114,22 +120,13 @@ def _plain(strings, notation):
     return text.split("\n")
 
 
-def notation_of(strings, counts):
-    """In which notation the numbers among strings are written.
+def notation_of(strings: np.ndarray, counts: np.ndarray) -> str:
+    """In which notation the numbers among strings of some counts are written.
 
-    Parameters
-    ----------
-    strings : ndarray of shape (n,), dtype object
-    counts : ndarray of shape (n,), int
-        How often each occurs.
-
-    Returns
-    -------
-    notation : str
-        One of `NOTATIONS`: the decimal point, unless more than twice as many values are
-        numbers with commas alone as are lost, or another number, with these. A comma
-        stands for thousands if it can in every number that has one; and so does a
-        point, where there are numbers with several.
+    The decimal point, unless more than twice as many values are numbers with commas
+    alone as are lost, or another number, with these. A comma stands for thousands if it
+    can in every number that has one; and so does a point, where there are numbers with
+    several.
     """
     point, thousands, comma = NOTATIONS
     with_comma = np.array(["," in s for s in strings], dtype=bool)
@@ -149,8 +146,9 @@ def notation_of(strings, counts):
     return point
 
 
-def _are_dots_between_thousands(strings):
-    several = np.array([bool(_SEVERAL_DOTS.search(s)) for s in strings], dtype=bool)
+def _are_dots_between_thousands(strings: np.ndarray) -> bool:
+    """Whether numbers with several points say that points are between thousands."""
+    several = _mask(_SEVERAL_DOTS.search, strings)
     if not several.any():
         return False
     dotted = several | np.array(["." in s for s in strings], dtype=bool)
@@ -165,13 +163,13 @@ _MEASURE = re.compile(
 )
 
 
-def units_of(strings):
+def units_of(strings: np.ndarray) -> np.ndarray:
     """What is beside the number of each string; None where it holds no one number."""
     found = [_MEASURE.fullmatch(s) for s in strings]
     return np.array([match and match[1] for match in found] + [None], dtype=object)[:-1]
 
 
-def key_of(value):
+def key_of(value: Any) -> Hashable:
     """What is the same of values that differ in dtype alone.
 
     That of 1, 1.0, "1" and "1.0" is one, as that of True and "True", or of an interval
@@ -188,7 +186,7 @@ def key_of(value):
     return text.removesuffix(" 00:00:00")  # of a day
 
 
-def other_keys_of(value):
+def other_keys_of(value: Any) -> list[Hashable]:
     """What else a value may be matched by, where its own key is that of none.
 
     Booleans and days as other programs write them, and numbers of few bits to the last
@@ -207,16 +205,15 @@ def other_keys_of(value):
     return [key_of(f"{time[1]} {time[2]}")] if time else []
 
 
-def _is_bool(value):
+def _is_bool(value: Any) -> bool:
+    """Whether a value is a boolean of Python or numpy."""
     return isinstance(value, bool | np.bool_)
 
 
-def as_booleans(strings):
+def as_booleans(strings: np.ndarray) -> np.ndarray:
     """Return 1 and 0 for the words that stand for true and false, else NaN."""
     words = {"true": 1.0, "false": 0.0}
-    return np.array(
-        [words.get(s.strip().lower(), np.nan) for s in strings], dtype=float
-    )
+    return np.array([words.get(s.strip().lower(), np.nan) for s in strings], float)
 
 
 # Dates and times.
@@ -270,17 +267,17 @@ _NO_DAY = re.compile(
 )
 
 
-def are_dates(strings):
+def are_dates(strings: np.ndarray) -> np.ndarray:
     """Mask of the strings that are dates or times of day."""
-    return np.array([bool(_DATE.fullmatch(s.strip())) for s in strings], dtype=bool)
+    return _mask(_DATE.fullmatch, map(str.strip, strings))
 
 
-def are_no_days(strings):
+def are_no_days(strings: np.ndarray) -> np.ndarray:
     """Mask of the strings that stand for a missing day, or for one without an end."""
-    return np.array([bool(_NO_DAY.fullmatch(s.strip())) for s in strings], dtype=bool)
+    return _mask(_NO_DAY.fullmatch, map(str.strip, strings))
 
 
-def are_days_of_digits(strings):
+def are_days_of_digits(strings: np.ndarray) -> bool:
     """Whether strings are days of eight digits, such as 20200131, or stand for none."""
     if not all(len(s) == 8 and s.isascii() and s.isdigit() for s in strings):
         return False

@@ -1,8 +1,7 @@
 """What a user gives, refused with what was got, what was expected and the way out."""
 
 import inspect
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -228,53 +227,28 @@ def check_layers(layers):
         )
 
 
-def check_categorical_features(given):
-    """Refuse what is neither 'from_dtype' nor None nor a sequence of columns."""
+def check_categorical_features(given: Any) -> None:
+    """Refuse anything but 'from_dtype', None and a sequence of columns."""
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return
     expected = (
         "'from_dtype', None, or a sequence of column names, of positions or of "
-        "booleans, one for each column; or with tuples of names or positions among "
-        "them, each one a group of one-hot columns"
+        "booleans, one for each column"
     )
     if isinstance(given, str):
         raise ValueError(
             f"Got categorical_features={given!r}, but expected {expected}: "
             f"[{given!r}] names one column."
         )
-    if isinstance(given, list | tuple):
-        for columns in given:
-            if isinstance(columns, tuple):
-                _check_group(columns, given)
-        columns = [columns for columns in given if not isinstance(columns, tuple)]
-        if given and not columns:
-            return
-    else:
-        columns = given
-    columns = np.asarray(columns) if np.iterable(columns) else None
-    if columns is None or columns.ndim != 1:
-        raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
-    if len(columns) and not (
-        columns.dtype == bool
-        or columns.dtype.kind in "iu"
-        or all(isinstance(name, str) for name in given if not isinstance(name, tuple))
+    entries = np.asarray(given, dtype=object)
+    if entries.ndim != 1 or not any(
+        all(isinstance(entry, kind) for entry in entries)
+        for kind in (str, Integral, np.bool_)
     ):
         raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
 
 
-def _check_group(columns, given):
-    alike = all(isinstance(c, str) for c in columns) or all(
-        isinstance(c, Integral) and not isinstance(c, bool) for c in columns
-    )
-    if len(columns) < 2 or not alike:
-        raise ValueError(
-            f"Got categorical_features={given!r}, but expected at least two columns in "
-            "each tuple, by names or by positions, which stands for a group of one-hot "
-            "columns."
-        )
-
-
-def refuse_categories_of_dict(given):
+def refuse_categories_of_dict(given: Any) -> None:
     """Refuse to name categories in a dict of arrays, of which no column is read."""
     if given is None or isinstance(given, str) or len(given) == 0:
         return
@@ -285,54 +259,47 @@ def refuse_categories_of_dict(given):
     )
 
 
-def explain_not_finite(table, names, error, estimator):
-    """Raise again what scikit-learn says of NaN and infinity, and name the columns.
+def check_finite_columns(
+    table: Any, names: Sequence[Any] | None, estimator: str, *, allow_nan: bool
+) -> None:
+    """Refuse infinity in a table of numbers, and NaN where none is to be, by column.
 
-    Parameters
-    ----------
-    table : frame, array or sparse table
-        What scikit-learn was shown.
-    names : sequence or None
-        Of its columns.
-    error : Exception
-        What it said.
-    estimator : str
+    Missing values of a sparse table are refused in any case.
     """
-    found = re.match("Input X contains (NaN|infinity)", str(error))
-    if found is None:
+    is_sparse = sparse.issparse(table)
+    values = table.data if is_sparse else table
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # quick
+            return
+    bad = np.zeros(values.shape, bool)
+    if is_sparse or not allow_nan:
+        bad, found = np.isnan(values), "NaN"
+    if not bad.any():
+        bad, found = np.isinf(values), "infinity"
+    if not bad.any():
         return
-    missing = found[1] == "NaN"
-    bad = _columns_with(np.isnan if missing else np.isinf, table)
-    columns = [str(i if names is None else names[i]) for i in bad[:10]]
-    columns = ", ".join(columns + ["..."] * (len(bad) > 10))
-    if missing and sparse.issparse(table):
-        raise ValueError(
-            f"Input X contains NaN in columns ({columns}), but missing values of a "
-            "sparse table are not imputed. Impute them in a Pipeline before this "
-            f"{estimator}, for example by sklearn.impute.SimpleImputer, or make an "
-            "array of it (X.toarray()), of which they are."
-        ) from error
-    if missing:
-        raise ValueError(
-            f"Input X contains NaN in columns ({columns}), but no number was missing "
-            f"when this {estimator} was fitted, and its net takes columns as they are. "
-            "Impute them in a Pipeline before it, for example by sklearn.impute."
-            "SimpleImputer(add_indicator=True), or fit on rows some of which have "
-            "missing values."
-        ) from error
-    raise ValueError(
-        f"Input X contains infinity in columns ({columns}), but {estimator} expected "
-        "finite numbers. Where it stands for a missing value, replace it by NaN."
-    ) from error
-
-
-def _columns_with(function, table):
-    """Positions of the columns with values of which a function is true."""
-    if sparse.issparse(table):
-        cells = sparse.coo_array(table)
-        return np.unique(cells.coords[1][function(cells.data)])
-    values = check_array(table, dtype=np.float64, ensure_all_finite=False)
-    return np.flatnonzero(function(values).any(axis=0))
+    columns = np.unique(table.indices[bad] if is_sparse else np.nonzero(bad)[1])
+    shown = [str(j if names is None else names[j]) for j in columns[:10]]
+    shown = ", ".join(shown + ["..."] * (len(columns) > 10))
+    if found == "infinity":
+        way_out = (
+            f"{estimator} expected finite numbers. Where it stands for a missing "
+            "value, replace it by NaN."
+        )
+    elif is_sparse:
+        way_out = (
+            "missing values of a sparse table are not imputed. Impute them in a "
+            f"Pipeline before this {estimator}, for example by sklearn.impute."
+            "SimpleImputer, or make an array of it (X.toarray())."
+        )
+    else:
+        way_out = (
+            f"no number was missing when this {estimator} was fitted, and its net "
+            "takes columns as they are. Impute them in a Pipeline before it, for "
+            "example by sklearn.impute.SimpleImputer(add_indicator=True), or fit on "
+            "rows some of which have missing values."
+        )
+    raise ValueError(f"Input X contains {found} in columns ({shown}), but {way_out}")
 
 
 def check_single_target(y: Any, task: str, estimator: str) -> None:
@@ -382,7 +349,7 @@ def check_groups(groups, y):
     return codes
 
 
-def check_sample_weight(sample_weight, y):
+def check_sample_weight(sample_weight: Any, y: Any) -> np.ndarray | None:
     """Return weights as an array of shape (n,), float64, or None."""
     if sample_weight is None:
         return None

@@ -1,81 +1,214 @@
-"""Numbers and codes as nets want them: scaled, imputed, one-hot.
+"""From a table of any dtypes to the numbers that a net gets.
 
-A `TableEncoder` learns from training rows and their weights, of the array that a
-`skmix._dtypes.Reader` makes of a table, and makes of it what a net gets.
+A `TableEncoder` finds out what the columns hold, learns medians, scales and the most
+frequent categories from training rows and their weights, and encodes any table like
+that.
 """
+
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils import gen_batches
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Tags, check_array, check_X_y, gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmix._dtypes import MAX_CATEGORIES, as_frame
+from skmix._dtypes import MAX_CATEGORIES, ColumnReader, as_frame
+from skmix._training.skorch_compat import narrowed
+from skmix._validation import (
+    check_categorical_features,
+    check_finite_columns,
+    check_sample_weight,
+)
 
-BLOCK_CELLS = 2**20  # 8 MiB of float64
+# Rows are encoded in blocks of so many cells, 8 MiB of float64.
+BLOCK_CELLS = 2**20
 
 # Pieces of a number, of about as many rows each.
 MAX_BINS = 16
 
 
-class TableEncoder:
-    """Makes of numbers and codes what a net gets.
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Encode a table of any dtypes as the numbers that a net gets.
+
+    Missing numbers become the median, and numbers are brought to a common scale.
+    Categories become one-hot columns.
 
     Parameters
     ----------
-    reader : skmix._dtypes.Reader
-    scale : bool
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, \
+            default="from_dtype"
+        Which columns hold categories:
+
+        - "from_dtype": columns of strings that are no numbers, and of a categorical
+          dtype;
+        - names, positions or a mask: these columns, and no others;
+        - None: no column.
+    scale : bool, default=True
         Whether numbers are brought to a common scale, and outliers drawn in: ``z`` is
-        the distance from the median in interquartile ranges, and the net gets
-        ``z / sqrt(1 + (z / 3) ** 2)`` (robust scaling and smooth clipping of
-        Holzmüller et al. 2024, https://arxiv.org/abs/2407.04491).
-    as_dict : bool
-        Whether a net gets ``{"x_num": ..., "x_cat": ...}``, categories as codes, and
-        not one array, categories one-hot.
+        the distance from the median in interquartile ranges, and the output is
+        ``z / sqrt(1 + (z / 3) ** 2)``. This is robust scaling and smooth clipping of
+        Holzmüller et al. (2024), with weights. Columns of sparse tables are divided by
+        their standard deviation, so that zeros stay zeros.
+    as_dict : bool, default=False
+        Whether the output is ``{"x_num": ..., "x_cat": ...}``, categories as codes,
+        instead of one array with categories one-hot. (`set_output` is for arrays.)
+    dtype : numpy dtype, default=numpy.float32
+        Of the numbers of the output.
 
     Attributes
     ----------
+    reader_ : skmix._dtypes.ColumnReader
+        What each column of the table holds.
     n_columns_ : int
-        Columns of the array.
+        Columns of the output, of ``x_num`` with `as_dict`.
     n_num_features_ : int
-        Columns of numbers, indicators of missing ones included where `as_dict`.
-        Without, they are the first ones of the array.
+        Columns of the output that hold numbers. They come first. With `as_dict` the
+        indicators of missing values are among them.
     cat_cardinalities_ : list of int
         Number of codes of each column of categories.
-    bins_ : list of ndarray of shape (n_edges,)
-        Quantiles of each number, in the scale of the array, increasing; at least 3
-        and at most ``MAX_BINS + 1``. None where numbers are not scaled.
+    bins_ : list of ndarray of shape (n_edges,), float32
+        Quantiles of each number, in the scale of the output, increasing; at least 3
+        and at most 17. Empty where numbers are not scaled, and for sparse tables.
+    center_ : ndarray of shape (n_numbers,), float64
+        Median of each number.
+    scale_ : ndarray of shape (n_numbers,), float64
+        Factor by which the distance of each number from the median is multiplied.
+    columns_ : ndarray of shape (n_columns_,), int, or dict of these
+        Position of the column of the table that each column of the output is made of.
+    numeric_ : ndarray of shape (n_columns_,), bool, or dict of these
+        Which columns of the output are numbers, and no codes nor indicators.
+    n_features_in_ : int
+        Columns of the table.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Names of the columns, if all of them are strings.
+
+    See Also
+    --------
+    skmix.MixupClassifier : Encodes the table by itself, and has this as ``encoder_``.
+    sklearn.compose.ColumnTransformer : Other encoders for some columns.
 
     Notes
     -----
-    Numbers come first, in the order of the table. Missing ones become the median, and
-    a column that has some in training gets an indicator. Each column of categories
-    keeps its `MAX_CATEGORIES` most frequent levels, a missing value being a level like
-    others; what is rare, or not seen in training, is none of them: all zeros, or
-    code 0.
+    Numbers come first, in the order of the table, and then an indicator for each number
+    that has missing values in training. Each column of categories keeps the 50
+    categories with the most rows, a missing value being a category like others. Rarer
+    categories, and categories not seen in training, become all zeros, or code 0.
+
+    Rows of weight 0 do not count, and integer weights count as copies.
+
+    References
+    ----------
+    D. Holzmüller, L. Grinsztajn, I. Steinwart, "Better by Default: Strong Pre-Tuned
+    MLPs and Boosted Trees on Tabular Data", NeurIPS 2024,
+    https://arxiv.org/abs/2407.04491
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmix.preprocessing import TableEncoder
+    >>> X = pd.DataFrame({"size": [1, 2, None, 4], "hue": ["red", "blue", "red", None]})
+    >>> encoder = TableEncoder().set_output(transform="pandas")
+    >>> encoder.fit_transform(X).round(2)
+       size  missingindicator_size  hue_blue  hue_red  hue_nan
+    0 -0.33                    0.0       0.0      1.0      0.0
+    1  0.00                    0.0       1.0      0.0      0.0
+    2  0.00                    1.0       0.0      1.0      0.0
+    3  0.65                    0.0       0.0      0.0      1.0
     """
 
-    def __init__(self, reader, *, scale, as_dict=False):
-        self.reader = reader
+    def __init__(
+        self,
+        categorical_features: Any = "from_dtype",
+        *,
+        scale: bool = True,
+        as_dict: bool = False,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.categorical_features = categorical_features
         self.scale = scale
         self.as_dict = as_dict
+        self.dtype = dtype
 
-    def fit(self, table, weight=None):
-        """Learn from a table of numbers and codes, as `Reader.read` makes it.
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn what columns hold, their medians, scales and frequent categories.
 
         Parameters
         ----------
-        table : ndarray of shape (n, d)
-        weight : ndarray of shape (n,), default=None
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features)
+            A frame of pandas or polars, an array, or a list of rows.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
 
         Returns
         -------
         self : TableEncoder
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `categorical_features` does not fit the table, or a column holds neither
+            numbers nor categories, or infinity; or for a sparse table with missing
+            values or `as_dict`.
+
+        Warns
+        -----
+        UserWarning
+            If values are not read as they are: strings as numbers, or as missing, or
+            categories most of which are too rare to be kept.
         """
-        categorical = self.reader.categorical
-        self._numbers, self._categories = map(
-            np.flatnonzero, (~categorical, categorical)
-        )
+        check_categorical_features(self.categorical_features)
+        X = as_frame(X)
+        reader = ColumnReader.fit(X, self.categorical_features)
+        table = validate_table(self, X, reader=reader, reset=True)
+        weight = check_sample_weight(sample_weight, np.empty(table.shape[0]))
+        if weight is not None:
+            table, weight = table[weight > 0], weight[weight > 0]
+            if len(weight) == 0:
+                raise ValueError(
+                    "Got a sample_weight of zeros, but expected a positive weight."
+                )
+        return self.fit_table(table, reader, weight)
+
+    def fit_table(
+        self, table: Any, reader: ColumnReader, weight: np.ndarray | None = None
+    ) -> Self:
+        """Learn from a table of numbers and codes.
+
+        So one reader serves many encoders, each fitted on some of the rows.
+
+        Parameters
+        ----------
+        table : {ndarray, CSR matrix or array} of shape (n_samples, n_features)
+            As `reader` makes it.
+        reader : skmix._dtypes.ColumnReader
+            `categorical_features` is not looked at.
+        weight : ndarray of shape (n_samples,), default=None
+            Positive weights.
+
+        Returns
+        -------
+        self : TableEncoder
+
+        Raises
+        ------
+        ValueError
+            For a sparse table with `as_dict`.
+        """
+        self.reader_, self.n_features_in_ = reader, len(reader.columns)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if reader.has_names:
+            self.feature_names_in_ = np.array(reader.columns, dtype=object)
+        self._sparse_scaler: Any = None
+        if sparse.issparse(table):
+            return self._fit_sparse(table, weight)
+        self._numbers = np.flatnonzero(~reader.categorical)
+        self._categories = np.flatnonzero(reader.categorical)
         spread = [_spread(table[:, j], weight) for j in self._numbers]
         self.center_, self.scale_, missing = np.reshape(spread, (-1, 3)).T
         self._indicated = np.flatnonzero(missing)
@@ -83,123 +216,162 @@ class TableEncoder:
             _distinct(self._scaled(_edges(table[:, column], weight), j))
             for j, column in enumerate(self._numbers if self.scale else ())
         ]
-        kept = [
-            _most_frequent(table[:, j], self.reader.levels[j], weight)
-            for j in self._categories
-        ]
+        sizes = {j: len(reader.categories[j]) for j in self._categories}
+        self._kept = [_most_frequent(table[:, j], sizes[j], weight) for j in sizes]
         self._n_missing = np.isnan(table).sum(axis=0)
-        for j in self._categories:
-            self._n_missing[j] = (table[:, j] == len(self.reader.levels[j])).sum()
-        self._kept = kept
-        self._one_hot = None
-        if kept:
-            # (Levels are known from here on; the encoder only checks their form.)
-            self._one_hot = OneHotEncoder(
-                categories=kept, handle_unknown="ignore", sparse_output=False
-            )
-            self._one_hot.set_output(transform="default")
-            self._one_hot.fit(np.array([[codes[0] for codes in kept]]))
-        self.cat_cardinalities_ = [len(codes) + 1 for codes in kept]
-        self.n_num_features_ = len(self._numbers)
-        self.n_columns_ = len(self._numbers) + len(self._indicated)
-        if self.as_dict:
-            self.n_num_features_ = self.n_columns_
-        else:
-            self.n_columns_ += sum(map(len, kept))
+        for j, size in sizes.items():
+            self._n_missing[j] = (table[:, j] == size).sum()
         return self
 
-    def transform(self, X):
-        """Encode a table like that of `fit`, as the user has it.
+    def _fit_sparse(self, table: Any, weight: np.ndarray | None) -> Self:
+        """Learn the scale of the columns of a sparse table, all of them numbers."""
+        if self.as_dict:
+            raise ValueError(
+                "Got a sparse table for a TableEncoder with as_dict=True, but expected "
+                "a dense one. Make an array or a frame of it."
+            )
+        scaler = StandardScaler(with_mean=False, with_std=bool(self.scale))
+        self._sparse_scaler = scaler.set_output(transform="default")
+        self._sparse_scaler.fit(table, sample_weight=weight)
+        self._numbers, self._categories = np.arange(self.n_features_in_), np.arange(0)
+        self._indicated, self._kept, self.bins_ = np.arange(0), [], []
+        self.center_ = np.full(self.n_features_in_, np.nan)  # nothing is imputed
+        self.scale_ = 1 / scaler.scale_ if self.scale else np.ones(self.n_features_in_)
+        self._n_missing = np.zeros(self.n_features_in_, dtype=int)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Encode a table like that of `fit`.
 
         Parameters
         ----------
-        X : pandas or polars frame, or array-like of shape (n, d)
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features)
 
         Returns
         -------
-        encoded : ndarray of shape (n, n_columns), or dict of such, float64 and int64
-        """
-        columns = self.reader.columns
-        names = [str(name) for name in getattr(X, "columns", columns)]
-        X = as_frame(X)
-        if np.shape(X)[1] != len(columns) or names != columns:
-            raise ValueError(
-                f"Got a table of {np.shape(X)[1]} columns ({', '.join(names)}), but "
-                f"expected those of training ({', '.join(columns)})."
-            )
-        return self.encode(self.reader.read(X))
+        encoded : ndarray of shape (n_samples, n_columns_), of `dtype`
+            A CSR matrix or array for sparse tables, if that of `fit` was sparse. With
+            `as_dict` a dict of ``x_num``, of `dtype`, and ``x_cat``, int64.
 
-    def encode(self, table, dtype=np.float64):
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the columns are others than in `fit`; if a column that held numbers does
+            not; or for infinity.
+
+        Warns
+        -----
+        UserWarning
+            If values of a column of numbers are none and count as missing, or none of
+            the values of a category was seen in `fit`.
+        """
+        check_is_fitted(self)
+        X = as_frame(X)
+        return self.encode(validate_table(self, X, reader=self.reader_, reset=False))
+
+    def encode(self, table: Any) -> Any:
         """Encode a table of numbers and codes, a block of rows at a time.
 
         Parameters
         ----------
-        table : {ndarray, CSR matrix or array} of shape (n, d)
-        dtype : numpy dtype, default=numpy.float64
-            Of the numbers.
+        table : {ndarray, CSR matrix or array} of shape (n_samples, n_features)
+            As `reader_` makes it.
 
         Returns
         -------
-        encoded : ndarray of shape (n, n_columns), or dict of such
+        encoded : ndarray, CSR matrix or array, or dict
+            As `transform` returns it.
         """
-        n_rows = table.shape[0]
-        numbers = len(self._numbers) + len(self._indicated)
-        encoded = np.empty((n_rows, self.n_columns_), dtype=dtype)
+        if self._sparse_scaler is not None:
+            return narrowed(self._sparse_scaler.transform(table), self.dtype)
+        n_rows, n_numbers = table.shape[0], len(self._numbers) + len(self._indicated)
+        encoded = np.empty((n_rows, self.n_columns_), dtype=self.dtype)
         codes = np.empty((n_rows, len(self._categories)), dtype=np.int64)
         for rows in gen_batches(n_rows, max(1, BLOCK_CELLS // table.shape[1])):
             block = table[rows].toarray() if sparse.issparse(table) else table[rows]
-            encoded[rows, :numbers] = self._encoded_numbers(block[:, self._numbers])
-            if self._one_hot is not None:
-                hot = self._one_hot.transform(block[:, self._categories])
+            encoded[rows, :n_numbers] = self._encoded_numbers(block[:, self._numbers])
+            start = n_numbers
+            for c, (j, kept) in enumerate(
+                zip(self._categories, self._kept, strict=True)
+            ):
+                hot = block[:, j, None] == kept
                 if self.as_dict:
-                    codes[rows] = _codes_of_one_hot(hot, self.cat_cardinalities_)
+                    codes[rows, c] = hot @ np.arange(1, len(kept) + 1)
                 else:
-                    encoded[rows, numbers:] = hot
+                    encoded[rows, start : start + len(kept)] = hot
+                    start += len(kept)
         return {"x_num": encoded, "x_cat": codes} if self.as_dict else encoded
 
-    def _encoded_numbers(self, x):
+    def _encoded_numbers(self, x: np.ndarray) -> np.ndarray:
+        """Numbers imputed and scaled, and indicators of missing ones."""
         x = x.astype(np.float64)
         missing = np.isnan(x)
         indicators = missing[:, self._indicated]
         x = np.where(missing, self.center_, x)
         return np.hstack([self._scaled(x) if self.scale else x, indicators])
 
-    def _scaled(self, x, columns=slice(None)):
+    def _scaled(self, x: np.ndarray, columns: Any = slice(None)) -> np.ndarray:
+        """Numbers of some columns in the scale of the output."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center_[columns]) * self.scale_[columns]
         z = np.nan_to_num(z, nan=0, posinf=1e150, neginf=-1e150)  # nan: infinity * 0
         return z / np.hypot(1, z / 3)
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Names of the columns that a net gets, as scikit-learn's encoders name them.
+    @property
+    def n_columns_(self) -> int:
+        n_numbers = len(self._numbers) + len(self._indicated)
+        return n_numbers + (0 if self.as_dict else sum(map(len, self._kept)))
+
+    @property
+    def n_num_features_(self) -> int:
+        return self.n_columns_ if self.as_dict else len(self._numbers)
+
+    @property
+    def cat_cardinalities_(self) -> list[int]:
+        return [len(kept) + 1 for kept in self._kept]
+
+    @property
+    def columns_(self) -> Any:
+        numbers = np.r_[self._numbers, self._numbers[self._indicated]]
+        if self.as_dict:
+            return {"x_num": numbers, "x_cat": self._categories}
+        hot = np.repeat(self._categories, list(map(len, self._kept)))
+        return np.r_[numbers, hot].astype(int)
+
+    @property
+    def numeric_(self) -> Any:
+        numeric = np.arange(self.n_columns_) < len(self._numbers)
+        if self.as_dict:
+            return {"x_num": numeric, "x_cat": np.zeros(len(self._categories), bool)}
+        return numeric
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return names of the columns of the output, as scikit-learn's encoders do.
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : None
+            Ignored.
 
         Returns
         -------
-        names : ndarray of shape (n_columns,), dtype object
+        names : ndarray of shape (n_columns_,), dtype object
+            With `as_dict` those of ``x_num``, and then those of ``x_cat``.
         """
-        names = np.array(self.reader.names, dtype=object)
+        check_is_fitted(self)
+        names = np.array(self.reader_.columns, dtype=object)
         numbers = list(names[self._numbers])
         numbers += [f"missingindicator_{numbers[j]}" for j in self._indicated]
-        if self.as_dict or self._one_hot is None:
+        if self.as_dict:
             return np.array([*numbers, *names[self._categories]], dtype=object)
         hot = [
-            self._name_of(j, int(code))
-            for j, codes in zip(self._categories, self._kept, strict=True)
-            for code in codes
+            f"{names[j]}_{[*self.reader_.categories[j], 'nan'][int(code)]!s}"
+            for j, kept in zip(self._categories, self._kept, strict=True)
+            for code in kept
         ]
         return np.array([*numbers, *hot], dtype=object)
-
-    def _name_of(self, j, code):
-        """Name of the one-hot column of a level of column `j`."""
-        name, levels = self.reader.names[j], self.reader.levels[j]
-        if code == len(levels):
-            return f"{name}_nan"
-        made_upstream = j in self.reader.made_upstream
-        return levels[code] if made_upstream else f"{name}_{levels[code]!s}"
 
     def feature_summary(self) -> pd.DataFrame:
         """Show what became of each column of the table.
@@ -207,104 +379,129 @@ class TableEncoder:
         Returns
         -------
         summary : pandas.DataFrame
-            A row for each column of the user's table, in its order:
+            A row for each column of the table, in its order:
 
             name : str
             read_as : str
-                "number", "number from text", "category" or "one-hot group".
+                "number", "number from text" or "category".
             n_missing : int
-                Training rows without a value, those included whose text is no number in
-                a column of numbers. (Rows count as one, whatever they weigh.)
-            n_levels : int
-                Different values of a category, or columns of a one-hot group; 0 for
-                numbers.
+                Training rows without a value, whatever they weigh. In a column of
+                numbers, text that is no number counts as missing.
+            n_categories : int
+                Different values of a category; 0 for numbers.
             n_kept : int
                 How many of these have a column, or a code, of their own.
             median : float
-                What missing numbers are replaced by; NaN for categories.
+                What replaces missing numbers; NaN for categories and sparse tables.
             features : list of str
-                Names of what a net gets of it, among `get_feature_names_out`.
+                Names of the columns of the output that are made of it.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
 
         Examples
         --------
         >>> import pandas as pd
-        >>> from skmix import MixupClassifier
-        >>> X = pd.DataFrame({"size": [1, 2, None, 4] * 10, "hue": list("abac") * 10})
-        >>> clf = MixupClassifier(random_state=0).fit(X, X["hue"] == "a")
-        >>> print(clf.encoder_.feature_summary().drop(columns="features"))
-           name   read_as  n_missing  n_levels  n_kept  median
-        0  size    number         10         0       0     2.0
-        1   hue  category          0         3       3     NaN
-        >>> clf.encoder_.feature_summary()["features"].tolist()
+        >>> from skmix.preprocessing import TableEncoder
+        >>> X = pd.DataFrame({"size": [1, 2, None, 4], "hue": list("abac")})
+        >>> summary = TableEncoder().fit(X).feature_summary()
+        >>> print(summary.drop(columns="features"))
+           name   read_as  n_missing  n_categories  n_kept  median
+        0  size    number          1             0       0     2.0
+        1   hue  category          0             3       3     NaN
+        >>> summary["features"].tolist()
         [['size', 'missingindicator_size'], ['hue_a', 'hue_b', 'hue_c']]
         """
-        reader = self.reader
-        owner = self.columns_
+        features, owner, reader = (
+            self.get_feature_names_out(),
+            self.columns_,
+            self.reader_,
+        )
         owner = np.r_[owner["x_num"], owner["x_cat"]] if self.as_dict else owner
-        features = self.get_feature_names_out()
+        medians = dict(zip(self._numbers, self.center_, strict=True))
+        kept = dict(zip(self._categories, self._kept, strict=True))
         rows = []
-        for name, j in zip(reader.columns, reader.read_as, strict=True):
-            made = features[owner == j].tolist()
-            siblings = {reader.columns[p] for p in reader.made_upstream.get(int(j), ())}
+        for j, (name, found) in enumerate(
+            zip(reader.columns, reader.categories, strict=True)
+        ):
+            as_number = "number from text" if reader.notations[j] else "number"
             rows.append(
                 {
                     "name": name,
-                    "read_as": self._read_as(int(j)),
+                    "read_as": as_number if found is None else "category",
                     "n_missing": int(self._n_missing[j]),
-                    **self._sizes_of(int(j)),
-                    "features": [f for f in made if f == name or f not in siblings],
+                    "n_categories": 0 if found is None else len(found),
+                    "n_kept": 0 if found is None else int((kept[j] < len(found)).sum()),
+                    "median": medians.get(j, np.nan),
+                    "features": features[owner == j].tolist(),
                 }
             )
         return pd.DataFrame(rows)
 
-    def _read_as(self, j):
-        if self.reader.levels[j] is None:
-            as_text = self.reader.notations[j] is not None
-            return "number from text" if as_text else "number"
-        return "one-hot group" if j in self.reader.made_upstream else "category"
-
-    def _sizes_of(self, j):
-        """Levels of column `j`, how many of them are kept, and its median."""
-        levels = self.reader.levels[j]
-        if levels is None:
-            median = self.center_[np.flatnonzero(self._numbers == j)[0]]
-            return {"n_levels": 0, "n_kept": 0, "median": median}
-        codes = self._kept[np.flatnonzero(self._categories == j)[0]]
-        n_kept = int((codes < len(levels)).sum())
-        return {"n_levels": len(levels), "n_kept": n_kept, "median": np.nan}
-
-    @property
-    def columns_(self):
-        """For each column that a net gets, the number of the table's column it is of.
-
-        An array of shape (n_columns,), or a dict of such; columns of a group of one-hot
-        columns count as one.
-        """
-        numbers = np.r_[self._numbers, self._numbers[self._indicated]]
-        if self.as_dict:
-            return {"x_num": numbers, "x_cat": self._categories}
-        hot = np.repeat(self._categories, np.array(self.cat_cardinalities_, int) - 1)
-        return np.r_[numbers, hot].astype(int)
-
-    @property
-    def numeric_(self):
-        """Mask of the columns that a net gets which are numbers, like `columns_`."""
-        numbers = np.arange(len(self._numbers) + len(self._indicated))
-        numbers = numbers < len(self._numbers)
-        if self.as_dict:
-            return {"x_num": numbers, "x_cat": np.zeros(len(self._categories), bool)}
-        return np.append(numbers, np.zeros(self.n_columns_ - len(numbers), bool))
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = not self.as_dict
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
 
 
-def _codes_of_one_hot(hot, cardinalities):
-    """Codes of one-hot columns, side by side: 1 for the first level, 0 for none."""
-    ends = np.cumsum(np.array(cardinalities) - 1)
-    parts = np.split(hot, ends[:-1], axis=1)
-    ranks = [part @ np.arange(1, part.shape[1] + 1) for part in parts]
-    return np.stack(ranks, axis=1).astype(np.int64)
+def validate_table(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    reader: ColumnReader,
+    reset: bool,
+    allow_nan: bool = True,
+    min_rows: int = 1,
+    y_numeric: bool = False,
+) -> Any:
+    """Return a table as numbers and codes, checked, and y beside it if it is given.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets ``n_features_in_`` and ``feature_names_in_``, or has them already.
+    X : pandas.DataFrame, or array-like or CSR of numbers
+        As `as_frame` returns it.
+    y : array-like of shape (n_samples,), default="no_validation"
+    reader : ColumnReader
+    reset : bool
+        Whether this is the table that was learnt from.
+    allow_nan : bool, default=True
+        Whether numbers of dense tables may be missing.
+    min_rows : int, default=1
+    y_numeric : bool, default=False
+        Whether y must be numbers.
+
+    Returns
+    -------
+    table : {ndarray, CSR matrix or array} of shape (n_samples, n_features)
+        Or a tuple of this and y, where y is given.
+    """
+    validate_data(estimator, X, y, reset=reset, skip_check_array=True)
+    options = {
+        "accept_sparse": "csr",
+        "ensure_all_finite": False,
+        "ensure_min_samples": min_rows,
+        "estimator": estimator,
+    }
+    table = X if reader.is_idle(X) else reader.transform(X, is_new=not reset)
+    if isinstance(y, str):  # "no_validation" is what validate_data calls no y
+        table = check_array(table, input_name="X", **options)
+    else:
+        table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
+    names, who = getattr(X, "columns", None), type(estimator).__name__
+    check_finite_columns(table, names, who, allow_nan=allow_nan)
+    return table if isinstance(y, str) else (table, y)
 
 
-def _spread(x, weight):
+def _spread(x: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
     """Median, one over the interquartile range, and whether numbers are missing.
 
     Where the quartiles are equal it is half the range that counts, and 0 stands for
@@ -320,7 +517,7 @@ def _spread(x, weight):
     return median, factor if np.isfinite(factor) else 0.0, missing
 
 
-def _quantiles(x, q, weight):
+def _quantiles(x: np.ndarray, q: Any, weight: np.ndarray | None) -> np.ndarray:
     """Quantiles of the numbers that are not missing."""
     present = ~np.isnan(x)
     if not present.all():
@@ -332,13 +529,14 @@ def _quantiles(x, q, weight):
     return np.quantile(x, q, weights=weight, method="inverted_cdf")
 
 
-def _edges(x, weight):
+def _edges(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Quantiles between which about as many rows are each."""
     if np.isnan(x).all():
         return np.zeros(1)
     return _quantiles(x, np.linspace(0, 1, MAX_BINS + 1), weight)
 
 
-def _distinct(edges):
+def _distinct(edges: np.ndarray) -> np.ndarray:
     """Edges that increase, in float32 too; two pieces at least."""
     edges = np.unique(edges.astype(np.float32))
     if len(edges) == 2:
@@ -348,31 +546,10 @@ def _distinct(edges):
     return edges.astype(np.float32)
 
 
-def _most_frequent(codes, levels, weight):
-    """The codes of the most frequent levels, in ascending order."""
-    counts = np.bincount(codes.astype(np.intp), weight, minlength=len(levels) + 1)
+def _most_frequent(
+    codes: np.ndarray, n_categories: int, weight: np.ndarray | None
+) -> np.ndarray:
+    """The codes of the most frequent categories, in ascending order."""
+    counts = np.bincount(codes.astype(np.intp), weight, minlength=n_categories + 1)
     order = np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]
     return np.sort(order[counts[order] > 0]).astype(np.float64)
-
-
-def learn_encoder(X, reader, weight=None, *, scale, as_dict=False):
-    """Learn from training rows how a net of the default kind, or any, gets them.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix or array} of shape (n, d)
-        Numbers and codes.
-    reader : skmix._dtypes.Reader
-    weight : ndarray of shape (n,), default=None
-    scale, as_dict : bool
-        As in `TableEncoder`.
-
-    Returns
-    -------
-    encoder : TableEncoder, or sklearn.preprocessing.StandardScaler
-        For sparse rows the latter, which leaves zeros as they are.
-    """
-    if sparse.issparse(X):
-        scaler = StandardScaler(with_mean=False).set_output(transform="default")
-        return scaler.fit(X, sample_weight=weight)
-    return TableEncoder(reader, scale=scale, as_dict=as_dict).fit(X, weight)

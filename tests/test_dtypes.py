@@ -1,4 +1,4 @@
-"""What strings are read as, what is refused and told, and which levels match."""
+"""What strings are read as, what is refused and told, and which categories match."""
 
 import io
 import pickle
@@ -25,14 +25,14 @@ from skmix import (
     _strings,
     default_net,
 )
-from skmix._dtypes import Reader, as_frame
+from skmix._dtypes import ColumnReader, as_frame
 from skmix.preprocessing import TableEncoder
 
 STRINGS = [object, "str", "string", pd.ArrowDtype(pa.string())]
 
 
 def learn(values, declared="from_dtype", dtype=object):
-    return Reader.learn(frame(values, dtype), declared)
+    return ColumnReader.fit(frame(values, dtype), declared)
 
 
 def frame(values, dtype=object):
@@ -40,14 +40,12 @@ def frame(values, dtype=object):
 
 
 def numbers(reader, values, dtype=object, **options):
-    return reader.read(frame(values, dtype), **options)[:, 0].tolist()
+    return reader.transform(frame(values, dtype), **options)[:, 0].tolist()
 
 
 def hot(X, new, declared="from_dtype"):
     """One-hot columns of another table, by what was learnt from `X`."""
-    reader = Reader.learn(X, declared)
-    encoder = TableEncoder(reader, scale=False).fit(reader.read(X, is_new=False))
-    return encoder.transform(new)
+    return TableEncoder(declared, scale=False).fit(X).transform(new)
 
 
 # Strings that are numbers.
@@ -83,8 +81,8 @@ def test_missing_markers_count_neither_for_nor_against_numbers():
         np.isnan(numbers(reader, values, is_new=False)).tolist()
         == [True] * 12 + [False] * 2
     )
-    # Where nothing is a number, they are levels as others are.
-    assert learn(["?", "b", "c"]).levels[0].tolist() == ["?", "b", "c"]
+    # Where nothing is a number, they are categories as others are.
+    assert learn(["?", "b", "c"]).categories[0].tolist() == ["?", "b", "c"]
     assert learn(["?", "?"]).categorical.all()
 
 
@@ -132,9 +130,9 @@ def test_words_that_python_takes_for_numbers_are_none():
 def test_integers_some_of_which_begin_with_zero_are_codes():
     many = [f"{i:03}" for i in range(60)] * 2
     assert learn(many).categorical.all()
-    assert learn(["01", "12", "7"]).levels[0].tolist() == ["01", "12", "7"]
-    assert learn(["01.5", "12", "7"]).levels == [None]
-    assert learn(["0", "12", "0.5"]).levels == [None]
+    assert learn(["01", "12", "7"]).categories[0].tolist() == ["01", "12", "7"]
+    assert learn(["01.5", "12", "7"]).categories == [None]
+    assert learn(["0", "12", "0.5"]).categories == [None]
 
 
 # Strings that are refused.
@@ -171,7 +169,9 @@ def test_dates_as_strings_are_refused_as_dates_are(date):
     with pytest.raises(ValueError, match=r"dates or times \(a\).*tabular_pipeline"):
         learn([date] * 3 + [None, "?"])
     assert learn([date] * 3, ["a"]).categorical.all()
-    assert Reader.learn(frame([date] * 3).astype("category"), "from_dtype").categorical
+    assert ColumnReader.fit(
+        frame([date] * 3).astype("category"), "from_dtype"
+    ).categorical
 
 
 @pytest.mark.parametrize("dtype", STRINGS, ids=str)
@@ -210,8 +210,10 @@ def test_strings_that_are_all_different_are_ids():
     assert learn(ids[:19]).categorical.all()
     assert learn([*ids, ids[0]]).categorical.all()
     assert learn(ids, [0]).categorical.all()
-    assert Reader.learn(frame(ids).astype("category"), "from_dtype").categorical.all()
-    assert learn(map(str, range(20))).levels == [None]  # numbers, as ints are
+    assert ColumnReader.fit(
+        frame(ids).astype("category"), "from_dtype"
+    ).categorical.all()
+    assert learn(map(str, range(20))).categories == [None]  # numbers, as ints are
 
 
 def test_numbers_and_words_side_by_side():
@@ -251,14 +253,14 @@ def test_all_problems_of_all_columns_are_in_one_message():
     for line in lines[:3]:
         assert "skrub.tabular_pipeline(MixupClassifier())" in line
     with pytest.raises(TypeError, match="other things"):
-        Reader.learn(X[["size", "thing"]], "from_dtype")
+        ColumnReader.fit(X[["size", "thing"]], "from_dtype")
 
 
 @pytest.mark.parametrize("declared", ["from_dtype", None, ["b"]])
 def test_strings_that_are_numbers_need_no_declaration(declared):
     X = pd.DataFrame({"a": ["1", "2.5"], "b": [1, 2]})
-    assert Reader.learn(X, declared).levels[0] is None
-    assert Reader.learn(X, ["a"]).levels[0].tolist() == ["1", "2.5"]
+    assert ColumnReader.fit(X, declared).categories[0] is None
+    assert ColumnReader.fit(X, ["a"]).categories[0].tolist() == ["1", "2.5"]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +334,7 @@ def test_how_a_long_column_is_written_is_decided_by_some_of_its_values(monkeypat
         asked.append(len(values))
         return decide(values, counts)
 
-    monkeypatch.setattr("skmix._dtypes.notation_of", notation_of)
+    monkeypatch.setattr("skmix._strings.notation_of", notation_of)
     values = [f"{i:,}.25" for i in range(1000, 15_000)]
     with pytest.warns(UserWarning, match="comma for thousands"):
         reader = learn(values)
@@ -347,10 +349,10 @@ def test_days_of_eight_digits_are_dates_where_there_are_many():
     with pytest.raises(ValueError, match=r"dates or times \(a\)"):
         learn([*days, "00000000"])
     assert learn([f"{i:08}" for i in range(12)] * 2).categorical.all()
-    assert learn(days[:9]).levels == [None]
-    assert learn([*days, "20201301"]).levels == [None]
-    assert learn([*days, "30200101"]).levels == [None]
-    assert learn(list(map(int, days))).levels == [None]
+    assert learn(days[:9]).categories == [None]
+    assert learn([*days, "20201301"]).categories == [None]
+    assert learn([*days, "30200101"]).categories == [None]
+    assert learn(list(map(int, days))).categories == [None]
     assert learn(days, ["a"]).categorical.all()
 
 
@@ -378,8 +380,8 @@ def test_a_category_that_its_kept_levels_hardly_cover_is_told():
     told = r"'a': 300 different values, of which the 50 .* cover 17 % of the rows"
     for X in (frame(names), frame(names).astype("category")):
         with pytest.warns(UserWarning, match=told):
-            Reader.learn(X, "from_dtype")
-        assert Reader.learn(X, ["a"]).categorical.all()  # declared: known
+            ColumnReader.fit(X)
+        assert ColumnReader.fit(X, ["a"]).categorical.all()  # declared: known
     assert learn([*names, *["often"] * 600]).categorical.all()
 
 
@@ -387,7 +389,7 @@ def test_a_category_that_its_kept_levels_hardly_cover_is_told():
 
 
 def test_a_column_of_numbers_takes_strings():
-    reader = Reader.learn(pd.DataFrame({"a": [1.0, 2.5]}), "from_dtype")
+    reader = ColumnReader.fit(pd.DataFrame({"a": [1.0, 2.5]}), "from_dtype")
     assert numbers(reader, ["1", " 2.5 ", "-1e3"]) == [1, 2.5, -1000]
     assert numbers(reader, ["True", "False"]) == [1, 0]
     with pytest.warns(UserWarning, match=r"'a': 2 of 3 values \(such as '\?'\)"):
@@ -397,16 +399,16 @@ def test_a_column_of_numbers_takes_strings():
     with pytest.raises(ValueError, match="column 'a' with values"):
         numbers(reader, ["2020-01-01"] * 2)
     with pytest.raises(ValueError, match="Complex data not supported"):
-        reader.read(pd.DataFrame({"a": [1j, 2]}))
+        reader.transform(pd.DataFrame({"a": [1j, 2]}))
     as_category = pd.DataFrame({"a": pd.Categorical(["1", "2.5"])})
-    assert reader.read(as_category).ravel().tolist() == [1, 2.5]
+    assert reader.transform(as_category).ravel().tolist() == [1, 2.5]
 
 
 def test_the_notation_of_fit_holds_at_prediction():
     with pytest.warns(UserWarning, match="decimal comma"):
         reader = learn(["1,5", "2,25", "0,5"])
     assert numbers(reader, ["12,5", "7"]) == [12.5, 7]
-    assert reader.read(pd.DataFrame({"a": [1.5, 2]})).ravel().tolist() == [1.5, 2]
+    assert reader.transform(pd.DataFrame({"a": [1.5, 2]})).ravel().tolist() == [1.5, 2]
     with pytest.raises(ValueError, match="column 'a' with values"):
         numbers(reader, ["12.5"])
 
@@ -433,8 +435,8 @@ def test_a_reader_is_frozen_and_can_be_shared():
 
 def test_lists_where_levels_were():
     reader = learn(["a", "b"])
-    with pytest.raises(ValueError, match="column 'a' with values that are no levels"):
-        reader.read(frame([[1], [2]]))
+    with pytest.raises(ValueError, match="'a' with values that are no categories"):
+        reader.transform(frame([[1], [2]]))
 
 
 # At prediction: categories, by value.
@@ -485,7 +487,7 @@ def test_levels_are_not_matched_where_it_is_ambiguous():
     assert_array_equal(hot(seen, frame([1, "1.0", 2]), ["a"]).sum(axis=1), [0, 0, 1])
     both = frame([1, "1", 2])
     assert_array_equal(hot(both, both, ["a"]).sum(axis=1), 1)
-    # Large numbers that are one in float64 are two levels.
+    # Large numbers that are one in float64 are two categories.
     large = frame([2**53, 5])
     assert_array_equal(
         hot(large, frame([str(2**53 + 1), "5"]), ["a"]).sum(axis=1), [0, 1]
@@ -494,26 +496,17 @@ def test_levels_are_not_matched_where_it_is_ambiguous():
 
 def test_codes_of_levels_are_matched_too():
     X = pd.DataFrame({"a": pd.Categorical([3, 1, 2])})
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=False, as_dict=True).fit(reader.read(X))
+    encoder = TableEncoder(scale=False, as_dict=True).fit(X)
     assert encoder.transform(X.astype(str))["x_cat"].ravel().tolist() == [3, 1, 2]
     assert encoder.transform(X.astype(float))["x_cat"].ravel().tolist() == [3, 1, 2]
-
-
-def test_a_group_of_one_hot_columns_takes_strings():
-    X = pd.DataFrame({"red": [1, 0, 0], "blue": [0, 1, 0]})
-    expected = hot(X, X, [("red", "blue")])
-    for new in (X.astype(str), X.astype(float).astype(str), X.astype(bool).astype(str)):
-        assert_array_equal(hot(X, new, [("red", "blue")]), expected)
-        assert_array_equal(hot(new, X, [("red", "blue")]), expected)
 
 
 def test_no_value_of_a_category_seen_is_told_by_name():
     X = pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"], "c": ["x", "y"]})
     new = X.assign(a=["X", "Y"], b=["u", "W"], c=[None, None])
-    reader = Reader.learn(X, "from_dtype")
+    reader = ColumnReader.fit(X)
     with pytest.warns(UserWarning, match="'a': none of its values") as told:
-        reader.read(new)
+        reader.transform(new)
     assert "'b'" not in str(told[0].message)
     assert "'c'" not in str(told[0].message)
 
@@ -537,7 +530,7 @@ def test_a_missing_level_is_matched_by_what_is_written_for_missing(text, kind):
 
 def test_what_is_written_for_missing_stays_a_level_where_it_is_one():
     X = frame(["a", "?", None, "none"])
-    read = Reader.learn(X, "from_dtype").read(frame(["?", "none", "", "None"]))
+    read = ColumnReader.fit(X).transform(frame(["?", "none", "", "None"]))
     assert read.ravel().tolist() == [0, 2, 3, 3]
     # Where none was missing in fit, it is a level like others: not seen.
     with pytest.warns(UserWarning, match="none of its values"):
@@ -571,8 +564,7 @@ def test_numbers_of_fewer_bits_are_the_levels_that_they_are_written_as(seen, new
 
 def test_features_of_few_bits_are_named_as_they_are_written():
     X = frame([0.1, 0.5], "float32").astype("category")
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
+    encoder = TableEncoder(scale=False).fit(X)
     assert encoder.get_feature_names_out().tolist() == ["a_0.1", "a_0.5"]
 
 
@@ -585,7 +577,7 @@ def test_booleans_are_matched_as_other_programs_write_them(new):
     X = frame([False, True], bool)
     for fitted in (X.astype("category"), X.astype(object), X.astype("boolean")):
         assert_array_equal(hot(fitted, frame(new), ["a"]), np.eye(2))
-    assert numbers(Reader.learn(X, "from_dtype"), new) == [0, 1]
+    assert numbers(ColumnReader.fit(X), new) == [0, 1]
     words = frame(["False", "True"])
     if isinstance(new[0], str) and new[0] != "0":
         assert_array_equal(hot(words, frame(new)), np.eye(2))
@@ -619,20 +611,20 @@ def test_times_are_matched_as_other_programs_write_them():
 
 def test_levels_without_an_order_are_ordered_as_they_are_written():
     X = frame([(1, "a"), (1, 2)] * 3).astype("category")
-    reader = Reader.learn(X, "from_dtype")
-    assert reader.levels[0].tolist() == [(1, "a"), (1, 2)]
+    reader = ColumnReader.fit(X)
+    assert reader.categories[0].tolist() == [(1, "a"), (1, 2)]
     backwards = X[::-1].reset_index(drop=True)
-    assert Reader.learn(backwards, "from_dtype").levels[0].tolist() == [
+    assert ColumnReader.fit(backwards).categories[0].tolist() == [
         (1, "a"),
         (1, 2),
     ]
-    assert reader.read(X).ravel().tolist() == [0, 1] * 3
+    assert reader.transform(X).ravel().tolist() == [0, 1] * 3
 
 
 def test_categories_that_do_not_occur_are_not_looked_at(monkeypatch):
     categories = [f"n{i:04}" for i in range(2000)]
     X = frame(categories).astype("category")
-    reader = Reader.learn(X, ["a"])
+    reader = ColumnReader.fit(X, ["a"])
     new = X.iloc[[1999, 7]]
     seen = []
     as_index = pd.Index
@@ -641,9 +633,9 @@ def test_categories_that_do_not_occur_are_not_looked_at(monkeypatch):
         seen.append(len(values))
         return as_index(values, **options)
 
-    reader.read(X)
+    reader.transform(X)
     monkeypatch.setattr("skmix._dtypes.pd.Index", index)
-    assert reader.read(new).ravel().tolist() == [1999, 7]
+    assert reader.transform(new).ravel().tolist() == [1999, 7]
     assert max(seen) == 2
 
 
@@ -766,48 +758,33 @@ def test_what_became_of_each_column():
         {
             "size": [1.0, None, 3.0, 4.0] * 5,
             "price": ["1", "?", "3", "4"] * 5,
-            "red": [1, 0, 0, 0] * 5,
-            "blue": [0, 1, 0, 1] * 5,
             "kind": ["a", "b", None, "a"] * 5,
         }
     )
-    with pytest.warns(UserWarning, match="'price': 5 of 20"):
-        reader = Reader.learn(X, ["kind", ("red", "blue")])
-    table = reader.read(X, is_new=False)
     for as_dict in (False, True):
-        encoder = TableEncoder(reader, scale=False, as_dict=as_dict).fit(table)
+        with pytest.warns(UserWarning, match="'price': 5 of 20"):
+            encoder = TableEncoder(["kind"], scale=False, as_dict=as_dict).fit(X)
         summary = encoder.feature_summary().set_index("name")
-        assert summary["read_as"].tolist() == [
-            "number",
-            "number from text",
-            "one-hot group",
-            "one-hot group",
-            "category",
-        ]
-        assert summary["n_missing"].tolist() == [5, 5, 5, 5, 5]
-        assert summary["n_levels"].tolist() == [0, 0, 2, 2, 2]
-        assert summary["n_kept"].tolist() == [0, 0, 2, 2, 2]
+        kinds = ["number", "number from text", "category"]
+        assert summary["read_as"].tolist() == kinds
+        assert summary["n_missing"].tolist() == [5, 5, 5]
+        assert summary["n_categories"].tolist() == [0, 0, 2]
+        assert summary["n_kept"].tolist() == [0, 0, 2]
         assert summary["median"].tolist()[:2] == [3, 3]
-        assert summary["median"].isna().tolist() == [False, False, True, True, True]
-        names = encoder.get_feature_names_out()
-        assert {f for made in summary["features"] for f in made} == set(names)
-        if not as_dict:
-            assert summary["features"].tolist() == [
-                ["size", "missingindicator_size"],
-                ["price", "missingindicator_price"],
-                ["red", "red/blue_nan"],
-                ["blue", "red/blue_nan"],
-                ["kind_a", "kind_b", "kind_nan"],
-            ]
+        assert summary["median"].isna().tolist() == [False, False, True]
+        assert summary["features"].tolist() == [
+            ["size", "missingindicator_size"],
+            ["price", "missingindicator_price"],
+            ["kind"] if as_dict else ["kind_a", "kind_b", "kind_nan"],
+        ]
 
 
 def test_only_frequent_levels_are_counted_as_kept():
     names = [f"n{i}" for i in range(60)] + ["often"] * 100
     X = frame(names)
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=True).fit(reader.read(X))
+    encoder = TableEncoder().fit(X)
     summary = encoder.feature_summary().iloc[0]
-    assert (summary["n_levels"], summary["n_kept"]) == (61, 50)
+    assert (summary["n_categories"], summary["n_kept"]) == (61, 50)
 
 
 # Targets, and tables that are none.
@@ -932,5 +909,5 @@ def test_positions_of_categories_work_for_whatever_is_like_an_array(make, rows):
 
 def test_frames_of_numbers_are_not_read_again():
     X = pd.DataFrame(np.eye(5))
-    assert Reader.learn(X, "from_dtype").is_idle(X)
+    assert ColumnReader.fit(X).is_idle(X)
     assert as_frame(X) is X

@@ -252,9 +252,17 @@ def test_search_and_cross_validation(mixed):
     search = GridSearchCV(clf, {"alpha": [0, 0.2]}, cv=2, scoring="neg_log_loss")
     scores = search.fit(X, y).cv_results_["mean_test_score"]
     assert np.isfinite(scores).all()
+    assert cross_val_predict(clf, X, y, cv=2).shape == (ROWS,)
+
+
+@pytest.mark.slow
+def test_search_in_several_processes(mixed):
+    X, y = mixed
+    clf = MixupClassifier(quick(), random_state=0)
+    search = GridSearchCV(clf, {"alpha": [0, 0.2]}, cv=2, scoring="neg_log_loss")
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
     parallel = clone(search).set_params(n_jobs=2).fit(X, y)
     assert_array_equal(parallel.cv_results_["mean_test_score"], scores)
-    assert cross_val_predict(clf, X, y, cv=2).shape == (ROWS,)
 
 
 def test_regressor(mixed):

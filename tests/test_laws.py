@@ -40,7 +40,6 @@ from torch.nn import functional as F
 
 import skmix
 from skmix import MixupClassifier, MixupRegressor
-from skmix._dtypes import Reader
 from skmix._mixup import mix_step, mixup
 from skmix._sampler import Draw, MixupSampler
 from skmix._training.loss import losses_of_steps
@@ -513,9 +512,8 @@ def test_law_5_a_mixed_category_is_of_the_levels_of_its_parents(data):
     lam = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
     partner = np.array(data.draw(st.permutations(range(n))))
     draw = Draw(partner, np.array(lam))
-    reader = Reader.learn(X, ["one", "two"])
-    table = reader.read(X)
-    encoder = TableEncoder(reader, scale=True).fit(table)
+    encoder = TableEncoder(["one", "two"], dtype=np.float64).fit(X)
+    table = encoder.reader_.transform(X)
     hot = torch.from_numpy(encoder.transform(X))
     mixed = mixed_by(hot, hot[torch.from_numpy(partner)], draw).numpy()
     start = 0

@@ -18,7 +18,6 @@ from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._dtypes import Reader
 from skmix._mixup import bound, is_interpolating, mix_step
 from skmix._sampler import Draw, MixupSampler
 from skmix._variants import mutual_information
@@ -270,8 +269,7 @@ def frame():
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_what_is_made_of_a_column_goes_with_it(as_dict):
     X = frame()
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=True, as_dict=as_dict).fit(reader.read(X))
+    encoder = TableEncoder(as_dict=as_dict, dtype=np.float64).fit(X)
     table = encoder.transform(X)
     if as_dict:
         assert_array_equal(encoder.columns_["x_num"], [0, 2, 3, 2])
@@ -337,8 +335,7 @@ def test_columns_are_named_in_the_users_terms():
 def test_importances_are_the_mutual_information():
     X = frame()[["size", "hue"]]
     y = (X["size"] > 0).to_numpy().astype(int)
-    reader = Reader.learn(X, "from_dtype")
-    encoder = TableEncoder(reader, scale=False).fit(reader.read(X))
+    encoder = TableEncoder(scale=False, dtype=np.float64).fit(X)
     table = TrainingSet(
         encoder.transform(X),
         y,

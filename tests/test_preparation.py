@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sample_nets import logits_net, number_net
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
-from skmix._dtypes import Reader
+from skmix._dtypes import ColumnReader
 from skmix._preparation import Preparation, Samples, fit_net, make_sampler, new_net
 from skmix.preprocessing import TableEncoder
 
@@ -53,8 +53,8 @@ def test_a_net_is_trained_as_by_the_estimator_and_predicts_labels_and_numbers(wi
 
 def test_tables_are_encoded_and_sizes_filled_in():
     X = pd.DataFrame({"a": [1.0, np.nan, 2, 3], "b": list("xyxx")})
-    reader = Reader.learn(X, "from_dtype")
-    net, samples = number_net(), Samples(reader.read(X), np.arange(4.0))
+    reader = ColumnReader.fit(X)
+    net, samples = number_net(), Samples(reader.transform(X), np.arange(4.0))
     options = {"task": "regressor", "reader": reader}
     preparation = Preparation.fit(net, samples, **options)
     assert isinstance(preparation.encoder, TableEncoder)
@@ -103,8 +103,8 @@ def test_each_fold_is_read_and_encoded_once(wine, monkeypatch):
 
         monkeypatch.setattr(kind, name, counting)
 
-    counted(Reader, "read")
+    counted(ColumnReader, "transform")
     counted(TableEncoder, "encode")
     torch.manual_seed(0)
     MixupClassifierCV(logits_net(max_epochs=1), cv=5, random_state=0).fit(X, y)
-    assert (calls.count("read"), calls.count("encode")) == (1, 10)
+    assert (calls.count("transform"), calls.count("encode")) == (1, 10)

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmix import _dtypes, preprocessing
-from skmix._dtypes import Reader, as_frame
-from skmix.preprocessing import TableEncoder, learn_encoder
+from skmix import MixupClassifier, _dtypes, default_net, preprocessing
+from skmix._dtypes import ColumnReader, as_frame
+from skmix.preprocessing import TableEncoder
 
 
 def encoder_of(X, weight=None, *, declared="from_dtype", **options):
-    X = as_frame(X)
-    reader = Reader.learn(X, declared)
-    options = {"scale": True} | options
-    return TableEncoder(reader, **options).fit(reader.read(X), weight)
+    options = {"dtype": np.float64} | options
+    return TableEncoder(declared, **options).fit(X, sample_weight=weight)
 
 
 def encoded(X, *, new=None, **options):
@@ -102,6 +103,7 @@ def arrow(kind):
         "list",
     ],
 )
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_dtypes_do_not_matter(same):
     expected = encoded(PLAIN)
     assert expected.shape == (6, 2 + 2 + 4)  # numbers, indicators, a b c and missing
@@ -164,7 +166,7 @@ def test_levels_unseen_in_training_are_none_of_those_seen():
 def test_levels_of_several_types():
     X = pd.DataFrame({"kind": pd.Series(["a", 1, 2.5, "b", 1, None], dtype=object)})
     with pytest.raises(ValueError, match=r"numbers and words.*\(kind\).*to_numeric"):
-        Reader.learn(X, "from_dtype")
+        ColumnReader.fit(X)
     assert encoder_of(X, declared=["kind"]).get_feature_names_out().tolist() == [
         "kind_2.5",
         "kind_1",
@@ -175,7 +177,7 @@ def test_levels_of_several_types():
     both_ways = encoded(X, declared=[0]), encoded(X, new=X[::-1], declared=[0])[::-1]
     assert_array_equal(*both_ways)
     words = pd.DataFrame({"kind": ["a", 1, "c", "b"]}, dtype=object)
-    assert Reader.learn(words, "from_dtype").categorical.all()
+    assert ColumnReader.fit(words).categorical.all()
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -198,9 +200,9 @@ def test_inputs_are_never_changed():
 )
 def test_declared_columns(declared):
     X = pd.DataFrame({"a": [1, 2, 1], "b": [1.0, 2, 3], "c": [7, 8, 9]})
-    expected = Reader.learn(X, [0, 2])
+    expected = ColumnReader.fit(X, [0, 2])
     assert expected.categorical.tolist() == [True, False, True]
-    assert_array_equal(Reader.learn(X, declared).categorical, expected.categorical)
+    assert_array_equal(ColumnReader.fit(X, declared).categorical, expected.categorical)
 
 
 def test_codes_in_an_array():
@@ -214,9 +216,9 @@ def test_codes_in_an_array():
 
 def test_none_is_declared():
     X = pd.DataFrame({"a": pd.Categorical([1, 2, 1]), "b": [1.0, 2, 3]})
-    assert Reader.learn(X, "from_dtype").categorical.tolist() == [True, False]
+    assert ColumnReader.fit(X).categorical.tolist() == [True, False]
     with pytest.raises(ValueError, match=r"no numbers \(a\).*categorical_features"):
-        Reader.learn(X, None)
+        ColumnReader.fit(X, None)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_none_is_declared():
 def test_wrong_declarations(declared, match):
     X = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     with pytest.raises(ValueError, match=match):
-        Reader.learn(X, declared)
+        ColumnReader.fit(X, declared)
 
 
 # Columns that are neither.
@@ -257,20 +259,20 @@ SENTENCES = [f"this is the sentence number {i} of a few" for i in range(30)]
 def test_dates_are_refused(column):
     X = pd.DataFrame({"x": range(30), "day": column})
     with pytest.raises(ValueError, match=r"dates or times \(day\).*DatetimeEncoder"):
-        Reader.learn(X, "from_dtype")
+        ColumnReader.fit(X)
 
 
 def test_dates_of_polars_are_refused():
     X = as_frame(pl.DataFrame({"day": [datetime.date(2020, 1, 1)] * 3}))
     with pytest.raises(ValueError, match=r"dates or times \(day\)"):
-        Reader.learn(X, "from_dtype")
+        ColumnReader.fit(X)
 
 
 @pytest.mark.parametrize("dtype", [object, "str", "string", arrow(pa.string())])
 def test_free_text_is_refused(dtype):
     X = pd.DataFrame({"x": range(30), "note": pd.Series(SENTENCES, dtype=dtype)})
     with pytest.raises(ValueError, match=r"free text \(note\).*StringEncoder"):
-        Reader.learn(X, "from_dtype")
+        ColumnReader.fit(X)
 
 
 @pytest.mark.parametrize(
@@ -284,16 +286,16 @@ def test_free_text_is_refused(dtype):
 )
 def test_not_free_text(column):
     X = pd.DataFrame({"note": column})
-    assert Reader.learn(X, "from_dtype").categorical.all()
+    assert ColumnReader.fit(X).categorical.all()
     declared = pd.DataFrame({"note": SENTENCES})
-    assert Reader.learn(declared, ["note"]).categorical.all()
+    assert ColumnReader.fit(declared, ["note"]).categorical.all()
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [1, 2], (1, 2)], ids=repr)
 def test_objects_are_refused(value):
     X = pd.DataFrame({"thing": [value, 1, "a"]})
     with pytest.raises(TypeError, match=r"other things.*\(thing\).*string or a number"):
-        Reader.learn(X, "from_dtype")
+        ColumnReader.fit(X)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +319,7 @@ def test_other_things_where_numbers_were(values):
 def test_other_columns_than_in_training():
     encoder = encoder_of(PLAIN)
     for other in (PLAIN[["count", "kind", "flag"]], PLAIN[["kind", "count"]]):
-        with pytest.raises(ValueError, match="but expected those of training"):
+        with pytest.raises(ValueError, match=r"feature names should match|2 features"):
             encoder.transform(other)
 
 
@@ -340,7 +342,7 @@ def test_arrays_of_strings_and_of_dates():
     assert_array_equal(encoded(X), encoded(X.tolist()))
     assert encoded(X).shape == (3, 4)
     with pytest.raises(ValueError, match="dates or times"):
-        Reader.learn(as_frame(np.array([["2020"]], dtype="M8[D]")), "from_dtype")
+        ColumnReader.fit(as_frame(np.array([["2020"]], dtype="M8[D]")), "from_dtype")
 
 
 def test_numbers_of_any_kind_in_object_columns():
@@ -349,15 +351,15 @@ def test_numbers_of_any_kind_in_object_columns():
     assert_array_equal(encoded(X, scale=False)[:, 0], [1.5, 2, 3, 1, 1.5])
     stray = pd.DataFrame({"x": pd.Series([*range(10), *["x"] * 5], dtype=object)})
     with pytest.raises(ValueError, match="numbers and words side by side"):
-        Reader.learn(stray, "from_dtype")
+        ColumnReader.fit(stray)
     complex_ = pd.DataFrame({"x": [1j, 2], "kind": ["a", "b"]})
     with pytest.raises(ValueError, match=r"\(x\): Complex data not supported"):
-        Reader.learn(complex_, "from_dtype")
+        ColumnReader.fit(complex_)
 
 
 def test_a_name_that_stands_for_several_columns():
     X = pd.DataFrame([[1, 2, 3]] * 4, columns=["a", "b", "a"])
-    assert Reader.learn(X, ["a"]).categorical.tolist() == [True, False, True]
+    assert ColumnReader.fit(X, ["a"]).categorical.tolist() == [True, False, True]
 
 
 # Numbers.
@@ -533,17 +535,16 @@ def test_block_by_block(monkeypatch, as_dict):
 
 
 def test_in_the_dtype_asked_for():
-    encoder = encoder_of(PLAIN)
-    table = encoder.reader.read(PLAIN)
-    assert encoder.encode(table, np.float32).dtype == np.float32
-    assert_allclose(encoder.encode(table, np.float32), encoder.encode(table), rtol=1e-6)
+    table = TableEncoder().fit_transform(PLAIN)
+    assert table.dtype == np.float32
+    assert_allclose(table, encoded(PLAIN), rtol=1e-6)
 
 
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csr_array])
 def test_sparse_rows_are_scaled_and_stay_sparse(container):
     X = np.random.default_rng(0).poisson(0.3, size=(50, 6)).astype(float)
     weight = np.random.default_rng(1).uniform(0.1, 3, size=50)
-    ours = learn_encoder(container(X), None, weight, scale=True)
+    ours = TableEncoder(dtype=np.float64).fit(container(X), sample_weight=weight)
     theirs = StandardScaler(with_mean=False).fit(X, sample_weight=weight)
     got = ours.transform(container(X))
     assert sparse.issparse(got)
@@ -553,8 +554,8 @@ def test_sparse_rows_are_scaled_and_stay_sparse(container):
 def test_sparse_rows_behind_an_encoder_of_dense_ones(monkeypatch):
     monkeypatch.setattr(preprocessing, "BLOCK_CELLS", 7)
     X = np.random.default_rng(0).normal(3, 5, size=(50, 6))
-    encoder = learn_encoder(X, Reader.of_numbers(6), scale=True)
-    assert_array_equal(encoder.encode(sparse.csr_array(X)), encoder.encode(X))
+    encoder = TableEncoder().fit(X)
+    assert_array_equal(encoder.transform(sparse.csr_array(X)), encoder.transform(X))
 
 
 # Real tables.
@@ -586,3 +587,90 @@ def test_real_tables(table, name, library):
         "arrow": lambda: X.convert_dtypes(dtype_backend="pyarrow"),
     }[library]()
     assert_array_equal(encoded(same), expected)
+
+
+# A transformer of scikit-learn.
+
+CHECKED = [TableEncoder(), TableEncoder(scale=False, dtype=np.float64)]
+
+
+@parametrize_with_checks(CHECKED)
+def test_check(estimator, check):
+    check(estimator)
+
+
+def test_the_encoder_of_a_fit_can_be_cloned_and_gives_what_the_net_gets():
+    y = [0, 1, 0, 1, 0, 1]
+    net = default_net("classifier").set_params(max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(PLAIN, y)
+    assert repr(clf.encoder_) == "TableEncoder()"
+    given = clf.encoder_.transform(PLAIN)
+    assert given.dtype == np.float32
+    assert_array_equal(clone(clf.encoder_).fit_transform(PLAIN), given)
+    proba = clf.estimator_.predict_proba(given)
+    assert_allclose(proba, clf.predict_proba(PLAIN), rtol=1e-6)
+    declared = MixupClassifier(net, categorical_features=["count", "kind"])
+    encoder = declared.fit(PLAIN, y).encoder_
+    again = clone(encoder).fit(PLAIN)
+    assert_array_equal(again.get_feature_names_out(), encoder.get_feature_names_out())
+
+
+def test_the_encoder_of_sparse_rows_is_one_too():
+    X = sparse.random_array((60, 5), density=0.4, format="csr", rng=0)
+    net = default_net("classifier").set_params(max_epochs=1)
+    clf = MixupClassifier(net, random_state=0).fit(X, np.arange(60) % 2)
+    given = clone(clf.encoder_).fit_transform(X)
+    assert given.dtype == np.float32
+    assert_array_equal(given.toarray(), clf.encoder_.transform(X).toarray())
+    summary = clf.encoder_.feature_summary()
+    assert summary["read_as"].tolist() == ["number"] * 5
+    assert summary["median"].isna().all()
+    plain = TableEncoder(scale=False, dtype=np.float64).fit_transform(X)
+    assert_array_equal(plain.toarray(), X.toarray())
+    with pytest.raises(ValueError, match=r"sparse table .* as_dict=True"):
+        TableEncoder(as_dict=True).fit(X)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_come_out_where_they_are_asked_for(library):
+    encoder = TableEncoder().set_output(transform=library).fit(PLAIN)
+    frame = encoder.transform(PLAIN)
+    assert list(frame.columns) == encoder.get_feature_names_out().tolist()
+    assert_array_equal(frame.to_numpy(), TableEncoder().fit_transform(PLAIN))
+
+
+def test_before_fit_there_is_nothing_to_ask():
+    for ask in ("transform", "get_feature_names_out", "feature_summary"):
+        arguments = [PLAIN] * (ask == "transform")
+        with pytest.raises(NotFittedError):
+            getattr(TableEncoder(), ask)(*arguments)
+
+
+def test_rows_of_weight_0_do_not_count():
+    weight = np.array([1, 2, 1, 1, 0, 0])
+    ours = TableEncoder().fit(PLAIN, sample_weight=weight)
+    theirs = TableEncoder().fit(PLAIN[:4], sample_weight=weight[:4])
+    assert_array_equal(ours.get_feature_names_out(), theirs.get_feature_names_out())
+    assert_array_equal(ours.transform(PLAIN[:4]), theirs.transform(PLAIN[:4]))
+    with pytest.raises(ValueError, match="sample_weight of zeros"):
+        TableEncoder().fit(PLAIN, sample_weight=np.zeros(6))
+
+
+def test_a_reader_serves_several_encoders():
+    reader = ColumnReader.fit(PLAIN)
+    table = reader.transform(PLAIN)
+    some, all_rows = (TableEncoder().fit_table(table[:n], reader) for n in (3, 6))
+    assert some.reader_ is all_rows.reader_
+    assert_array_equal(some.feature_names_in_, PLAIN.columns)
+    # "c" is known to the reader, and not among the rows that some was fitted on.
+    assert "kind_c" in all_rows.get_feature_names_out()
+    assert "kind_c" not in some.get_feature_names_out()
+    assert some.transform(PLAIN).shape == (6, some.n_columns_)
+
+
+@pytest.mark.parametrize("given", [[("kind", "flag")], ["kind", ("count", "flag")]])
+def test_tuples_are_no_columns(given):
+    with pytest.raises(TypeError, match="a sequence of column names, of positions or"):
+        TableEncoder(given).fit(PLAIN)
+    with pytest.raises(TypeError, match="a sequence of column names, of positions or"):
+        MixupClassifier(categorical_features=given).fit(PLAIN, [0, 1] * 3)
