@@ -14,7 +14,7 @@ from scipy.special import betainc, betaincinv
 from skmix import _mixup, pairing
 from skmix._columns import TrainingSet
 
-Quantile = Callable[[np.ndarray], np.ndarray]
+Quantile = Callable[[np.ndarray], Any]
 
 
 class Draw(NamedTuple):
@@ -102,9 +102,9 @@ class MixupSampler:
         self.pairing = pairing
         self.layers = tuple(layers)
         self.clean_weight = clean_weight
-        self.table: TrainingSet | None = None
-        self.mix: list[Callable[..., Any]] | None = None
-        self._partners: Callable[..., np.ndarray] | None = None
+        self.table: Any = None
+        self.mix: Any = None
+        self._partners: Any = None
         self._restart()
 
     def _restart(self) -> None:
@@ -196,7 +196,7 @@ class MixupSampler:
         if self._partners is None:
             return pairing.shuffle(n_rows, self._partner, n_steps)
         if self.pairing == "shuffle":  # by weight, whatever the rows are
-            steps = [np.arange(n_steps * n_rows)]
+            steps: Any = [np.arange(n_steps * n_rows)]
         else:
             at_once = 1 if pairing.draws_by_row(self.pairing) else n_steps
             steps = self.table.positions(rows).reshape(at_once, -1)

@@ -7,11 +7,13 @@ net's first outputs against them, and decodes what the fitted net predicts.
 import inspect
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from skorch import NeuralNet
 from torch import nn
 
 from skmix._training.skorch_compat import criterion_is, is_skorchs_own
@@ -36,8 +38,15 @@ class ClassCodec:
 
     @classmethod
     def learn(
-        cls, y, *, binary, class_weight=None, weight=None, name="y", classes=None
-    ):
+        cls,
+        y: np.ndarray,
+        *,
+        binary: bool,
+        class_weight: Any = None,
+        weight: np.ndarray | None = None,
+        name: str = "y",
+        classes: np.ndarray | None = None,
+    ) -> "ClassCodec":
         """Learn the codec from training labels and their row weights.
 
         `classes` are all there are, sorted, where `y` may lack some.
@@ -83,19 +92,19 @@ class ClassCodec:
         return cls(classes, binary, class_weight)
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         return 1 if self.binary else len(self.classes)
 
-    def encode(self, y, name="y"):
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return indices into `classes`, as the net's criterion wants them."""
         index = self._index(y, name)
         return index.astype(np.float64 if self.binary else np.int64)
 
-    def class_factor(self, y):
-        """Weight of each row's class, of shape (n,), or None."""
+    def class_factor(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the weight of each row's class, of shape (n,), or None."""
         return None if self.class_weight is None else self.class_weight[self._index(y)]
 
-    def check_classes(self, classes):
+    def check_classes(self, classes: Any) -> None:
         """Raise unless `classes` are those of the codec."""
         if not np.array_equal(np.unique(classes), self.classes):
             raise ValueError(
@@ -103,7 +112,7 @@ class ClassCodec:
                 f"{self.classes.tolist()}."
             )
 
-    def _index(self, y, name="y"):
+    def _index(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         known = np.isin(y, self.classes)
         if not known.all():
             raise ValueError(
@@ -112,7 +121,7 @@ class ClassCodec:
             )
         return np.searchsorted(self.classes, y)
 
-    def check_criterion(self, net):
+    def check_criterion(self, net: NeuralNet) -> None:
         """Raise if a criterion weighs another number of classes than there are."""
         kind = net.criterion if isinstance(net.criterion, type) else type(net.criterion)
         own = not is_skorchs_own(net, "get_loss", "predict_proba")
@@ -127,7 +136,7 @@ class ClassCodec:
                 f"{self.classes.tolist()}. (class_weight takes weights by label.)"
             )
 
-    def check_output(self, net, output):
+    def check_output(self, net: NeuralNet, output: Any) -> None:
         """Raise if a first output of the module cannot be right for the classes."""
         self.check_criterion(net)
         if self.binary or not _decoded_by_skorch(net, "predict_proba", output):
@@ -165,7 +174,7 @@ class ClassCodec:
                 "CrossEntropyLoss with raw outputs, or pass a predict_nonlinearity."
             )
 
-    def decode(self, output):
+    def decode(self, output: Any) -> np.ndarray:
         """Return probabilities of shape (n, n_classes), float64, rows sum to 1."""
         proba = np.asarray(output, dtype=np.float64)
         if proba.ndim != 2 or proba.shape[1] != len(self.classes):
@@ -199,7 +208,7 @@ class NumberCodec:
     n_outputs = 1
 
     @classmethod
-    def learn(cls, y, weight=None):
+    def learn(cls, y: np.ndarray, weight: np.ndarray | None = None) -> "NumberCodec":
         """Learn mean and standard deviation from training targets."""
         y = np.asarray(y, dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -212,17 +221,17 @@ class NumberCodec:
             )
         return cls(mean, scale if scale > 0 else 1.0)
 
-    def encode(self, y, name="y"):
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return standardised targets of shape (n,), float64."""
         return (np.asarray(y, dtype=np.float64) - self.mean) / self.scale
 
-    def class_factor(self, y):
+    def class_factor(self, y: np.ndarray) -> None:
         """Numbers have no classes to be weighted."""
 
-    def check_criterion(self, net):
+    def check_criterion(self, net: NeuralNet) -> None:
         """Numbers are weighed by no criterion."""
 
-    def check_output(self, net, output):
+    def check_output(self, net: NeuralNet, output: Any) -> None:
         """Raise if a first output of the module is not one number a row."""
         if not _decoded_by_skorch(net, "predict", output):
             return
@@ -234,7 +243,7 @@ class NumberCodec:
                 "width of the module's last layer to 1."
             )
 
-    def decode(self, output):
+    def decode(self, output: Any) -> np.ndarray:
         """Return predictions of shape (n,), float64."""
         numbers = np.asarray(output, dtype=np.float64).reshape(len(output))
         if not np.isfinite(numbers).all():
@@ -251,15 +260,15 @@ _DIVERGED = (
 _LOGITS = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.BCELoss)
 
 
-def _decoded_by_skorch(net, method, output):
-    """Whether a net's own `method` makes predictions of a single tensor of outputs."""
+def _decoded_by_skorch(net: NeuralNet, method: str, output: Any) -> bool:
+    """Whether skorch's own `method` makes predictions of a single tensor."""
     if not isinstance(output, torch.Tensor):
         return False
     module = inspect.getmodule(getattr(type(net), method))
     return module is not None and module.__name__.startswith("skorch.")
 
 
-def _are_probabilities(proba, total):
+def _are_probabilities(proba: Any, total: Any) -> bool:
     """Whether rows, and what each sums to, are probabilities of classes."""
     # Half precision sums to 1 within some 1e-2.
     return bool((proba.min() >= 0) & (abs(total - 1).max() < 2e-2))

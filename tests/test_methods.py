@@ -201,18 +201,14 @@ def test_law_9_any_batch_works_with_any_setting(data):
 def test_settings_are_searched_like_any_parameter(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=2), random_state=0)
-    grid = {
-        "mixing": ["mixup", "cutmix", FeatMix()],
-        "pairing": ["shuffle", "nearest"],
-        "clean_weight": [0, 1.0],
-    }
+    grid = {"mixing": ["cutmix", FeatMix()], "pairing": ["shuffle", "nearest"]}
     searches = [
         GridSearchCV(clf, grid, scoring="neg_log_loss", cv=2, n_jobs=n).fit(X, y)
         for n in (1, 2)
     ]
     scores = [search.cv_results_["mean_test_score"] for search in searches]
     assert_array_equal(*scores)
-    assert len(set(scores[0])) == 12
+    assert len(set(scores[0])) == 4
     fitted = pickle.loads(pickle.dumps(searches[0].best_estimator_))
     assert_array_equal(fitted.predict(X), searches[0].best_estimator_.predict(X))
 

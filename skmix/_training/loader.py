@@ -18,7 +18,7 @@ from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
 from skmix._columns import TrainingSet, each, take
-from skmix._sampler import Draw, MixupSampler
+from skmix._sampler import Draw
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 # Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
@@ -346,7 +346,7 @@ class BatchLoader:
     def __init__(
         self,
         net: NeuralNet,
-        sampler: MixupSampler | None,
+        sampler: Any,
         weight: np.ndarray | None,
         validation: tuple[Any, Any, Any] | None,
         about: Mapping[str, Any],
@@ -355,7 +355,7 @@ class BatchLoader:
         self.weight, self.validation = weight, validation
         self.train_weight: _Weights | None = None
         self.valid_weight: _Weights | None = None
-        self.table: Batches | None = None
+        self.table: Any = None
         self.valid: Any = None
 
     def split(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:

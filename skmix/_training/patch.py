@@ -135,7 +135,7 @@ class _Patch:
     def __init__(
         self,
         net: NeuralNet,
-        sampler: MixupSampler | None,
+        sampler: Any,
         weight: np.ndarray | None,
         validation: tuple[Any, Any, Any] | None,
         check_output: Callable[[NeuralNet, Any], None] | None,

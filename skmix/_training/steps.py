@@ -15,7 +15,7 @@ from torch import nn
 
 from skmix._columns import each, take
 from skmix._mixup import lerp_steps, mix_step
-from skmix._sampler import Draw, MixupSampler
+from skmix._sampler import MixupSampler
 from skmix._training.epoch import Step
 from skmix._training.loader import LoadedChunk, copied
 from skmix._training.loss import first_output, losses_of_steps, one_number
@@ -183,11 +183,11 @@ class MixedBatch:
     def __init__(
         self,
         net: NeuralNet,
-        sampler: MixupSampler | None = None,
-        draw: Draw | None = None,
+        sampler: Any = None,
+        draw: Any = None,
         *,
         weight: Any = None,
-        partners: tuple[Any, Any] | None = None,
+        partners: Any = None,
         loss: Callable[[Any], torch.Tensor] | None = None,
     ) -> None:
         self.net, self.sampler, self.draw, self.weight = net, sampler, draw, weight
@@ -298,7 +298,7 @@ def mixes_at_once(sampler: MixupSampler, X: Any) -> bool:
 
 def steps_of_chunk(
     net: NeuralNet,
-    sampler: MixupSampler | None,
+    sampler: Any,
     loaded: LoadedChunk,
     check_output: Callable[[Any], None],
     check_layer: Callable[..., None],
