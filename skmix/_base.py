@@ -35,15 +35,7 @@ from skorch.utils import multi_indexing
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix._default_net import (
-    calibrate,
-    default_net,
-    epochs_found,
-    set_batch_size,
-    stop_stopping,
-    trains_twice,
-    wants_scaled,
-)
+from skmix._default_net import TabularNeuralNet, default_net, wants_scaled
 from skmix._dtypes import Reader, as_frame
 from skmix._mixup import check_mixing, is_interpolating
 from skmix._sampler import Plan
@@ -191,7 +183,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         rows : Rows
             Those of a weight, coded.
         """
-        net = self._new_net(len(rows.y))
+        net = self._new_net()
         codec = self._code(net, rows.y, rows.weight, "y", classes=classes)
         rows = self._learn_coding(net, rows, codec, missing=missing)
         return net, self._coded(rows)
@@ -203,7 +195,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             rows = draft._check_training(X, y, sample_weight, groups, reset=first)
             seed = draw_seed(draft.random_state)
             if first:
-                net = draft._new_net(len(rows.y))
+                net = draft._new_net()
                 known = rows.y if classes is None else np.asarray(classes)
                 weight = rows.weight if classes is None else None
                 name = "y" if classes is None else "classes"
@@ -211,13 +203,12 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 rows = draft._learn_coding(net, rows, codec)
             else:
                 net = _copied(draft.estimator_)
-                draft._set_changed(net, len(rows.y))
+                draft._set_changed(net)
                 draft._codec = draft._recoded()
                 rows = rows.weighed(draft._codec.class_factor(rows.y))
                 # Not the draws of the calls before.
                 sequence = np.random.SeedSequence([seed, len(net.history)])
                 seed = int(sequence.generate_state(1)[0])
-            stop_stopping(net)  # one epoch a call leaves nothing to stop
             _warn_of_small_split(draft.estimator, len(rows.y), None, stacklevel=4)
             with _one_epoch(net):
                 draft._train(net, net.partial_fit, draft._coded(rows), None, seed)
@@ -272,12 +263,11 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         )
         return bool(read or np.isnan(X.min()))
 
-    def _new_net(self, n_samples):
+    def _new_net(self):
         """Return the net to fit: a clone of the user's, or the default one."""
         given = self._given_net()
         self._fitted_with = Recipe.of(given), copy(self.categorical_features)
         net = given if self.estimator is None else clone(given)
-        set_batch_size(net, n_samples)
         check_training_parameters(net)
         if net.iterator_train is DataLoader and not _orders_rows(net):
             net.set_params(iterator_train__shuffle=True)
@@ -295,7 +285,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
             return default_net(self._task.lower())
         return self.estimator
 
-    def _set_changed(self, net, n_samples):
+    def _set_changed(self, net):
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)
@@ -317,8 +307,7 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
                 "on a trained net. Call fit to train anew, or set it back."
             )
         if names:
-            wanted = self._new_net(n_samples)
-            stop_stopping(wanted)
+            wanted = self._new_net()
             set_changed(net, names, wanted)
         check_training_parameters(net)
 
@@ -327,36 +316,19 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         return self._codec
 
     def _train_and_judge(self, net, rows, validation, seed):
-        """Train `net`, by the default recipe on all rows once the epochs are known.
-
-        What it held out also tells how sure of itself a classifier should be.
-        """
-        recipe = validation is None and trains_twice(net)
-        on_all_rows = clone(net) if recipe else None
-        valid = self._train(net, net.fit, rows, validation, seed)
-        judged = None if valid is None else self._judged(net, *valid)
-        n_epochs = epochs_found(net) if recipe else None
-        if n_epochs is not None:
-            stop_stopping(on_all_rows)
-            on_all_rows.set_params(max_epochs=n_epochs)
-            self._train(on_all_rows, on_all_rows.fit, rows, None, seed)
-            self.history_ = net.history
-        if judged is not None:
-            calibrate(self.estimator_, *judged)
+        """Train `net`, which need not hold out rows if there is `validation`."""
+        if validation is not None and isinstance(net, TabularNeuralNet):
+            net.set_params(refit=False)
+        self._train(net, net.fit, rows, validation, seed)
+        self.history_ = getattr(net, "validation_history_", net.history)
         warn_if_above_start(
-            self.estimator_,
+            net,
             mixed=callable(self.alpha) or self.alpha > 0,
             comparable=not callable(self.alpha),
         )
 
-    def _judged(self, net, X, target, weight):
-        """What a trained net gives to be calibrated by; None for nothing."""
-
     def _train(self, net, fit, rows, validation, seed):
-        """Train `net` on coded rows by its method `fit`, seeded, and adopt it.
-
-        Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
-        """
+        """Train `net` on coded rows by its method `fit`, seeded, and adopt it."""
         self._codec.check_criterion(net)
         training = mixed_training(
             net,
@@ -368,11 +340,10 @@ class MixupEstimator(MetaEstimatorMixin, BaseEstimator):
         )
         with one_thread_each(), seeded(seed, net.device):
             n_before = len(net.history or ())
-            with training as dealer:
+            with training:
                 fit(rows.X, rows.y)
             check_finite(net, n_before)
             self._adopt(net, rows)
-        return dealer.validated_on() if self.n_iter_ else None
 
     def _adopt(self, net, rows, like=None):
         """Predict by `net`, which was trained on `rows`, from now on.

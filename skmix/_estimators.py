@@ -333,11 +333,6 @@ class MixupClassifier(ClassifierMixin, MixupEstimator):
     def _recoded(self):
         return self._code(self.estimator_, self._codec.classes, None, "classes")
 
-    def _judged(self, net, X, target, weight):
-        if self._codec.binary or not wants_scaled(net):
-            return None
-        return self._outputs(net, X), target, weight
-
     @staticmethod
     def _forward(net, X):
         return net.predict_proba(X)

@@ -204,19 +204,24 @@ class Plan:
         self.clean_weight = clean_weight
         self.table = self._partners = None
         self.mix = None
+        self.seed = seed
+        self._restart()
+
+    def _restart(self):
         # A stream each; the first three are those of any plan of this seed.
-        streams = np.random.SeedSequence(seed).spawn(4)
+        streams = np.random.SeedSequence(self.seed).spawn(4)
         self._partner, self._lam, self._seed, self._place = map(
             np.random.default_rng, streams
         )
 
     def bind(self, table):
-        """Learn what there is to learn from the rows that are trained on.
+        """Start anew, and learn what there is to learn from the training rows.
 
         Parameters
         ----------
         table : Table
         """
+        self._restart()
         self.table = table
         self.mix = [_mixup.bound(self.mixing, table, layer) for layer in self.layers]
         self._partners = None

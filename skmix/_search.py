@@ -27,7 +27,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.utils import multi_indexing
 
 from skmix._base import MixupEstimator, Rows, adopted_if_done, draw_seed, is_dict
-from skmix._default_net import default_net, stop_stopping, wants_scaled
+from skmix._default_net import default_net, train_once, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
@@ -46,7 +46,7 @@ from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_groups, check_option, check_sample_weight
 from skmix._vectorized.race import Candidate, Split, train_members, untrained
-from skmix.networks import best_temperature, temper
+from skmix.networks import apply_temperature, fit_temperature
 
 
 class _MixupCV(MixupEstimator):
@@ -351,8 +351,9 @@ class _MixupCV(MixupEstimator):
         member.estimator = self._net()
         member._read_like(self)
         net, coded = member._prepare(rows)
-        if n_epochs := int(trained.epochs[self.best_index_]):
-            stop_stopping(net)
+        n_epochs = int(trained.epochs[self.best_index_])
+        train_once(net, stopping=not n_epochs)
+        if n_epochs:
             net.set_params(max_epochs=n_epochs)
         member._train(net, net.fit, coded, None, seed)
         return member
@@ -623,7 +624,7 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         The share that each row of `cv_results_`, and of `gains_`, has in predictions.
     temperature_ : float
         What the logarithms of probabilities are divided by: the best for `oof_proba_`,
-        with a prior around 1 (see `skmix.networks.best_temperature`).
+        with a prior around 1 (see `skmix.networks.fit_temperature`).
     epochs_ : ndarray of shape (n_candidates,), int
         After how many epochs members of the default kind predict: where the mean loss
         of their alpha over the folds was least. 0 for a net of one's own, whose
@@ -753,7 +754,7 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
             If the columns are not those of `fit`, or outputs are not finite.
         """
         fitted = self._of_one_fit()
-        return temper(fitted._mean(X), fitted.temperature_)
+        return apply_temperature(fitted._mean(X), fitted.temperature_)
 
     def predict_log_proba(self, X) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
@@ -823,7 +824,7 @@ class MixupClassifierCV(ClassifierMixin, _MixupCV):
         self.oof_proba_ = out_of_fold
         known = np.isfinite(out_of_fold[kept]).all(axis=1)
         proba, weight = out_of_fold[kept][known], _part(rows.weight, known)
-        self.temperature_ = best_temperature(proba, target[known], weight)
+        self.temperature_ = fit_temperature(proba, target[known], weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

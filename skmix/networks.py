@@ -59,10 +59,10 @@ class NumberEmbedding(nn.Module):
 class TabularNet(nn.Module):
     """An ensemble of `k` multilayer perceptrons over shared embeddings of the columns.
 
-    In training it puts out the members side by side, which `MembersCrossEntropyLoss`
-    and `MembersMSELoss` train independently of each other. In evaluation it is their
-    mean, of probabilities or numbers, with weights averaged over the last steps of
-    training.
+    In training it returns the outputs of the members side by side. A criterion that is
+    given the same targets for each of them trains them independently of each other. In
+    evaluation it returns their mean, of probabilities or numbers, by weights averaged
+    over the last steps of training.
 
     Parameters
     ----------
@@ -95,17 +95,17 @@ class TabularNet(nn.Module):
     averaged : torch.nn.Sequential
         Both, with averaged weights.
     temperature : torch.Tensor of shape ()
-        What the logarithms of mean probabilities are divided by in evaluation; 1 until
-        it is set (see `calibrate`).
+        Divisor of the logarithms of mean probabilities in evaluation (temperature
+        scaling); 1 until it is set.
 
     Notes
     -----
     **Shape**: ``(B, d_in)`` to ``(B, d_out, k)`` in training and ``(B, d_out)`` in
     evaluation.
 
-    Like the running statistics of a BatchNorm, the averaged weights follow each pass of
-    training, so that what an epoch is validated with, and what a checkpoint holds, is
-    what predicts.
+    The averaged weights are updated by each forward pass in training, like the running
+    statistics of a BatchNorm. So they work in any training loop, and the same weights
+    are validated, stored in a checkpoint and used to predict.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def _members(width, d_out, k, n_blocks, d_block, dropout):
     return nn.Sequential(*layers, LinearEnsemble(width, d_out, k=k))
 
 
-def best_temperature(proba, y, weight=None):
+def fit_temperature(proba, y, weight=None):
     """Return the temperature by which probabilities are best calibrated.
 
     Parameters
@@ -210,7 +210,7 @@ def best_temperature(proba, y, weight=None):
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
-def temper(proba, temperature):
+def apply_temperature(proba, temperature):
     """Divide the logarithms of probabilities by a temperature, and normalise."""
     return softmax(_logits(proba) / temperature, axis=1)
 

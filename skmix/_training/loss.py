@@ -10,7 +10,13 @@ from functools import partial
 import torch
 from skorch import NeuralNetClassifier
 
-from skmix._training.skorch_compat import criterion_is, is_skorchs_own, module_dtype
+from skmix._training.skorch_compat import (
+    criterion_is,
+    first_output,
+    is_skorchs_own,
+    module_dtype,
+    shaped_like,
+)
 
 
 def losses_of_steps(
@@ -291,27 +297,6 @@ def _by_row(net, own, n_members, y, y_partner, share, weight, counts, output):
         rows, size = rows.sum(dim=1), size.sum(dim=1)
         return rows if reduction == "sum" else rows / size
     return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
-
-
-def first_output(output):
-    return output[0] if isinstance(output, tuple) else output
-
-
-def shaped_like(output, y):
-    """Give 1-d targets the shape that the module's output asks for, where they can.
-
-    Numbers get that of a column, (B, 1). Where an ensemble puts out its members along a
-    third axis, (B, d_out, k), labels and numbers are repeated for each of them.
-    """
-    if not isinstance(output, torch.Tensor):
-        return y
-    if not isinstance(y, torch.Tensor) or y.ndim != 1 or len(output) != len(y):
-        return y
-    if y.is_floating_point() and output.shape[1:2] == (1,) and output.ndim in (2, 3):
-        return y.reshape(-1, *[1] * (output.ndim - 1)).expand_as(output)
-    if not y.is_floating_point() and output.ndim == 3:
-        return y[:, None].expand(-1, output.shape[2])
-    return y
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.exceptions import SkorchException
@@ -35,6 +34,7 @@ from skmix._training.random import seeded
 from skmix._training.skorch_compat import (
     bind_prints,
     inferring,
+    is_skorchs_own,
     set_mode,
     steps_are_skorchs_own,
     twin,
@@ -126,6 +126,7 @@ class _Seams:
         "evaluation_step",
         "infer",
         "get_loss",
+        "rows_held_out",
     )
 
     def __init__(self, net, plan, weight, validation, check_output, about):
@@ -211,6 +212,7 @@ class _Seams:
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
+        self.epoch = 0
         bind_prints(net)
         check_reduction(net)
         self._check_monitors()
@@ -220,7 +222,7 @@ class _Seams:
 
     def _check_monitors(self):
         net = self.net
-        own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
+        own_split = not is_skorchs_own(net, "get_split_datasets")
         if self.dealer.validation is not None or net.train_split or own_split:
             return
         blind = [
@@ -266,6 +268,9 @@ class _Seams:
 
     def get_split_datasets(self, X, y=None, **fit_params):
         return self.dealer.split(X, y, **fit_params)
+
+    def rows_held_out(self):
+        return self.dealer.validated_on()
 
     def get_iterator(self, dataset, training=False):
         return self.dealer.iterator(dataset, training)

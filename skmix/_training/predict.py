@@ -51,6 +51,7 @@ def in_chunks(net, X):
         or where `X` holds other things than arrays.
     """
     loader = net.get_params_for("iterator_valid")
+    chunk_rows = getattr(net, "iterator_valid__batch_size", None)
     if (
         not is_skorchs_own(net, *_WAY_TO_PREDICT, *PRIVATE_METHODS)
         or net.iterator_valid is not DataLoader
@@ -58,7 +59,7 @@ def in_chunks(net, X):
         or not is_table(X)
     ):
         return None
-    return twin(net, forward_iter=partial(_outputs, net, loader.get("batch_size")))
+    return twin(net, forward_iter=partial(_outputs, net, chunk_rows))
 
 
 _WAY_TO_PREDICT = (

@@ -7,6 +7,7 @@ from copy import copy
 from functools import lru_cache, partial
 from importlib import import_module
 from types import BuiltinFunctionType
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ from skorch.utils import to_tensor
 from torch import nn
 
 
+# Methods of these do nothing else to a batch, the default nets' around `fit` included.
+_TRUSTED = {"skorch.net", "skorch.classifier", "skorch.regressor", "skmix._default_net"}
+
+
 def is_skorchs_own(net, *methods):
     """Whether a net's class has these methods from skorch's nets, not overridden."""
     return _are_skorchs_own(type(net), methods)
@@ -30,8 +35,7 @@ def is_skorchs_own(net, *methods):
 
 @lru_cache(maxsize=256)
 def _are_skorchs_own(kind, methods):
-    modules = {getattr(kind, method).__module__ for method in methods}
-    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
+    return {getattr(kind, method).__module__ for method in methods} <= _TRUSTED
 
 
 # skorch tells users to override some of its private methods, too. None is named here.
@@ -305,6 +309,24 @@ def _shareable(array, *, copy=False):
     if array.flags.writeable and forward and native and not copy:
         return array
     return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def first_output(output: Any) -> Any:
+    """Return the first of several outputs, or the only one."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def shaped_like(output: Any, y: Any) -> Any:
+    """Repeat 1-d targets for each member of (B, d_out, k); numbers become columns."""
+    if not isinstance(output, torch.Tensor):
+        return y
+    if not isinstance(y, torch.Tensor) or y.ndim != 1 or len(output) != len(y):
+        return y
+    if y.is_floating_point() and output.shape[1:2] == (1,) and output.ndim in (2, 3):
+        return y.reshape(-1, *[1] * (output.ndim - 1)).expand_as(output)
+    if not y.is_floating_point() and output.ndim == 3:
+        return y[:, None].expand(-1, output.shape[2])
+    return y
 
 
 class AsGiven:

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from skmix._base import Rows
-from skmix._default_net import stop_stopping, trains_twice
+from skmix._default_net import train_once, trains_twice
 from skmix._training.convergence import (
     Diverged,
     batch_losses,
@@ -167,9 +167,8 @@ class Split(NamedTuple):
 
     def new_net(self):
         """Return a net to be trained, not initialised."""
-        net = clone(self.net)
-        if trains_twice(net):
-            stop_stopping(net)  # the epoch is chosen for all folds together
+        net = clone(self.net)  # its epoch may be chosen for all folds together
+        train_once(net, stopping=not trains_twice(net))
         return net.set_params(train_split=None)
 
     def mixes_inside(self, candidate):
@@ -398,7 +397,8 @@ class _Part(NamedTuple):
         for candidate, of_candidate in zip(self.candidates, states, strict=True):
             grid.append([])
             for split, state in zip(splits, of_candidate, strict=True):
-                net = clone(split.net) if self.way == "alone" else split.new_net()
+                net = train_once(clone(split.net))
+                net = net if self.way == "alone" else split.new_net()
                 with Stream(split.seed, split.net.device).resumed():
                     net.initialize()
                 state.load(net)
@@ -465,7 +465,7 @@ def _one_after_the_other(candidates, splits, advance):
     for c, candidate in enumerate(candidates):
         grid.append([])
         for f, split in enumerate(splits):
-            member, net = split.template_of(candidate), clone(split.net)
+            member, net = split.template_of(candidate), train_once(clone(split.net))
             try:
                 member._train(net, net.fit, split.rows, split.validation, split.seed)
                 told[1, c, f] = history_ends_above_start(
