@@ -205,15 +205,14 @@ class TabularNeuralNet(NeuralNet):
 
     def _n_epochs_found(self, X: Any) -> int | None:
         """Return the best epoch; None if the training was cut off, or held out none."""
-        train, valid = self.split_ or (None, None)
+        n_epochs, (train, valid) = len(self.history), self.split_ or (None, None)
         stops = [cb for _, cb in self.callbacks_ if stops_early(cb)]
-        ended = len(self.history) == self.max_epochs or any(
+        ended = n_epochs == self.max_epochs or any(
             stop.misses_ >= stop.patience for stop in stops
         )
-        from_outside = train is None or train is not valid and len(train) == get_len(X)
-        if not (stops and ended and len(self.history)) or from_outside:
-            return None
-        return max(1, stops[0].best_epoch_)
+        held_out = train is not None and (train is valid or len(train) < get_len(X))
+        found = n_epochs and stops and ended and held_out
+        return max(1, stops[0].best_epoch_) if found else None
 
     def _temperature(self) -> float | None:
         return None

@@ -23,7 +23,6 @@ from skorch.callbacks import (
 from skorch.utils import to_tensor
 from torch import nn
 
-
 # Methods of these do nothing else to a batch, the default nets' around `fit` included.
 _TRUSTED = {"skorch.net", "skorch.classifier", "skorch.regressor", "skmix._default_net"}
 
