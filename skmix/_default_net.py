@@ -78,7 +78,10 @@ class TabularNeuralNet(NeuralNet):
         self : object
         """
         self.sizes_, self.split_ = self._sizes_of(X, y), None
-        twice, start = trains_twice(self), self._trained_parts()
+        twice, start = trains_twice(self), {}
+        if twice:  # what a training may change
+            parts = ("module", "criterion", "callbacks")
+            start = {part: clone(getattr(self, part), safe=False) for part in parts}
         # The block leaves the generators as they are, for the second training.
         with seeded(device=self.device) if twice else nullcontext():
             self._train(X, y, **fit_params)
@@ -180,28 +183,16 @@ class TabularNeuralNet(NeuralNet):
         super().partial_fit(X, y, **fit_params)
 
     def _sizes_of(self, X: Any, y: Any) -> dict[str, Any]:
-        """Find the sizes of the module that are not given."""
-        kind = getattr(self.module, "func", self.module)
-        if not (isinstance(kind, type) and issubclass(kind, TabularNet)):
+        """Find those arguments of the module in `X` and `y` that are not given."""
+        if isinstance(self.module, nn.Module) or not wants_scaled(self):
             return {}
-        given = super().get_params_for("module").keys()
-        given |= getattr(self.module, "keywords", {}).keys()
-        found = {
-            "d_in": lambda: X.shape[1],
-            "d_out": lambda: self._n_outputs(y),
-            "bins": lambda: bins_of(X),
-        }
-        return {name: find() for name, find in found.items() if name not in given}
-
-    def _n_outputs(self, y: Any) -> int:
-        return int(np.max(y)) + 1 if isinstance(self, NeuralNetClassifier) else 1
-
-    def _trained_parts(self) -> dict[str, Any]:
-        """Copy what a training may change, so that another one can start alike."""
-        return {
-            name: clone(getattr(self, name), safe=False)
-            for name in ("module", "criterion", "callbacks")
-        }
+        classify = isinstance(self, NeuralNetClassifier)
+        sizes = {"d_in": X.shape[1], "d_out": int(np.max(y)) + 1 if classify else 1}
+        given = set(super().get_params_for("module"))
+        given.update(getattr(self.module, "keywords", ()))
+        if "bins" not in given:
+            sizes["bins"] = bins_of(X)
+        return {name: size for name, size in sizes.items() if name not in given}
 
     def _n_epochs_found(self, X: Any) -> int | None:
         """Return the best epoch; None if the training was cut off, or held out none."""
@@ -220,9 +211,7 @@ class TabularNeuralNet(NeuralNet):
     @contextmanager
     def _without_stopping(self, **params: Any) -> Iterator[None]:
         """Train on all rows, and by these parameters, while the block runs."""
-        params |= {"train_split": None}
-        if isinstance(self.callbacks, list):
-            params["callbacks"] = without_early_stopping(self.callbacks)
+        params |= stopping_off(self)
         before = {name: getattr(self, name) for name in params}
         vars(self).update(params)
         if self.initialized_:
@@ -336,7 +325,10 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
 
 
 def wants_scaled(net: NeuralNet) -> bool:
-    """Whether the module is a `TabularNet`, which is made for scaled columns."""
+    """Whether estimators scale columns and targets: for every `TabularNet`.
+
+    So they do for the default nets, and for a user's net with such a module.
+    """
     module = net.module.func if isinstance(net.module, partial) else net.module
     return isinstance(module, TabularNet) or (
         isinstance(module, type) and issubclass(module, TabularNet)
@@ -362,13 +354,19 @@ def train_once(net: NeuralNet, *, stopping: bool = True) -> NeuralNet:
     Without `stopping` it is on all rows, and for `max_epochs`.
     """
     if isinstance(net, TabularNeuralNet):
-        params = {"refit": False, "calibrate": False}
-        if not stopping:
-            params |= {"train_split": None}
-            if isinstance(net.callbacks, list):
-                params["callbacks"] = without_early_stopping(net.callbacks)
-        net.set_params(**{k: v for k, v in params.items() if hasattr(net, k)})
+        params = {"refit": False} | ({} if stopping else stopping_off(net))
+        if isinstance(net, TabularNetClassifier):
+            params["calibrate"] = False
+        net.set_params(**params)
     return net
+
+
+def stopping_off(net: NeuralNet) -> dict[str, Any]:
+    """Return parameters by which a net trains on all rows for `max_epochs`."""
+    params: dict[str, Any] = {"train_split": None}
+    if isinstance(net.callbacks, list):
+        params["callbacks"] = without_early_stopping(net.callbacks)
+    return params
 
 
 def without_early_stopping(callbacks: list[Any]) -> list[Any]:
