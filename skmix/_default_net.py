@@ -37,9 +37,9 @@ class TabularNeuralNet(NeuralNet):
 
     Parameters
     ----------
-    module : class or torch.nn.Module, default=skmix.networks.TabularNet
-        ``module__d_in``, ``module__d_out`` and ``module__bins`` are found in the
-        training samples unless they are given.
+    module : class or torch.nn.Module
+        `TabularNet`, or similar. ``module__d_in``, ``module__d_out`` and
+        ``module__bins`` are found in the training rows unless they are given.
     batch_size : int or "auto"
         "auto" is a power of 2 between 16 and 256 that leaves at least six batches.
     refit : bool, default=True
@@ -48,9 +48,7 @@ class TabularNeuralNet(NeuralNet):
         As in `skorch.NeuralNet`.
     """
 
-    def __init__(
-        self, module: Any = TabularNet, *args: Any, refit: bool = True, **kwargs: Any
-    ):
+    def __init__(self, module: Any, *args: Any, refit: bool = True, **kwargs: Any):
         super().__init__(module, *args, **kwargs)
         self.refit = refit
 

@@ -270,8 +270,8 @@ def test_the_default_nets_keep_the_fast_ways():
 
     for task in ("classifier", "regressor"):
         assert is_skorchs_own(default_net(task), *METHODS, "fit")
-    assert not is_skorchs_own(Own(), *METHODS)
-    assert is_skorchs_own(Own(), "fit")
+    assert not is_skorchs_own(Own(TabularNet), *METHODS)
+    assert is_skorchs_own(Own(TabularNet), "fit")
 
 
 def test_the_default_classifier_takes_the_loss_of_one_pass(numbers, monkeypatch):
