@@ -15,7 +15,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import get_len
 from skorch.utils import data_from_dataset, to_tensor
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from skmix._training.random import seeded
 from skmix._training.skorch_compat import (
@@ -75,7 +75,8 @@ class TabularNeuralNet(NeuralNet):
         -------
         self : object
         """
-        self.sizes_, self.split_ = self._sizes_of(X, y), None
+        self.sizes_ = self._sizes_of(X, y)
+        self.split_: tuple[Any, Any] | None = None
         twice, start = trains_twice(self), {}
         if twice:  # what a training may change
             parts = ("module", "criterion", "callbacks")
@@ -87,7 +88,7 @@ class TabularNeuralNet(NeuralNet):
             temperature = self._temperature()
         self.validation_history_ = self.history
         if n_epochs is not None:
-            vars(self).update(start)
+            self.__dict__.update(start)
             with self._without_stopping(max_epochs=n_epochs):
                 self._train(X, y, **fit_params)
         if temperature is not None:
@@ -115,9 +116,10 @@ class TabularNeuralNet(NeuralNet):
         """
         if not self.initialized_:
             self.sizes_ = self._sizes_of(X, y)
-        vars(self).pop("validation_history_", None)
+        self.__dict__.pop("validation_history_", None)
         with self._without_stopping():
-            return super().partial_fit(X, y, classes, **fit_params)
+            super().partial_fit(X, y, classes, **fit_params)
+        return self
 
     def rows_held_out(self) -> tuple[Any, np.ndarray, np.ndarray | None] | None:
         """Return ``(X, y, weight)`` of rows held out, while `fit` runs."""
@@ -130,7 +132,7 @@ class TabularNeuralNet(NeuralNet):
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Return arguments for a part of the net, with those that `fit` has found."""
-        params = super().get_params_for(prefix)
+        params: dict[str, Any] = super().get_params_for(prefix)
         if prefix == "module":
             return vars(self).get("sizes_", {}) | params
         if prefix.startswith("iterator") and self.batch_size == "auto":
@@ -148,7 +150,7 @@ class TabularNeuralNet(NeuralNet):
 
     def get_split_datasets(
         self, X: Any, y: Any = None, **fit_params: Any
-    ) -> tuple[Dataset, Dataset | None]:
+    ) -> tuple[Any, Any]:
         """Split, and remember the parts while `fit` runs."""
         if isinstance(y, np.ndarray):
             labels = isinstance(self, NeuralNetClassifier)
@@ -159,15 +161,13 @@ class TabularNeuralNet(NeuralNet):
             self.split_ = train, valid
         return train, valid
 
-    def get_dataset(self, X: Any, y: Any = None) -> Dataset:
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Return a dataset in the dtype of the module."""
         if isinstance(X, np.ndarray):
             X = as_module_dtype(self, X, kinds="fiub")
         return super().get_dataset(X, y)
 
-    def get_loss(
-        self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the mean loss of the members, which share their targets."""
         y_true = shaped_like(y_pred, to_tensor(y_true, device=self.device))
         return super().get_loss(y_pred, y_true, *args, **kwargs)
@@ -211,13 +211,13 @@ class TabularNeuralNet(NeuralNet):
         """Train on all rows, and by these parameters, while the block runs."""
         params |= stopping_off(self)
         before = {name: getattr(self, name) for name in params}
-        vars(self).update(params)
+        self.__dict__.update(params)
         if self.initialized_:
             self.callbacks_ = without_early_stopping(self.callbacks_)
         try:
             yield
         finally:
-            vars(self).update(before)
+            self.__dict__.update(before)
 
 
 class TabularNetClassifier(TabularNeuralNet, NeuralNetClassifier):
@@ -387,7 +387,7 @@ def bins_of(X: Any) -> list[np.ndarray]:
     return [increasing_edges(quantile_edges(x)) for x in X.T[:n_numbers]]
 
 
-def hold_out(dataset: Dataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
+def hold_out(dataset: Any, y: np.ndarray) -> tuple[Any, Any]:
     """Hold out one row in five, of every class, or spread evenly over the values.
 
     Classes of fewer than three rows stay with the training rows as a whole.
@@ -417,6 +417,5 @@ def hold_out(dataset: Dataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
     held_out[order[rank % 5 == 2]] = True
     if len(order) < 10 or not held_out.any():
         return dataset, dataset
-    return tuple(
-        Subset(dataset, np.flatnonzero(part)) for part in (~held_out, held_out)
-    )
+    train, valid = map(np.flatnonzero, (~held_out, held_out))
+    return Subset(dataset, train), Subset(dataset, valid)
