@@ -42,7 +42,7 @@ from common import (
 from tqdm import tqdm
 
 from skmix import MixupClassifierCV
-from skmix.networks import temper
+from skmix.networks import apply_temperature
 
 SCRATCH, OUT = RESULTS / "choice.jsonl", RESULTS / "choice.json"
 DEFAULT = "blend, tempered"
@@ -64,7 +64,7 @@ def measure(table, fold):
     shares, temperature = search.alpha_weights_, search.temperature_
     blend = np.tensordot(shares, by_candidate, axes=1)
     losses |= {"blend": loss(blend)}
-    losses |= {DEFAULT: loss(temper(blend, temperature))}
+    losses |= {DEFAULT: loss(apply_temperature(blend, temperature))}
     return {
         **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
         **{"alpha": search.alpha_, "temperature": temperature},

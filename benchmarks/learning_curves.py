@@ -62,10 +62,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from quality import all_versions, warm_up
 from sklearn.model_selection import train_test_split
+from torch.nn import CrossEntropyLoss
 from torch.nn.functional import cross_entropy
 
 from skmix import MixupClassifier, default_net
-from skmix._default_net import MembersCrossEntropyLoss
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "learning_curves.svg"
 TABLES = (  # rows enough, and no class so rare that a small sample would lack it
@@ -114,7 +114,7 @@ VARIANTS = {  # the trials among which validation chooses
 # Models: the default net with one regulariser, or with all of its own.
 
 
-class SmoothedTraining(MembersCrossEntropyLoss):
+class SmoothedTraining(CrossEntropyLoss):
     """Smooths labels in training only, so that all trials are stopped by log loss."""
 
     def forward(self, input, target):

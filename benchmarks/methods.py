@@ -50,16 +50,9 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
+from skmix._columns import TrainingSet
 from skmix._sampler import MixupSampler
-from skmix.mixing import (
-    FeatMix,
-    NoisyFeatures,
-    OwnMajor,
-    Prob,
-    Remix,
-    TrainingSet,
-    Warped,
-)
+from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 from skmix.pairing import NAMED, Nearest, SimilarTarget
 from skmix.schedules import Schedule
 

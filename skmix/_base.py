@@ -18,7 +18,6 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
-    clone,
 )
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -122,12 +121,12 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             return _default_net.default_net(self._task.lower())
         return self.estimator
 
-    def _new_net(self, n_samples: int) -> NeuralNet:
-        """Return a net to fit to so many samples."""
+    def _new_net(self) -> NeuralNet:
+        """Return a net to fit."""
         given = self._given_net()
         categorical = copy(self.categorical_features)
         self._fitted_with = changes.Recipe.of(given), categorical
-        return new_net(given, n_samples, verbose=self.verbose)
+        return new_net(given, verbose=self.verbose)
 
     def _prepare(self, net: NeuralNet, samples: Samples, **options: Any) -> Preparation:
         """Learn how samples are coded for a net."""
@@ -280,13 +279,18 @@ class MixupEstimator(BaseMixup):
         self._check_parameters()
         options = {"reset": True, "min_rows": 2}
         samples = self._read_samples(X, y, sample_weight, groups, **options).weighted()
-        net = self._new_net(len(samples.y))
+        net = self._new_net()
         self._preparation = self._prepare(net, samples)
         samples = self._preparation.transform_samples(samples)
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
-        self._train_and_judge(net, samples, validation, seed)
+        self._train(net, samples, validation, seed)
+        warn_if_above_start(
+            net,
+            mixed=callable(self.alpha) or self.alpha > 0,
+            comparable=not callable(self.alpha),
+        )
         return self
 
     def _partial_fit(
@@ -298,18 +302,17 @@ class MixupEstimator(BaseMixup):
         samples = samples.weighted()
         seed = draw_seed(self.random_state)
         if first:
-            net = self._new_net(len(samples.y))
+            net = self._new_net()
             classes = None if classes is None else np.unique(classes)
             self._preparation = self._prepare(net, samples, classes=classes)
         else:
             net = _copied(self.estimator_)
-            self._set_changed(net, len(samples.y))
+            self._set_changed(net)
             class_weight = getattr(self, "class_weight", None)  # of now
             self._preparation = self._preparation.with_class_weight(class_weight)
             # Not the draws of the calls before.
             sequence = np.random.SeedSequence([seed, len(net.history)])
             seed = int(sequence.generate_state(1)[0])
-        _default_net.stop_stopping(net)  # one epoch a call leaves nothing to stop
         _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
         samples = self._preparation.transform_samples(samples)
         with _one_epoch(net):
@@ -340,43 +343,9 @@ class MixupEstimator(BaseMixup):
                 "on a trained net. Call fit to train anew, or set it back."
             )
         if names:
-            wanted = self._new_net(n_samples)
-            _default_net.stop_stopping(wanted)
+            wanted = self._new_net()
             changes.set_changed(net, names, wanted)
         _validation.check_training_parameters(net)
-
-    def _train_and_judge(
-        self, net: NeuralNet, rows: Samples, validation: tuple | None, seed: int
-    ) -> None:
-        """Train `net`, by the default recipe on all rows once the epochs are known.
-
-        What it held out also tells how sure of itself a classifier should be.
-        """
-        recipe = validation is None and _default_net.trains_twice(net)
-        on_all_rows = clone(net) if recipe else None
-        valid = self._train(net, rows, validation, seed)
-        judged = None if valid is None else self._judged(net, *valid)
-        n_epochs = _default_net.epochs_found(net) if recipe else None
-        if n_epochs is not None:
-            _default_net.stop_stopping(on_all_rows)
-            on_all_rows.set_params(max_epochs=n_epochs)
-            self._train(on_all_rows, rows, None, seed)
-            self.history_ = net.history
-        if judged is not None:
-            _default_net.calibrate(self.estimator_, *judged)
-        warn_if_above_start(
-            self.estimator_,
-            mixed=callable(self.alpha) or self.alpha > 0,
-            comparable=not callable(self.alpha),
-        )
-
-    def _judged(self, net: NeuralNet, X: Any, target: Any, weight: Any) -> tuple | None:
-        """Return what a trained net is calibrated by; None for nothing."""
-        binary = getattr(self._preparation.target, "binary", True)  # or numbers
-        if binary or not _default_net.wants_scaled(net):
-            return None
-        outputs = self._preparation.outputs(net, X, draws=self._draws)
-        return outputs, target, weight
 
     def _train(
         self,
@@ -385,13 +354,12 @@ class MixupEstimator(BaseMixup):
         validation: tuple | None,
         seed: int,
         method: str = "fit",
-    ) -> tuple | None:
-        """Train `net` on coded rows, and predict by it from now on.
-
-        Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
-        """
+    ) -> None:
+        """Train `net` on coded rows, and predict by it from now on."""
+        if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
+            net.set_params(refit=False)
         make_sampler = self._sampler_maker()
-        validated = fit_net(
+        fit_net(
             net,
             rows,
             sampler=make_sampler(net, seed, alpha=self.alpha, layers=self.layers),
@@ -402,7 +370,6 @@ class MixupEstimator(BaseMixup):
         )
         draws = draws_to_predict(net, rows.X)
         vars(self).update(_state_of_fit(net, self._preparation, draws))
-        return validated
 
     @property
     def encoder_(self) -> Any:
@@ -455,7 +422,7 @@ def _state_of_fit(
     """Return the attributes of an estimator that predicts by a net."""
     return {
         "estimator_": net,
-        "history_": net.history,
+        "history_": getattr(net, "validation_history_", net.history),
         "n_iter_": len(net.history),
         "_preparation": preparation,
         "_draws": draws,

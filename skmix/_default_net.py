@@ -1,66 +1,275 @@
 """The default net, an ensemble of small nets in one, and the recipe that trains it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils import assert_all_finite
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
+from skorch.dataset import get_len
+from skorch.utils import data_from_dataset, to_tensor
 from torch import nn
 from torch.utils.data import Subset
 
+from skmix._training.random import seeded
 from skmix._training.skorch_compat import (
+    as_module_dtype,
     named_callbacks,
+    shaped_like,
     stops_early,
     watches_validation,
 )
-from skmix.networks import TabularNet, best_temperature
+from skmix.networks import TabularNet, fit_temperature
+from skmix.preprocessing import increasing_edges, quantile_edges
+
+MIN_BATCH, MAX_BATCH = 16, 256
+N_BATCHES = 6  # at least so many in an epoch, as far as MIN_BATCH allows
 
 
-class MembersCrossEntropyLoss(nn.CrossEntropyLoss):
-    """Cross-entropy of each member of an ensemble with the same labels, their mean.
+class TabularNeuralNet(NeuralNet):
+    """A skorch net around a `TabularNet` that owns the recipe of its training.
 
-    Notes
-    -----
-    **Shape**: outputs ``(B, n_classes, k)`` or ``(B, n_classes)``, labels ``(B,)``.
+    Parameters
+    ----------
+    module : class or torch.nn.Module
+        `TabularNet`, or similar. ``module__d_in``, ``module__d_out`` and
+        ``module__bins`` are found in the training rows unless they are given.
+    batch_size : int or "auto"
+        "auto" is a power of 2 between 16 and 256 that leaves at least six batches.
+    refit : bool, default=True
+        Train again on all samples for the number of epochs that early stopping found.
+    **kwargs
+        As in `skorch.NeuralNet`.
     """
 
-    def forward(self, input, target):
-        if input.ndim == 3 and target.ndim == 1:
-            target = target[:, None].expand(-1, input.shape[2])
-        return super().forward(input, target)
+    def __init__(self, module: Any, *args: Any, refit: bool = True, **kwargs: Any):
+        super().__init__(module, *args, **kwargs)
+        self.refit = refit
+
+    def fit(self, X: np.ndarray, y: np.ndarray, **fit_params: Any) -> Self:
+        """Train with rows held out, then on all rows for the best number of epochs.
+
+        The second training starts from the random state of the first one. There is none
+        without `refit` and early stopping, if other callbacks monitor validation
+        scores, if the split validates on rows from outside (``predefined_split``), or
+        if the first training was interrupted. ``warm_start`` has no effect: use
+        `partial_fit`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float
+            Finite numbers, scaled and encoded. Trailing columns of zeros and ones are
+            taken for categories, which are not embedded.
+        y : ndarray of shape (n_samples,)
+            Numbers, or the classes 0, 1, 2, ... for a classifier.
+        **fit_params : dict
+            Passed to ``forward`` and to `train_split`.
+
+        Returns
+        -------
+        self : object
+        """
+        self.sizes_ = self._sizes_of(X, y)
+        self.split_: tuple[Any, Any] | None = None
+        twice, start = trains_twice(self), {}
+        if twice:  # what a training may change
+            parts = ("module", "criterion", "callbacks")
+            start = {part: clone(getattr(self, part), safe=False) for part in parts}
+        # The block leaves the generators as they are, for the second training.
+        with seeded(device=self.device) if twice else nullcontext():
+            self._train(X, y, **fit_params)
+            n_epochs = self._n_epochs_found(X) if twice else None
+            temperature = self._temperature()
+        self.validation_history_ = self.history
+        if n_epochs is not None:
+            self.__dict__.update(start)
+            with self._without_stopping(max_epochs=n_epochs):
+                self._train(X, y, **fit_params)
+        if temperature is not None:
+            self.module_.temperature.fill_(temperature)
+        del self.split_
+        return self
+
+    def partial_fit(
+        self, X: np.ndarray, y: np.ndarray, classes: Any = None, **fit_params: Any
+    ) -> Self:
+        """Train for `max_epochs` more epochs on all rows, without early stopping.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        classes
+            Ignored, as in skorch.
+        **fit_params : dict
+            Passed to ``forward``.
+
+        Returns
+        -------
+        self : object
+        """
+        if not self.initialized_:
+            self.sizes_ = self._sizes_of(X, y)
+        self.__dict__.pop("validation_history_", None)
+        with self._without_stopping():
+            super().partial_fit(X, y, classes, **fit_params)
+        return self
+
+    def rows_held_out(self) -> tuple[Any, np.ndarray, np.ndarray | None] | None:
+        """Return ``(X, y, weight)`` of rows held out, while `fit` runs."""
+        train, valid = self.split_ or (None, None)
+        if valid is None or valid is train:
+            return None
+        return *data_from_dataset(valid), None
+
+    # What skorch asks for.
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        """Return arguments for a part of the net, with those that `fit` has found."""
+        params: dict[str, Any] = super().get_params_for(prefix)
+        if prefix == "module":
+            return vars(self).get("sizes_", {}) | params
+        if prefix.startswith("iterator") and self.batch_size == "auto":
+            return {"batch_size": vars(self).get("batch_size_", MAX_BATCH)} | params
+        return params
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Refuse numbers that are not finite, and choose the batch size for `X`."""
+        super().check_data(X, y)
+        if isinstance(X, np.ndarray) or sparse.issparse(X):
+            assert_all_finite(X, input_name="X")
+        if not len(self.history):
+            size = 2 ** np.floor(np.log2(get_len(X) / N_BATCHES))
+            self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
+
+    def get_split_datasets(
+        self, X: Any, y: Any = None, **fit_params: Any
+    ) -> tuple[Any, Any]:
+        """Split, and remember the parts while `fit` runs."""
+        if isinstance(y, np.ndarray):
+            labels = isinstance(self, NeuralNetClassifier)
+            y = y.ravel()
+            y = as_module_dtype(self, y, "y", kinds="f" if labels else "fiub")
+        train, valid = super().get_split_datasets(X, y, **fit_params)
+        if hasattr(self, "split_"):
+            self.split_ = train, valid
+        return train, valid
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Return a dataset in the dtype of the module."""
+        if isinstance(X, np.ndarray):
+            X = as_module_dtype(self, X, kinds="fiub")
+        return super().get_dataset(X, y)
+
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the mean loss of the members, which share their targets."""
+        y_true = shaped_like(y_pred, to_tensor(y_true, device=self.device))
+        return super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    # Parts of the recipe.
+
+    def _train(self, X: Any, y: Any, **fit_params: Any) -> None:
+        # (Or skorch would announce a new initialization, and clear the same history.)
+        self.initialized_, self.history_ = False, None
+        self.initialize()
+        super().partial_fit(X, y, **fit_params)
+
+    def _sizes_of(self, X: Any, y: Any) -> dict[str, Any]:
+        """Find those arguments of the module in `X` and `y` that are not given."""
+        if isinstance(self.module, nn.Module) or not wants_scaled(self):
+            return {}
+        classify = isinstance(self, NeuralNetClassifier)
+        sizes = {"d_in": X.shape[1], "d_out": int(np.max(y)) + 1 if classify else 1}
+        given = set(super().get_params_for("module"))
+        given.update(getattr(self.module, "keywords", ()))
+        if "bins" not in given:
+            sizes["bins"] = bins_of(X)
+        return {name: size for name, size in sizes.items() if name not in given}
+
+    def _n_epochs_found(self, X: Any) -> int | None:
+        """Return the best epoch; None if the training was cut off, or held out none."""
+        n_epochs, (train, valid) = len(self.history), self.split_ or (None, None)
+        stops = [cb for _, cb in self.callbacks_ if stops_early(cb)]
+        ended = n_epochs == self.max_epochs or any(
+            stop.misses_ >= stop.patience for stop in stops
+        )
+        held_out = train is not None and (train is valid or len(train) < get_len(X))
+        found = n_epochs and stops and ended and held_out
+        return best_epoch(self) if found else None
+
+    def _temperature(self) -> float | None:
+        return None
+
+    @contextmanager
+    def _without_stopping(self, **params: Any) -> Iterator[None]:
+        """Train on all rows, and by these parameters, while the block runs."""
+        params |= stopping_off(self)
+        before = {name: getattr(self, name) for name in params}
+        self.__dict__.update(params)
+        if self.initialized_:
+            self.callbacks_ = without_early_stopping(self.callbacks_)
+        try:
+            yield
+        finally:
+            self.__dict__.update(before)
 
 
-class MembersMSELoss(nn.MSELoss):
-    """Squared error of each member of an ensemble with the same targets, their mean.
+class TabularNetClassifier(TabularNeuralNet, NeuralNetClassifier):
+    """The default classifier as a skorch net; see `default_net`.
 
-    Notes
-    -----
-    **Shape**: outputs ``(B, 1, k)`` or ``(B, 1)``, targets ``(B,)`` or ``(B, 1)``.
+    Parameters
+    ----------
+    module, batch_size, refit, **kwargs
+        As in `TabularNeuralNet`.
+    calibrate : bool, default=True
+        Set the temperature of the module by rows held out (temperature scaling).
     """
 
-    def forward(self, input, target):
-        if target.ndim < input.ndim:
-            target = target.reshape(-1, *[1] * (input.ndim - 1)).expand_as(input)
-        return super().forward(input, target)
+    def __init__(self, *args: Any, calibrate: bool = True, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.calibrate = calibrate
+
+    def _temperature(self) -> float | None:
+        """Return the temperature that rows held out tell; None if there are none."""
+        calibrates = self.calibrate and hasattr(self.module_, "temperature")
+        if not calibrates or not len(self.history):
+            return None
+        held_out = self.rows_held_out()
+        if held_out is None:
+            return None
+        X, y, weight = held_out
+        return fit_temperature(self.predict_proba(X), y, weight)
 
 
-def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
+class TabularNetRegressor(TabularNeuralNet, NeuralNetRegressor):
+    """The default regressor as a skorch net; see `default_net`."""
+
+
+def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     """Return the unfitted skorch net that ``estimator=None`` stands for.
 
-    A `skmix.networks.TabularNet`, trained by AdamW (fused, constant ``lr``) for as many
-    epochs as early stopping finds: one row in five is held out and never mixed,
-    training ends after 20 epochs that are no better on these, and then a net is trained
-    on all rows for as long as was best (see `skmix.MixupClassifier.fit`). With rows to
-    validate on (``X_val``) that is not needed, and the weights of the best epoch are
-    kept; so they are where other callbacks watch validation scores, and without early
-    stopping the net stays as it is after the first training. All of it can be set, as
-    ``module__k``, ``module__d_block``, ``lr``, ``max_epochs`` ... The skmix estimators
-    fill in the
-    sizes of the module, replace ``batch_size="auto"`` by one that suits the number of
-    rows, and encode and scale the columns (and scale the targets of a regressor) of a
-    net whose module is the class `TabularNet`, a subclass or an instance of it.
+    A `skmix.networks.TabularNet`, trained by AdamW (fused, constant ``lr``). One row in
+    five is held out, and never mixed; training stops after 20 epochs without a lower
+    validation loss. Then the net is trained again on all rows, for the best number of
+    epochs, and a classifier is calibrated by the rows held out (temperature scaling).
+
+    Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
+    (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
+    ``module__average_decay``, and so are ``module__k``, ``module__d_block``, ``lr``,
+    ``max_epochs`` ... With ``X_val`` in the `fit` of an estimator, or with other
+    callbacks that monitor validation scores, the net is trained once, and keeps the
+    weights of the best epoch.
+
+    The net can be trained by skorch alone: ``fit(X, y)`` takes an array of finite
+    floats and finds the sizes of its module in it. It neither scales nor encodes. The
+    skmix estimators do, for every net whose module is `TabularNet`, a subclass or an
+    instance of it.
 
     Parameters
     ----------
@@ -81,16 +290,24 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     >>> net = default_net("classifier").set_params(lr=3e-3, module__d_block=64)
     >>> MixupClassifier(net).estimator.lr
     0.003
+
+    In skorch alone:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> X, y = load_iris(return_X_y=True)
+    >>> default_net("classifier").fit(scale(X), y).score(scale(X), y) > 0.9
+    True
     """
     if task not in ("classifier", "regressor"):
         raise ValueError(
             f"Got task={task!r}, but expected 'classifier' or 'regressor'."
         )
     classify = task == "classifier"
-    kind = NeuralNetClassifier if classify else NeuralNetRegressor
+    kind = TabularNetClassifier if classify else TabularNetRegressor
     return kind(
         TabularNet,
-        criterion=MembersCrossEntropyLoss if classify else MembersMSELoss,
+        criterion=nn.CrossEntropyLoss if classify else nn.MSELoss,
         optimizer=partial(torch.optim.AdamW, betas=(0.9, 0.95), fused=True),
         optimizer__weight_decay=1e-2,
         lr=1.2e-2,
@@ -105,28 +322,19 @@ def default_net(task: Literal["classifier", "regressor"]) -> NeuralNet:
     )
 
 
-def wants_scaled(net):
-    """Whether the net is one of the default kind, made for scaled columns."""
+def wants_scaled(net: NeuralNet) -> bool:
+    """Whether estimators scale columns and targets: for every `TabularNet`.
+
+    So they do for the default nets, and for a user's net with such a module.
+    """
     module = net.module.func if isinstance(net.module, partial) else net.module
     return isinstance(module, TabularNet) or (
         isinstance(module, type) and issubclass(module, TabularNet)
     )
 
 
-def set_batch_size(net, n_rows):
-    """Replace ``batch_size="auto"`` by a size that suits `n_rows` rows."""
-    if net.batch_size == "auto":
-        size = 2 ** np.floor(np.log2(n_rows / 6))
-        net.set_params(batch_size=int(np.clip(size, 16, 256)))
-
-
-def holds_out(net):
-    """Whether a net holds out rows by the default recipe."""
-    return net.train_split is hold_out
-
-
-def trains_twice(net):
-    """Whether a net is to be trained on all rows once its number of epochs is known.
+def trains_twice(net: NeuralNet) -> bool:
+    """Whether a net trains again on all rows, once its number of epochs is known.
 
     Not if callbacks other than early stopping watch the rows held out: they may change
     the net (a schedule) or keep one (a checkpoint), and have nothing to watch later.
@@ -134,43 +342,39 @@ def trains_twice(net):
     others = (
         callback for _, callback in named_callbacks(net) if not stops_early(callback)
     )
-    return holds_out(net) and not any(map(watches_validation, others))
+    recipe = isinstance(net, TabularNeuralNet) and net.refit and net.train_split
+    return bool(recipe) and not any(map(watches_validation, others))
 
 
-def epochs_found(net):
-    """Epochs after which a fitted net was best; None where nothing stopped it."""
-    for _, callback in net.callbacks_ if len(net.history) else ():
-        if stops_early(callback):
-            return max(1, callback.best_epoch_)
-    return None
+def train_once(net: NeuralNet, *, stopping: bool = True) -> NeuralNet:
+    """Set a default net to a single training, without calibration; return the net.
 
-
-def calibrate(net, proba, y, weight=None):
-    """Set the temperature of a fitted classifier of the default kind.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNetClassifier
-    proba, y, weight
-        As in `best_temperature`, of rows that were not trained on, at temperature 1,
-        by this net or by one trained alike.
+    Without `stopping` it is on all rows, and for `max_epochs`.
     """
-    net.module_.temperature.fill_(best_temperature(proba, y, weight))
+    if isinstance(net, TabularNeuralNet):
+        params = {"refit": False} | ({} if stopping else stopping_off(net))
+        if isinstance(net, TabularNetClassifier):
+            params["calibrate"] = False
+        net.set_params(**params)
+    return net
 
 
-def stop_stopping(net):
-    """Let a net of the default kind train on all rows, and not stop by itself."""
-    if not holds_out(net):
-        return
-    net.set_params(train_split=None)
+def best_epoch(net: NeuralNet) -> int:
+    """Return the epoch that early stopping found best, or else the last one."""
+    stops = [cb for _, cb in net.callbacks_ if stops_early(cb) and len(net.history)]
+    return max(1, stops[0].best_epoch_) if stops else len(net.history)
+
+
+def stopping_off(net: NeuralNet) -> dict[str, Any]:
+    """Return parameters by which a net trains on all rows for `max_epochs`."""
+    params: dict[str, Any] = {"train_split": None}
     if isinstance(net.callbacks, list):
-        net.set_params(callbacks=_without_early_stopping(net.callbacks))
-    if net.initialized_:
-        # set_params has initialised these from the callbacks that were there before.
-        net.callbacks_ = _without_early_stopping(net.callbacks_)
+        params["callbacks"] = without_early_stopping(net.callbacks)
+    return params
 
 
-def _without_early_stopping(callbacks):
+def without_early_stopping(callbacks: list[Any]) -> list[Any]:
+    """Return the other callbacks, which are given alone or by name."""
     return [
         callback
         for callback in callbacks
@@ -180,7 +384,16 @@ def _without_early_stopping(callbacks):
     ]
 
 
-def hold_out(dataset, y):
+def bins_of(X: Any) -> list[np.ndarray]:
+    """Return the edges of the bins of each number; trailing categories have none."""
+    if sparse.issparse(X):
+        return []
+    one_hot = ((X == 0) | (X == 1)).all(axis=0) & (X == 1).any(axis=0)
+    n_numbers = np.max(np.flatnonzero(~one_hot), initial=-1) + 1
+    return [increasing_edges(quantile_edges(x)) for x in X.T[:n_numbers]]
+
+
+def hold_out(dataset: Any, y: np.ndarray) -> tuple[Any, Any]:
     """Hold out one row in five, of every class, or spread evenly over the values.
 
     Classes of fewer than three rows stay with the training rows as a whole.
@@ -210,6 +423,5 @@ def hold_out(dataset, y):
     held_out[order[rank % 5 == 2]] = True
     if len(order) < 10 or not held_out.any():
         return dataset, dataset
-    return tuple(
-        Subset(dataset, np.flatnonzero(part)) for part in (~held_out, held_out)
-    )
+    train, valid = map(np.flatnonzero, (~held_out, held_out))
+    return Subset(dataset, train), Subset(dataset, valid)

@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix import _validation
-from skmix._default_net import set_batch_size, wants_scaled
+from skmix._default_net import wants_scaled
 from skmix._dtypes import ColumnReader, as_frame
 from skmix._mixup import is_interpolating
 from skmix._sampler import MixupSampler
@@ -355,10 +355,9 @@ def _fill_sizes(
 # One net.
 
 
-def new_net(given: NeuralNet, n_samples: int, *, verbose: int = 0) -> NeuralNet:
-    """Return a clone of a net that is ready to be fitted to so many samples."""
+def new_net(given: NeuralNet, *, verbose: int = 0) -> NeuralNet:
+    """Return a clone of a net that is ready to be fitted."""
     net = clone(given)
-    set_batch_size(net, n_samples)
     _validation.check_training_parameters(net)
     if net.iterator_train is DataLoader and not _orders_rows(net):
         net.set_params(iterator_train__shuffle=True)
@@ -398,11 +397,8 @@ def fit_net(
     seed: int,
     validation: tuple | None = None,
     method: str = "fit",
-) -> tuple | None:
-    """Train `net` on prepared samples by its `method`, seeded.
-
-    Returns ``(X, target, weight)`` of the rows that it was validated on, or None.
-    """
+) -> None:
+    """Train `net` on prepared samples by its `method`, seeded."""
     preparation.target.check_criterion(net)
     training = mixed_training(
         net,
@@ -414,10 +410,9 @@ def fit_net(
     )
     with one_thread_each(), seeded(seed, net.device):
         n_before = len(net.history or ())
-        with training as loader:
+        with training:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)
-    return loader.validated_on() if len(net.history) else None
 
 
 def draws_to_predict(net: NeuralNet, X: Any) -> bool:

@@ -30,7 +30,7 @@ from skmix._base import (
     draw_seed,
     fitted_member,
 )
-from skmix._default_net import stop_stopping, wants_scaled
+from skmix._default_net import train_once, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
@@ -62,7 +62,7 @@ from skmix._vectorized.race import (
     train_members,
     untrained,
 )
-from skmix.networks import best_temperature, temper
+from skmix.networks import apply_temperature, fit_temperature
 
 D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
@@ -163,7 +163,8 @@ class _MixupCV(BaseMixup):
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
         trained = train_members(candidates, splits, **options)
         _warn_of_slow(trained.why_not_vectorized)
-        _warn_of_rising(candidates, trained)
+        if alphas := _rising(candidates, trained):
+            warn_of_rising_losses(alphas)
         members = [
             [self._fitted(c, *pair) for pair in zip(nets, splits, strict=True)]
             for c, nets in zip(candidates, trained.nets, strict=True)
@@ -404,10 +405,11 @@ class _MixupCV(BaseMixup):
 
     def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
         """Train on all samples by the best alpha, for as long as was best."""
-        net = self._new_net(len(samples.y))
+        net = self._new_net()
         preparation = self._prepare(net, samples)
-        if n_epochs := int(trained.epochs[self.best_index_]):
-            stop_stopping(net)
+        n_epochs = int(trained.epochs[self.best_index_])
+        train_once(net, stopping=not n_epochs)
+        if n_epochs:
             net.set_params(max_epochs=n_epochs)
         best = {"layers": self.layers} | self.best_params_
         sampler = self._sampler_maker()(net, seed, **best)
@@ -508,12 +510,11 @@ def _warn_of_scoreless(candidates: list[Candidate], evidence: Evidence) -> None:
             )
 
 
-def _warn_of_rising(candidates: list[Candidate], trained: Trained) -> None:
-    # In most folds: among many members one or the other ends above by chance.
+def _rising(candidates: list[Candidate], trained: Trained) -> list[float]:
+    """Return alphas whose losses ended above their start in most folds."""
+    # Among many members one or the other ends above by chance.
     rising = np.flatnonzero(trained.rising.mean(axis=1) > 0.5)
-    if len(rising):
-        alphas = sorted({candidates[c].alpha for c in rising})
-        warn_of_rising_losses(alphas)
+    return sorted({candidates[c].alpha for c in rising})
 
 
 def _warn_of_slow(why: str | None) -> None:
@@ -648,7 +649,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Share of each candidate in the predictions.
     temperature_ : float
         Divisor of the logarithms of probabilities: the best one for `oof_proba_`, with
-        a prior around 1 (see `skmix.networks.best_temperature`).
+        a prior around 1 (see `skmix.networks.fit_temperature`).
     epochs_ : ndarray of shape (n_candidates,), int
         For nets of the default kind, the epoch with the least validation loss on
         average over the folds; members predict with the weights of this epoch. If
@@ -762,7 +763,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         return net
 
     def _predict(self, X: Any) -> np.ndarray:
-        return temper(super()._predict(X), self.temperature_)
+        return apply_temperature(super()._predict(X), self.temperature_)
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         return np.searchsorted(np.unique(y), y)
@@ -783,7 +784,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.oof_proba_ = out_of_fold
         known = np.isfinite(out_of_fold[kept]).all(axis=1)
         proba, weight = out_of_fold[kept][known], rows_of(weight, known)
-        self.temperature_ = best_temperature(proba, target[known], weight)
+        self.temperature_ = fit_temperature(proba, target[known], weight)
 
 
 class MixupRegressorCV(PredictsNumbers, _MixupCV):

@@ -1,6 +1,8 @@
-"""The module of the default net: an ensemble of small nets in one."""
+"""The module of the default net, and the scaling of temperatures."""
 
+from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +40,7 @@ class NumberEmbedding(nn.Module):
     Tabular Deep Learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556
     """
 
-    def __init__(self, bins, d_embedding):
+    def __init__(self, bins: Sequence[Any], d_embedding: int):
         super().__init__()
         self.n_numbers = len(bins)
         self.pieces = None
@@ -50,7 +52,7 @@ class NumberEmbedding(nn.Module):
                 version="A",
             )
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         if self.pieces is None:
             return X
         return torch.cat([X, self.pieces(X[:, : self.n_numbers]).flatten(1)], dim=1)
@@ -59,10 +61,10 @@ class NumberEmbedding(nn.Module):
 class TabularNet(nn.Module):
     """An ensemble of `k` multilayer perceptrons over shared embeddings of the columns.
 
-    In training it puts out the members side by side, which `MembersCrossEntropyLoss`
-    and `MembersMSELoss` train independently of each other. In evaluation it is their
-    mean, of probabilities or numbers, with weights averaged over the last steps of
-    training.
+    In training it returns the outputs of the members side by side. A criterion that is
+    given the same targets for each of them trains them independently of each other. In
+    evaluation it returns their mean, of probabilities or numbers, by weights averaged
+    over the last steps of training.
 
     Parameters
     ----------
@@ -95,17 +97,17 @@ class TabularNet(nn.Module):
     averaged : torch.nn.Sequential
         Both, with averaged weights.
     temperature : torch.Tensor of shape ()
-        What the logarithms of mean probabilities are divided by in evaluation; 1 until
-        it is set (see `calibrate`).
+        Divisor of the logarithms of mean probabilities in evaluation (temperature
+        scaling); 1 until it is set.
 
     Notes
     -----
     **Shape**: ``(B, d_in)`` to ``(B, d_out, k)`` in training and ``(B, d_out)`` in
     evaluation.
 
-    Like the running statistics of a BatchNorm, the averaged weights follow each pass of
-    training, so that what an epoch is validated with, and what a checkpoint holds, is
-    what predicts.
+    The averaged weights are updated by each forward pass in training, like the running
+    statistics of a BatchNorm. So they work in any training loop, and the same weights
+    are validated, stored in a checkpoint and used to predict.
 
     Examples
     --------
@@ -119,15 +121,15 @@ class TabularNet(nn.Module):
 
     def __init__(
         self,
-        d_in,
-        d_out,
-        bins=(),
-        k=4,
-        n_blocks=2,
-        d_block=128,
-        dropout=0.1,
-        d_embedding=4,
-        average_decay=0.98,
+        d_in: int,
+        d_out: int,
+        bins: Sequence[Any] = (),
+        k: int = 4,
+        n_blocks: int = 2,
+        d_block: int = 128,
+        dropout: float = 0.1,
+        d_embedding: int = 4,
+        average_decay: float = 0.98,
     ):
         super().__init__()
         self.average_decay = average_decay
@@ -138,7 +140,7 @@ class TabularNet(nn.Module):
         self.register_buffer("n_averaged", torch.zeros(()))
         self.register_buffer("temperature", torch.ones(()))
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         if self.training:
             self._average()
             return self.members(self.embedding(X)).permute(0, 2, 1)  # (B, d_out, k)
@@ -149,11 +151,11 @@ class TabularNet(nn.Module):
         mean = torch.log_softmax(members, dim=2).logsumexp(dim=1)
         return (mean - np.log(members.shape[1])) / self.temperature
 
-    def _trained(self):
+    def _trained(self) -> nn.Sequential:
         return nn.Sequential(self.embedding, self.members)
 
     @torch.no_grad()
-    def _average(self):
+    def _average(self) -> None:
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
         share = (1 / self.n_averaged).clamp(min=1 - self.average_decay)
@@ -165,21 +167,24 @@ class TabularNet(nn.Module):
             mean.copy_(mean.lerp(weight, share.to(mean)))
 
 
-def _members(width, d_out, k, n_blocks, d_block, dropout):
-    layers = [EnsembleView(k=k)]
+def _members(
+    width: int, d_out: int, k: int, n_blocks: int, d_block: int, dropout: float
+) -> nn.Sequential:
+    layers: list[nn.Module] = [EnsembleView(k=k)]
     for _ in range(n_blocks):
         layers += [LinearEnsemble(width, d_block, k=k), nn.ReLU(), nn.Dropout(dropout)]
         width = d_block
     return nn.Sequential(*layers, LinearEnsemble(width, d_out, k=k))
 
 
-def best_temperature(proba, y, weight=None):
-    """Return the temperature by which probabilities are best calibrated.
+def fit_temperature(
+    proba: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """Return the temperature that calibrates probabilities of held-out rows best.
 
     Parameters
     ----------
     proba : ndarray of shape (n, n_classes)
-        Probabilities of rows that were not trained on.
     y : ndarray of shape (n,), int64
     weight : ndarray of shape (n,), default=None
 
@@ -202,7 +207,7 @@ def best_temperature(proba, y, weight=None):
     """
     weight, logits = np.ones(len(y)) if weight is None else weight, _logits(proba)
 
-    def loss(log_temperature):
+    def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         likelihood = np.sum(scaled[np.arange(len(y)), y] * weight)
         return (log_temperature / PRIOR) ** 2 / 2 - likelihood
@@ -210,11 +215,11 @@ def best_temperature(proba, y, weight=None):
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
-def temper(proba, temperature):
+def apply_temperature(proba: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logarithms of probabilities by a temperature, and normalise."""
     return softmax(_logits(proba) / temperature, axis=1)
 
 
-def _logits(proba):
+def _logits(proba: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(proba), -50)

@@ -213,7 +213,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.center_, self.scale_, missing = np.reshape(spread, (-1, 3)).T
         self._indicated = np.flatnonzero(missing)
         self.bins_ = [
-            _distinct(self._scaled(_edges(table[:, column], weight), j))
+            increasing_edges(self._scaled(quantile_edges(table[:, column], weight), j))
             for j, column in enumerate(self._numbers if self.scale else ())
         ]
         sizes = {j: len(reader.categories[j]) for j in self._categories}
@@ -529,14 +529,14 @@ def _quantiles(x: np.ndarray, q: Any, weight: np.ndarray | None) -> np.ndarray:
     return np.quantile(x, q, weights=weight, method="inverted_cdf")
 
 
-def _edges(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Quantiles between which about as many rows are each."""
+def quantile_edges(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """Quantiles of a number, between which it has pieces of about as many rows."""
     if np.isnan(x).all():
         return np.zeros(1)
     return _quantiles(x, np.linspace(0, 1, MAX_BINS + 1), weight)
 
 
-def _distinct(edges: np.ndarray) -> np.ndarray:
+def increasing_edges(edges: np.ndarray) -> np.ndarray:
     """Edges that increase, in float32 too; two pieces at least."""
     edges = np.unique(edges.astype(np.float32))
     if len(edges) == 2:

@@ -142,7 +142,6 @@ def private_names_of_others(source):
     return found
 
 
-@pytest.mark.xfail(strict=False, reason="some modules are still on their way")
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_touches_what_is_private_to_another(module):
     assert not private_names_of_others(MODULES[module].read_text(encoding="utf-8"))

@@ -40,11 +40,11 @@ from torch.nn import functional as F
 
 import skmix
 from skmix import MixupClassifier, MixupRegressor
+from skmix._columns import TrainingSet
 from skmix._mixup import mix_step, mixup
 from skmix._sampler import Draw, MixupSampler
 from skmix._training.loss import losses_of_steps
 from skmix._training.patch import mixed_training
-from skmix.mixing import TrainingSet
 from skmix.pairing import bound
 from skmix.preprocessing import TableEncoder
 

@@ -18,6 +18,7 @@ from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix._columns import TrainingSet
 from skmix._mixup import bound, is_interpolating, mix_step
 from skmix._sampler import Draw, MixupSampler
 from skmix._variants import mutual_information
@@ -28,7 +29,6 @@ from skmix.mixing import (
     OwnMajor,
     Prob,
     Remix,
-    TrainingSet,
     Warped,
     mixup,
 )

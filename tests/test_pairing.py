@@ -13,6 +13,7 @@ from sklearn.datasets import make_blobs
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, pairing
+from skmix._columns import TrainingSet
 from skmix._sampler import MixupSampler
 from skmix.pairing import (
     Lisa,
@@ -20,7 +21,6 @@ from skmix.pairing import (
     OtherClass,
     SameClass,
     SimilarTarget,
-    TrainingSet,
     _Similar,
     bound,
 )

@@ -36,7 +36,7 @@ from skmix import (
     default_net,
 )
 from skmix._base import fitted_member
-from skmix._default_net import epochs_found
+from skmix._default_net import best_epoch
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.race import train_members
 from skmix._vectorized.trainer import VectorizedFit
@@ -726,7 +726,7 @@ def test_a_default_net_that_cannot_be_vectorized_is_trained_by_itself(wine, trai
             values = dict(alone.estimator_.module_.named_parameters())
             for name, value in member.estimator_.module_.named_parameters():
                 assert torch.equal(value, values[name])
-    found = [[epochs_found(m.estimator_) for m in row] for row in expected]
+    found = [[best_epoch(m.estimator_) for m in row] for row in expected]
     assert_array_equal(cv.epochs_, np.round(np.mean(found, axis=1)))
     assert not cv.vectorized_
 

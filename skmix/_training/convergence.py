@@ -99,7 +99,7 @@ def warn_of_rising_losses(alphas: Sequence[float]) -> None:
 
 def _warn(finding: str) -> None:
     message = f"{finding} Training may have diverged; {WAY_OUT}."
-    warnings.warn(message, ConvergenceWarning, stacklevel=6)  # where `fit` is called
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)  # where `fit` is called
 
 
 def history_ends_above_start(

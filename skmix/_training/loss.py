@@ -13,7 +13,13 @@ import torch
 from skorch import NeuralNet, NeuralNetClassifier
 
 from skmix._mixup import mixed_loss, mixed_nll
-from skmix._training.skorch_compat import criterion_is, is_skorchs_own, module_dtype
+from skmix._training.skorch_compat import (
+    criterion_is,
+    first_output,
+    is_skorchs_own,
+    module_dtype,
+    shaped_like,
+)
 
 Loss = Callable[[Any], torch.Tensor]
 
@@ -260,11 +266,6 @@ def _by_row(
     return rows.sum() if reduction == "sum" else rows.sum() / size.sum()
 
 
-def first_output(output: Any) -> Any:
-    """Return the first of several outputs, or the only one."""
-    return output[0] if isinstance(output, tuple) else output
-
-
 def checking_first_output(
     net: NeuralNet, check: Callable[[NeuralNet, Any], None] | None
 ) -> Callable[[Any], None]:
@@ -276,23 +277,6 @@ def checking_first_output(
             left.pop()(net, first_output(output))
 
     return check_once
-
-
-def shaped_like(output: Any, y: Any) -> Any:
-    """Give 1-d targets the shape that fits the module's output, if there is one.
-
-    Numbers get the shape (B, 1). For an ensemble, whose output is (B, d_out, k), labels
-    and numbers are repeated for each of the k members.
-    """
-    if not isinstance(output, torch.Tensor):
-        return y
-    if not isinstance(y, torch.Tensor) or y.ndim != 1 or len(output) != len(y):
-        return y
-    if y.is_floating_point() and output.shape[1:2] == (1,) and output.ndim in (2, 3):
-        return y.reshape(-1, *[1] * (output.ndim - 1)).expand_as(output)
-    if not y.is_floating_point() and output.ndim == 3:
-        return y[:, None].expand(-1, output.shape[2])
-    return y
 
 
 @contextmanager

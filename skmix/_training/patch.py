@@ -28,15 +28,13 @@ from skmix._training.convergence import check_epoch
 from skmix._training.epoch import Step, run_epoch
 from skmix._training.interruption import Stopped, callbacks_may_stop, interruptible
 from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, BatchLoader
-from skmix._training.loss import (
-    check_reduction,
-    checking_first_output,
-    first_output,
-    shaped_like,
-)
+from skmix._training.loss import check_reduction, checking_first_output
 from skmix._training.skorch_compat import (
     bind_prints,
+    first_output,
     inferring,
+    is_skorchs_own,
+    shaped_like,
     steps_are_skorchs_own,
 )
 from skmix._training.steps import (
@@ -130,6 +128,7 @@ class _Patch:
         "evaluation_step",
         "infer",
         "get_loss",
+        "rows_held_out",
     )
 
     def __init__(
@@ -199,7 +198,7 @@ class _Patch:
         type(net).on_train_begin(net, net, X=X, y=y, **kwargs)
         bind_prints(net)
         check_reduction(net)
-        own_split = type(net).get_split_datasets is not NeuralNet.get_split_datasets
+        own_split = not is_skorchs_own(net, "get_split_datasets")
         if self.loader.validation is None and not net.train_split and not own_split:
             check_monitors(net)
         check_layers_of(net.module_, self.layers)
@@ -208,6 +207,9 @@ class _Patch:
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         return self.loader.split(X, y, **fit_params)
+
+    def rows_held_out(self) -> tuple | None:
+        return self.loader.validated_on()
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         return self.loader.iterator(dataset, training)

@@ -43,6 +43,7 @@ def in_chunks(net: NeuralNet, X: Any) -> NeuralNet | None:
     other things than arrays.
     """
     loader = net.get_params_for("iterator_valid")
+    chunk_rows = getattr(net, "iterator_valid__batch_size", None)
     if (
         not is_skorchs_own(net, *_WAY_TO_PREDICT, *PRIVATE_METHODS)
         or net.iterator_valid is not DataLoader
@@ -50,7 +51,7 @@ def in_chunks(net: NeuralNet, X: Any) -> NeuralNet | None:
         or not is_table(X)
     ):
         return None
-    return twin(net, forward_iter=partial(_outputs, net, loader.get("batch_size")))
+    return twin(net, forward_iter=partial(_outputs, net, chunk_rows))
 
 
 _WAY_TO_PREDICT = (

@@ -43,6 +43,10 @@ _NUMPY_DTYPES = {
 }
 
 
+# Methods of these change nothing in a batch, those of the default nets included.
+TRUSTED = {"skorch.net", "skorch.classifier", "skorch.regressor", "skmix._default_net"}
+
+
 def is_skorchs_own(net: NeuralNet, *methods: str) -> bool:
     """Whether a net's class inherits these methods from skorch's nets."""
     return _are_skorchs_own(type(net), methods)
@@ -50,8 +54,7 @@ def is_skorchs_own(net: NeuralNet, *methods: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _are_skorchs_own(kind: type, methods: tuple[str, ...]) -> bool:
-    modules = {getattr(kind, method).__module__ for method in methods}
-    return modules <= {"skorch.net", "skorch.classifier", "skorch.regressor"}
+    return {getattr(kind, method).__module__ for method in methods} <= TRUSTED
 
 
 def steps_are_skorchs_own(net: NeuralNet) -> bool:
@@ -412,3 +415,25 @@ def _with_printer(item: Any, net: NeuralNet) -> Any:
     other = copy(item)
     other.sink = Printer(net)
     return other
+
+
+def first_output(output: Any) -> Any:
+    """Return the first of several outputs, or the only one."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def shaped_like(output: Any, y: Any) -> Any:
+    """Give 1-d targets the shape that fits the module's output, if there is one.
+
+    Numbers get the shape (B, 1). For an ensemble, whose output is (B, d_out, k), labels
+    and numbers are repeated for each of the k members.
+    """
+    if not isinstance(output, torch.Tensor):
+        return y
+    if not isinstance(y, torch.Tensor) or y.ndim != 1 or len(output) != len(y):
+        return y
+    if y.is_floating_point() and output.shape[1:2] == (1,) and output.ndim in (2, 3):
+        return y.reshape(-1, *[1] * (output.ndim - 1)).expand_as(output)
+    if not y.is_floating_point() and output.ndim == 3:
+        return y[:, None].expand(-1, output.shape[2])
+    return y

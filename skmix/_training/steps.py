@@ -18,9 +18,9 @@ from skmix._mixup import lerp_steps, mix_step
 from skmix._sampler import MixupSampler
 from skmix._training.epoch import Step
 from skmix._training.loader import LoadedChunk, copied
-from skmix._training.loss import first_output, losses_of_steps, one_number
+from skmix._training.loss import losses_of_steps, one_number
 from skmix._training.random import seeded
-from skmix._training.skorch_compat import inferring, set_mode, twin
+from skmix._training.skorch_compat import first_output, inferring, set_mode, twin
 
 
 def stacked(x: Any, x_partner: Any) -> Any:

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from tqdm.auto import tqdm
 
-from skmix._default_net import epochs_found, stop_stopping, trains_twice
+from skmix._default_net import best_epoch, train_once, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
 from skmix._sampler import MixupSampler
 from skmix._training.convergence import (
@@ -30,9 +30,13 @@ from skmix._training.convergence import (
 )
 from skmix._training.interruption import interruptible
 from skmix._training.loader import Batches, BatchLoader
-from skmix._training.loss import first_output
 from skmix._training.random import Stream, one_thread_each, seeded
-from skmix._training.skorch_compat import bind_prints, inferring, patience_of
+from skmix._training.skorch_compat import (
+    bind_prints,
+    first_output,
+    inferring,
+    patience_of,
+)
 from skmix._training.steps import check_layers_of
 from skmix._vectorized.carrying import NetState
 from skmix._vectorized.loader import Fold
@@ -82,9 +86,8 @@ class Split(NamedTuple):
 
     def new_net(self) -> NeuralNet:
         """Return a net to be trained, not initialised."""
-        net = clone(self.net)
-        if trains_twice(net):
-            stop_stopping(net)  # the epoch is chosen for all folds together
+        net = clone(self.net)  # its epoch may be chosen for all folds together
+        train_once(net, stopping=not trains_twice(net))
         return net.set_params(train_split=None)
 
     def sampler_of(
@@ -301,7 +304,8 @@ class _Part(NamedTuple):
         for of_candidate in states:
             grid.append([])
             for split, state in zip(splits, of_candidate, strict=True):
-                net = clone(split.net) if self.way == "alone" else split.new_net()
+                alone = self.way == "alone"
+                net = train_once(clone(split.net)) if alone else split.new_net()
                 with Stream(split.seed, split.net.device).resumed():
                     net.initialize()
                 state.load(net)
@@ -370,7 +374,7 @@ def _one_after_the_other(
     nets = {}
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
-        net = nets[c, f] = clone(splits[f].net)
+        net = nets[c, f] = train_once(clone(splits[f].net))
         try:
             splits[f].fit(net, candidates[c])
             mixed = candidates[c].alpha > 0
@@ -384,7 +388,9 @@ def _one_after_the_other(
     for cell, curve in losses.items():
         curves[cell][: len(curve)] = curve
     grid = _grid(nets, shape)
-    epochs = np.array([_mean_epochs(of_candidate) for of_candidate in grid])
+    epochs = np.zeros(len(candidates), dtype=int)
+    if trains_twice(splits[0].net):  # how long members were trained, on average
+        epochs[:] = [round(np.mean(list(map(best_epoch, nets)))) for nets in grid]
     return Trained(grid, curves, epochs, diverged, rising, vectorized=False)
 
 
@@ -402,13 +408,6 @@ def _tell(advance: Advance) -> None:
 
 def _curve(net: NeuralNet) -> np.ndarray:
     return np.array([row.get("valid_loss", np.nan) for row in net.history])
-
-
-def _mean_epochs(nets: list[NeuralNet]) -> int:
-    """After how many epochs nets of the default recipe were best, on average."""
-    if not trains_twice(nets[0]):
-        return 0
-    return round(np.mean([epochs_found(net) or len(net.history) for net in nets]))
 
 
 # A fold of members before their first epoch.

@@ -26,8 +26,14 @@ from skmix._columns import each
 from skmix._mixup import mixup
 from skmix._sampler import MixupSampler
 from skmix._training.loader import Batches
-from skmix._training.loss import losses_of_steps, shaped_like
-from skmix._training.skorch_compat import METHODS, inferring, is_skorchs_own, twin
+from skmix._training.loss import losses_of_steps
+from skmix._training.skorch_compat import (
+    METHODS,
+    inferring,
+    is_skorchs_own,
+    shaped_like,
+    twin,
+)
 from skmix._training.steps import mixed_inside
 from skmix._vectorized.loader import Fold, largest_batch
 from skmix._vectorized.module import (

@@ -1,0 +1,457 @@
+"""The default nets as skorch nets: their recipe, in skorch alone and in estimators."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from skorch import NeuralNetRegressor
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, Freezer, LRScheduler
+from skorch.dataset import Dataset, ValidSplit
+from skorch.helper import predefined_split
+
+from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix._default_net import (
+    bins_of,
+    hold_out,
+    train_once,
+    trains_twice,
+    wants_scaled,
+)
+from skmix._training import loss
+from skmix._training.skorch_compat import METHODS, is_skorchs_own, patience_of
+from skmix.networks import TabularNet
+
+QUICK = {"max_epochs": 4, "module__d_block": 8, "module__k": 2}
+
+
+def fitted_by_skorch(task, X, y, seed=0, **params):
+    """Fit a default net without the estimators, from the state that they start from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    return default_net(task).set_params(**params).fit(X, y)
+
+
+def encoded(estimator, X):
+    return estimator.encoder_.transform(X).astype(np.float32)
+
+
+def assert_same(bare, estimator):
+    """Compare weights, averaged weights and temperatures to the bit."""
+    ours, theirs = (net.module_.state_dict() for net in (bare, estimator.estimator_))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+# The law of the default net: in skorch alone it does what it does in the estimators.
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_law_the_bare_classifier_predicts_as_the_unmixed_estimator(wine, seed):
+    X, y = wine
+    net = default_net("classifier").set_params(**QUICK)
+    clf = MixupClassifier(net, alpha=0, random_state=seed).fit(X, y)
+    bare = fitted_by_skorch("classifier", encoded(clf, X), y, seed, **QUICK)
+    assert_same(bare, clf)
+    proba = bare.predict_proba(encoded(clf, X))
+    assert_allclose(proba, clf.predict_proba(X), rtol=1e-6)  # float32 and float64
+
+
+def test_law_the_whole_fit(wine):
+    X, y = wine
+    clf = MixupClassifier(alpha=0, random_state=0).fit(X, y)
+    bare = fitted_by_skorch("classifier", encoded(clf, X), y)
+    assert_same(bare, clf)
+    assert len(bare.history) == clf.n_iter_
+    losses = bare.validation_history_[:, "valid_loss"]
+    assert losses == clf.history_[:, "valid_loss"]
+
+
+def test_law_the_bare_regressor_predicts_as_the_unmixed_estimator():
+    X, y = load_diabetes(return_X_y=True)
+    y = (y - y.mean()) / y.std()
+    net = default_net("regressor").set_params(**QUICK)
+    reg = MixupRegressor(net, alpha=0, random_state=0).fit(X, y)
+    target = reg._codec.encode(y)
+    for shape in (-1, (-1, 1)):
+        given = target.reshape(shape)
+        bare = fitted_by_skorch("regressor", encoded(reg, X), given, **QUICK)
+        predicted = reg._codec.decode(bare.predict(encoded(reg, X)))
+        assert_same(bare, reg)
+        assert_allclose(np.ravel(predicted), reg.predict(X), rtol=1e-6)
+
+
+# The recipe, in skorch alone.
+
+
+@pytest.fixture
+def numbers():
+    """Two classes or a number, in two columns of noise and one that tells."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+def quick(task="classifier", **params):
+    return default_net(task).set_params(**(QUICK | params))
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_the_recipe_is_in_the_parameters(task, numbers):
+    net = quick(task)
+    params = net.get_params()
+    assert params["refit"] is True
+    assert params["train_split"] is hold_out
+    assert params["batch_size"] == "auto"
+    assert params.get("calibrate") is (True if task == "classifier" else None)
+    net.fit(*numbers)
+    copy = clone(net)
+    for shown in (net.get_params(deep=False), copy.get_params(deep=False)):
+        assert shown["batch_size"] == "auto"
+        assert shown["train_split"] is hold_out
+        assert shown["max_epochs"] == 4
+        assert [name for name, _ in shown["callbacks"]] == ["early_stopping"]
+        assert "module__d_in" not in shown
+    assert not copy.initialized_
+
+
+def test_sizes_are_found_in_the_samples_unless_they_are_given(numbers):
+    X, y = numbers
+    X = np.c_[X, np.eye(2)[y]]
+    net = quick().fit(X, 2 * y)
+    assert net.module_.members[-1].out_features == 3  # 0, 1 and 2
+    assert net.module_.embedding.n_numbers == 3
+    assert quick(module__bins=[]).fit(X, y).module_.embedding.n_numbers == 0
+    with pytest.raises(ValueError, match="last input dimension"):
+        quick(module__d_in=4).fit(X, y)
+    again = net.fit(X[:, 1:], y).module_
+    assert again.members[-1].out_features == 2
+    assert again.embedding.n_numbers == 2
+
+
+def test_bins_are_of_numbers_only():
+    hot = np.eye(2)[np.arange(40) % 2]
+    X = np.c_[hot[:, 0], np.arange(40.0), np.zeros(40), hot]
+    assert [len(edges) for edges in bins_of(X)] == [3, 17, 3]
+    assert bins_of(hot) == bins_of(sparse.csr_matrix(X)) == []
+
+
+def test_batch_size_grows_with_the_table():
+    sizes = []
+    for n_rows in (1, 100, 10**4, 10**6):
+        net = quick(module__d_in=1, module__d_out=2).initialize()
+        assert net.get_params_for("iterator_valid")["batch_size"] == 256
+        net.check_data(np.zeros((n_rows, 1)), np.zeros(n_rows))
+        sizes.append(net.get_params_for("iterator_train")["batch_size"])
+    assert sizes == [16, 16, 256, 256]
+    net = quick(batch_size=7, iterator_valid__batch_size=9)
+    assert "batch_size" not in net.get_params_for("iterator_train")
+    assert net.get_params_for("iterator_valid") == {"batch_size": 9}
+
+
+def test_it_is_trained_on_all_rows_for_as_long_as_was_best(numbers):
+    net = quick().fit(*numbers)
+    found = net.validation_history_
+    best = [row["epoch"] for row in found if row["valid_loss_best"]][-1]
+    assert len(net.history) == best
+    sizes = [sum(_sizes(history)) for history in (found, net.history)]
+    assert sizes == [48, 60]
+    assert "split_" not in vars(net)
+
+
+def _sizes(history):
+    return [batch.get("train_batch_size", 0) for batch in history[-1]["batches"]]
+
+
+@pytest.mark.parametrize(
+    "params", [{"refit": False}, {"callbacks": None}, {"train_split": None}]
+)
+def test_it_is_trained_once_where_the_parameters_say_so(numbers, params):
+    if params == {"train_split": None}:
+        params |= {"callbacks": None}
+    net = quick(**params).fit(*numbers)
+    assert net.validation_history_ is net.history
+    assert len(net.history) == 4
+
+
+def test_it_is_trained_once_where_rows_from_outside_are_validated_on(numbers):
+    X, y = numbers
+    split = predefined_split(Dataset(X.astype(np.float32), y))
+    net = quick(train_split=split).fit(X, y)
+    assert net.validation_history_ is net.history
+    assert net.module_.temperature != 1
+    other = quick(train_split=ValidSplit(3)).fit(X, y)
+    assert other.validation_history_ is not other.history
+
+
+class Interrupts(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_is_not_followed_by_another(numbers):
+    stop = EarlyStopping(load_best=True)
+    net = quick(callbacks=[stop, Interrupts()]).fit(*numbers)
+    assert net.validation_history_ is net.history
+    assert len(net.history) == 2
+
+
+def test_both_trainings_start_alike_from_a_module_that_is_given(numbers):
+    X, y = numbers
+    torch.manual_seed(0)
+    module = TabularNet(3, 2, k=2, d_block=8)
+    start = {name: value.clone() for name, value in module.state_dict().items()}
+    params = quick(max_epochs=2, lr=0.0, optimizer__weight_decay=0).get_params(
+        deep=False
+    )
+    params = {k: v for k, v in params.items() if not k.startswith("module")}
+    net = type(quick())(module, **params).fit(X, y)
+    assert net.module_ is not module
+    for name, parameter in net.module_.named_parameters():
+        assert torch.equal(parameter, start[name]), name
+
+
+def test_a_fit_moves_the_generators_on(numbers):
+    X, y = numbers
+    nets = [quick().fit(X, y), quick(refit=False).fit(X, y)]
+    nets += [quick().fit(X, y)]
+    first, _, third = (net.module_.members[-1].weight for net in nets)
+    assert not torch.equal(first, third)
+
+
+def test_the_temperature_is_of_the_rows_held_out(numbers):
+    X, y = numbers
+    assert quick(calibrate=False).fit(X, y).module_.temperature == 1
+    net = quick(refit=False, module__dropout=0.0)
+    clf = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
+    weighted = clone(clf).fit(X, y, sample_weight=1.0 + y)
+    found = [float(fit.estimator_.module_.temperature) for fit in (clf, weighted)]
+    assert found[0] != 1
+    assert found[0] != found[1]
+
+
+def test_partial_fit_is_on_all_rows_and_does_not_stop(numbers):
+    X, y = numbers
+    stop = EarlyStopping(patience=1, threshold=10.0)  # stops at once
+    net = quick(callbacks=[stop]).partial_fit(X, y)
+    assert len(net.history) == 4
+    assert sum(_sizes(net.history)) == 60
+    assert net.partial_fit(X, y).history[-1]["epoch"] == 8
+    assert net.callbacks == [stop]
+    assert net.train_split is hold_out
+
+
+def test_arrays_of_any_float_and_integer_dtype(numbers):
+    X, y = numbers
+    fits = [
+        fitted_by_skorch("classifier", X.astype(kind), y, **QUICK).predict_proba(X)
+        for kind in (np.float32, np.float64)
+    ]
+    assert_array_equal(*fits)
+    target = np.arange(60)  # integers, each of them once
+    net = quick("regressor").fit(X, target)
+    assert sum(_sizes(net.validation_history_)) == 48
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        quick().fit(np.where(X > 2, np.nan, X), y)
+
+
+# In the estimators.
+
+
+def test_the_default_nets_keep_the_fast_ways():
+    class Own(type(default_net("classifier"))):
+        def get_loss(self, *args, **kwargs):
+            return super().get_loss(*args, **kwargs)
+
+    for task in ("classifier", "regressor"):
+        assert is_skorchs_own(default_net(task), *METHODS, "fit")
+    assert not is_skorchs_own(Own(TabularNet), *METHODS)
+    assert is_skorchs_own(Own(TabularNet), "fit")
+
+
+def test_the_default_classifier_takes_the_loss_of_one_pass(numbers, monkeypatch):
+    passes = []
+    nll = loss._nll
+
+    def counted(*args):
+        passes.append(len(args[-1]))
+        return nll(*args)
+
+    monkeypatch.setattr(loss, "_nll", counted)
+    clf = MixupClassifier(quick(), random_state=0).fit(*numbers)
+    steps = [row["train_batch_count"] for row in [*clf.history_, *_history(clf)]]
+    assert len(passes) == sum(steps)
+
+
+def _history(estimator):
+    return estimator.estimator_.history
+
+
+def test_rows_given_to_validate_on_make_it_one_training(numbers):
+    X, y = numbers
+    clf = MixupClassifier(quick(), random_state=0).fit(X, y, X_val=X, y_val=y)
+    assert clf.history_ is clf.estimator_.history
+    assert clf.estimator_.refit is False
+    assert clf.estimator.refit is True
+    assert clf.estimator_.module_.temperature != 1
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("lam_per", ["batch", "row"])
+def test_members_by_one_pass_and_by_two(lam_per, weighted, reduction):
+    class TwoPasses(torch.nn.CrossEntropyLoss):
+        pass
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    y, weight = (X[:, 0] > 0).astype(int), 1.0 + np.arange(60) % 3
+    small = {"max_epochs": 2, "batch_size": 20, "criterion__reduction": reduction}
+    fitted = [
+        MixupClassifier(
+            quick(criterion=criterion, **small), lam_per=lam_per, random_state=0
+        ).fit(X, y, sample_weight=weight if weighted else None)
+        for criterion in (TwoPasses, torch.nn.CrossEntropyLoss)
+    ]
+    if reduction == "mean":  # torch sums over members, too
+        assert_allclose(*(clf.predict_proba(X) for clf in fitted), rtol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 2, 16])
+@pytest.mark.parametrize("criterion", [torch.nn.L1Loss, torch.nn.MSELoss])
+def test_members_by_any_criterion_of_numbers(criterion, k):
+    X = np.random.default_rng(0).normal(size=(96, 3)).astype(np.float32)
+    net = default_net("regressor").set_params(
+        criterion=criterion, module__k=k, batch_size=16, module__d_block=32
+    )
+    net.set_params(max_epochs=40)
+    reg = MixupRegressor(net, random_state=0).fit(X, 3 * X[:, 0])
+    assert reg.score(X, 3 * X[:, 0]) > 0.9
+
+
+def test_callbacks_that_watch_the_rows_held_out_keep_it_to_one_training(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    stop = ("early_stopping", EarlyStopping(patience=3, load_best=True))
+    for other in (
+        Checkpoint(dirname=tmp_path, load_best=True),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_loss"),
+    ):
+        net = default_net("classifier").set_params(
+            callbacks=[stop, ("other", other)], max_epochs=3, module__d_block=4
+        )
+        clf = MixupClassifier(net, random_state=0).fit(X, y)
+        assert clf.history_ is clf.estimator_.history
+        assert clf.estimator_.train_split is hold_out
+
+
+def test_train_once_is_seen_in_the_parameters():
+    others = [("stop", EarlyStopping()), EarlyStopping(), Freezer("x")]
+    net = train_once(quick(callbacks=others), stopping=False)
+    assert (net.refit, net.calibrate, net.train_split) == (False, False, None)
+    assert [type(callback) for callback in net.callbacks] == [Freezer]
+    net = train_once(quick(callbacks=others))
+    assert (net.refit, net.calibrate, net.train_split) == (False, False, hold_out)
+    assert net.callbacks is others
+    train_once(quick(callbacks="disable"), stopping=False)
+    own = train_once(NeuralNetRegressor(TabularNet), stopping=False)
+    assert own.train_split is not None
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        EarlyStopping,
+        EarlyStopping(),
+        ("es", EarlyStopping),
+        ("es", EarlyStopping()),
+        ["es", EarlyStopping()],
+    ],
+)
+def test_early_stopping_is_known_however_it_is_given(item):
+    net = default_net("classifier").set_params(callbacks=[item])
+    assert patience_of(net) == 5
+    assert trains_twice(net)
+    train_once(net, stopping=False)
+    assert net.callbacks == []
+    assert patience_of(net) is None
+
+
+# What the recipe is made of.
+
+
+def split(y):
+    y = np.asarray(y)
+    train, valid = hold_out(Dataset(np.zeros((len(y), 1)), y), y)
+    return [getattr(part, "indices", None) for part in (train, valid)]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=120))
+def test_hold_out_leaves_every_class_in_training(labels):
+    y = np.array(labels)
+    train, valid = split(y)
+    if train is None:
+        assert valid is None
+        return
+    assert_array_equal(np.sort(np.r_[train, valid]), np.arange(len(y)))
+    assert set(y[train]) == set(y)
+    for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+        assert (y[valid] == label).sum() == (count + 2) // 5
+
+
+def test_hold_out_spreads_over_the_values_of_numbers():
+    y = np.random.default_rng(0).normal(size=100)
+    _, valid = split(y)
+    assert_array_equal(np.sort(np.argsort(np.argsort(y))[valid]), np.arange(2, 100, 5))
+
+
+def test_hold_out_is_drawn_from_torchs_generator():
+    y = np.arange(60) % 3
+    torch.manual_seed(0)
+    first, second = split(y)[1], split(y)[1]
+    torch.manual_seed(0)
+    assert_array_equal(split(y)[1], first)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_default_net_is_fresh_each_time(task):
+    assert default_net(task) is not default_net(task)
+    assert default_net(task).initialized_ is False
+
+
+def test_unknown_task():
+    with pytest.raises(
+        ValueError, match="task='cluster', but expected 'classifier' or"
+    ):
+        default_net("cluster")
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_the_default_optimizer_is_fused(task):
+    net = default_net(task).set_params(module__d_in=3, module__d_out=2).initialize()
+    assert isinstance(net.optimizer_, torch.optim.AdamW)
+    assert net.optimizer_.defaults["fused"]
+    assert net.optimizer_.defaults["weight_decay"] == 1e-2
+
+
+def test_another_optimizer_takes_its_place():
+    net = default_net("classifier").set_params(
+        module__d_in=3, module__d_out=2, optimizer=torch.optim.RMSprop
+    )
+    assert isinstance(net.initialize().optimizer_, torch.optim.RMSprop)
+
+
+def test_nets_of_the_default_kind():
+    class Deeper(TabularNet):
+        pass
+
+    for module in (TabularNet, Deeper, TabularNet(3, 1)):
+        assert wants_scaled(NeuralNetRegressor(module))
+    for module in (torch.nn.Linear, torch.nn.Linear(3, 1), lambda: TabularNet(3, 1)):
+        assert not wants_scaled(NeuralNetRegressor(module))
