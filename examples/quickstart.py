@@ -175,7 +175,7 @@ def read_target(column, task):
             print(f"{name!r} has {column.nunique()} different values: classes.")
         number = pd.api.types.is_numeric_dtype(column.dtype)
         return column.to_numpy() if number else column.astype(str).to_numpy(), True
-    numbers = reader.read(frame)[:, 0]
+    numbers = reader.transform(frame)[:, 0]
     whole = np.array_equal(numbers, numbers.round())
     few = whole and len(np.unique(numbers)) <= MANY
     if task is None:

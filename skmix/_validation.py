@@ -269,7 +269,7 @@ def check_finite_columns(
     is_sparse = sparse.issparse(table)
     values = table.data if is_sparse else table
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # quick
+        if np.isfinite(values.sum(dtype=np.float64)):  # quick
             return
     bad = np.zeros(values.shape, bool)
     if is_sparse or not allow_nan:
