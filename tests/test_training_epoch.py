@@ -12,6 +12,7 @@ from sample_nets import (
     full_batch_net,
     logits_net,
     number_net,
+    short_default_net,
     softmax_net,
 )
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
@@ -219,7 +220,7 @@ def test_defaults_go_the_shortest_way(cancer, monkeypatch):
 
     monkeypatch.setattr("skmix._training.patch.run_epoch", run_epoch)
     for estimator in (
-        MixupClassifier(random_state=0),
+        MixupClassifier(short_default_net(), random_state=0),
         MixupClassifier(logits_net(max_epochs=1), random_state=0),
         MixupRegressor(number_net(max_epochs=1), random_state=0),
     ):

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sample_nets import Layers, binary_net, logits_net, number_net, softmax_net
+from sample_nets import (
+    Layers,
+    binary_net,
+    logits_net,
+    number_net,
+    short_default_net,
+    softmax_net,
+)
 from scipy import sparse
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -338,7 +345,7 @@ def test_a_net_that_cannot_predict_two_rows_is_fitted(cancer):
 def test_values_too_large_are_refused_in_a_prediction(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=1), random_state=0).fit(X, y)
-    clf_default = MixupClassifier(random_state=0).fit(X, y)
+    clf_default = MixupClassifier(short_default_net(), random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="too large for float32"):
         clf.predict(np.full((1, 30), 1e200))
     for bad in (np.nan, np.inf):

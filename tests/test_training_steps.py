@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sample_nets import Layers, full_batch_net, logits_net, number_net
+from sample_nets import (
+    Layers,
+    full_batch_net,
+    logits_net,
+    number_net,
+    short_default_net,
+)
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Checkpoint
 from torch import nn
@@ -181,9 +187,10 @@ def test_checkpoints_hold_no_hook(cancer, tmp_path):
 
 def test_regressors_of_the_default_kind_mix_behind_the_embedding(cancer):
     X, y = cancer[0][:120], cancer[0][:120, 0]
-    auto = MixupRegressor(random_state=0).fit(X, y)
-    embedding = MixupRegressor(layers="embedding", random_state=0).fit(X, y)
-    at_input = MixupRegressor(layers="input", random_state=0).fit(X, y)
+    net = short_default_net("regressor")
+    auto = MixupRegressor(net, random_state=0).fit(X, y)
+    embedding = MixupRegressor(net, layers="embedding", random_state=0).fit(X, y)
+    at_input = MixupRegressor(net, layers="input", random_state=0).fit(X, y)
     assert_array_equal(auto.predict(X), embedding.predict(X))
     assert not np.array_equal(auto.predict(X), at_input.predict(X))
     net = number_net(max_epochs=1)  # without an embedding, and so at the input
