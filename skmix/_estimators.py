@@ -205,12 +205,14 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         *,
         alpha: float | Callable = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        class_weight: Mapping | Literal["balanced"] | None = None,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -462,11 +464,13 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
         *,
         alpha: float | Callable = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):

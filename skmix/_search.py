@@ -431,7 +431,7 @@ class _MixupCV(BaseMixup):
             for share, preparation, member in members
         )
 
-    def _scorer(self) -> Callable | None:
+    def _scorer(self) -> Callable[..., Any] | None:
         """Return what scores members; None for the default."""
         if self.scoring is None:
             return None
@@ -726,17 +726,19 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         estimator: NeuralNet | None = None,
         *,
         alphas: Sequence[float] = (0, 0.2, 1),
-        cv: int | Iterable | object | None = None,
-        scoring: str | Callable | None = None,
+        cv: int | Iterable[Any] | object | None = None,
+        scoring: str | Callable[..., Any] | None = None,
         ensemble: Literal["blend"] | bool = "blend",
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        class_weight: Mapping | Literal["balanced"] | None = None,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -930,16 +932,18 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         estimator: NeuralNet | None = None,
         *,
         alphas: Sequence[float] = (0, 0.2, 1),
-        cv: int | Iterable | object | None = None,
-        scoring: str | Callable | None = None,
+        cv: int | Iterable[Any] | object | None = None,
+        scoring: str | Callable[..., Any] | None = None,
         ensemble: Literal["blend"] | bool = "blend",
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
