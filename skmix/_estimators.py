@@ -203,7 +203,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         self,
         estimator: NeuralNet | None = None,
         *,
-        alpha: float | Callable = 0.2,
+        alpha: float | Callable[..., Any] = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable[..., Any] | object = "mixup",
         pairing: str | Callable[..., Any] | object = "shuffle",
@@ -244,12 +244,12 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         stand for the others; the default net does not stop by itself. Call it on a
         fitted estimator to train it further. Parameters that have changed since count,
         where they can be set on a trained net (``lr``, the optimizer, the criterion,
-        batches, callbacks); but for ``max_epochs``. Others are refused.
+        batches, callbacks), except ``max_epochs``. Others are refused.
 
         Parameters
         ----------
         X, y
-            As in `fit`. A user's net goes on holding out rows by its own
+            As in `fit`. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever come; required in the first call.
@@ -282,7 +282,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
                 "that will ever come."
             )
         if classes is not None and fitted:
-            self._preparation.target.check_classes(classes)
+            self._codec.check_classes(classes)
         return self._partial_fit(X, y, sample_weight, groups, classes)
 
 
@@ -462,7 +462,7 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
         self,
         estimator: NeuralNet | None = None,
         *,
-        alpha: float | Callable = 0.2,
+        alpha: float | Callable[..., Any] = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
         mixing: str | Callable[..., Any] | object = "mixup",
         pairing: str | Callable[..., Any] | object = "shuffle",
@@ -495,12 +495,12 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
         the others; the default net does not stop by itself. Call it on a fitted
         estimator to train it further. Parameters that have changed since count, where
         they can be set on a trained net (``lr``, the optimizer, the criterion, batches,
-        callbacks); but for ``max_epochs``. Others are refused.
+        callbacks), except ``max_epochs``. Others are refused.
 
         Parameters
         ----------
         X, y
-            As in `fit`. A user's net goes on holding out rows by its own
+            As in `fit`. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, relative to the rows of the same call.

@@ -36,7 +36,7 @@ def test_rows_of_weight_0_are_dropped_and_others_have_mean_1():
 
 def test_a_net_is_trained_as_by_the_estimator_and_predicts_labels_and_numbers(wine):
     X, y = wine
-    net = new_net(logits_net(), len(y))
+    net = new_net(logits_net())
     preparation, samples = prepared(net, X, np.array(list("abc"))[y])
     sampler = make_sampler(net, 0, task="classifier", **OFF)
     options = {"sampler": sampler, "preparation": preparation, "seed": 0}
