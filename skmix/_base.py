@@ -1,7 +1,7 @@
-"""What the skmix estimators share: settings, tables, one fit, and predictions.
+"""Settings, tables, one fit and predictions, which the skmix estimators share.
 
-`BaseMixup` is what all four of them have, `MixupEstimator` those with a single net.
-How samples are coded, and how a net is trained, is in `skmix._preparation`.
+All four inherit from `BaseMixup`, and those with a single net from `MixupEstimator`.
+`skmix._preparation` encodes samples and trains a net.
 """
 
 import numbers
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import partial, wraps
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from sklearn.base import (
@@ -39,6 +39,7 @@ from skmix._preparation import (
     new_net,
     read_table,
 )
+from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
 from skmix._training.convergence import warn_if_above_start
 from skmix.pairing import check_pairing
@@ -80,7 +81,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
     # them alone. Who pairs by groups calls `set_fit_request(groups=True)`.
     __metadata_request__fit: ClassVar = {"groups": False}
 
-    _task: str
+    _task: Literal["Classifier", "Regressor"]
     _preparation: Preparation
 
     def _check_settings(self) -> None:
@@ -101,8 +102,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             X = X if is_dict(X) else as_frame(X)
             self._reader = learn_reader(X, self.categorical_features)
         allow_nan = reset or self._preparation.encoder is not None
-        options = {"reset": reset, "allow_nan": allow_nan, "min_rows": min_rows}
-        return read_table(self, self._reader, X, *y, **options)
+        options: dict[str, Any] = {"reset": reset, "allow_nan": allow_nan}
+        return read_table(self, self._reader, X, *y, min_rows=min_rows, **options)
 
     def _read_samples(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, **options: Any
@@ -116,9 +117,10 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         return Samples(X, y, weight, groups)
 
     def _given_net(self) -> NeuralNet:
-        """Return the net that the user means: the one given, or the default one."""
+        """Return the user-supplied net, or the default net."""
         if self.estimator is None:
-            return _default_net.default_net(self._task.lower())
+            classify = self._task == "Classifier"
+            return _default_net.default_net("classifier" if classify else "regressor")
         return self.estimator
 
     def _new_net(self) -> NeuralNet:
@@ -243,7 +245,7 @@ class MixupEstimator(BaseMixup):
         X_val, y_val : like X and y, default=None
             Rows to validate on after every epoch (for early stopping), never
             trained on nor mixed. They replace the net's ``train_split``, and count
-            alike (but for ``class_weight``). A Pipeline passes them on as they are,
+            alike (except for ``class_weight``). A Pipeline passes them on as they are,
             unless ``transform_input=["X_val"]`` and metadata routing are set.
 
         Returns
@@ -271,10 +273,11 @@ class MixupEstimator(BaseMixup):
         -----
         After an error the estimator is as it was before.
 
-        The default net is trained twice: once with one row in five held out, until it
-        gets no better on these, and then, from the same start, on all rows for as many
-        epochs as were best. With `X_val` it is trained once, and keeps the weights of
-        the best epoch.
+        The default net is trained twice: until its loss on every
+        fifth row no longer improves; and then, from the same start, on all rows for
+        the best number of epochs. With `X_val` it is trained once, and keeps the
+        weights of the best epoch. Its parameters `refit` and `calibrate` turn the
+        second training and the calibration of a classifier off.
         """
         self._check_parameters()
         options = {"reset": True, "min_rows": 2}
@@ -320,7 +323,7 @@ class MixupEstimator(BaseMixup):
         return self
 
     def _set_changed(self, net: NeuralNet) -> None:
-        """Bring a fitted net up to what has changed in the parameters since its fit."""
+        """Set parameters on a fitted net that have changed since its fit."""
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)
         _validation.check_integer(
@@ -351,7 +354,7 @@ class MixupEstimator(BaseMixup):
         self,
         net: NeuralNet,
         rows: Samples,
-        validation: tuple | None,
+        validation: tuple[Any, ...] | None,
         seed: int,
         method: str = "fit",
     ) -> None:
@@ -369,11 +372,11 @@ class MixupEstimator(BaseMixup):
             method=method,
         )
         draws = draws_to_predict(net, rows.X)
-        vars(self).update(_state_of_fit(net, self._preparation, draws))
+        self.__dict__.update(_state_of_fit(net, self._preparation, draws))
 
     @property
     def encoder_(self) -> Any:
-        """What makes of a table what the net gets, if there is such."""
+        """Transformer from a table to the input of the net."""
         if self._preparation.encoder is None:
             raise AttributeError("Got no encoder_: the net gets the table as it is.")
         return self._preparation.encoder
@@ -387,7 +390,7 @@ class MixupEstimator(BaseMixup):
         _validation.check_alpha(self.alpha)
         self._check_settings()
 
-    def _read_validation(self, X_val: Any, y_val: Any) -> tuple | None:
+    def _read_validation(self, X_val: Any, y_val: Any) -> tuple[Any, ...] | None:
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""
         if X_val is None and y_val is None:
             return None
@@ -438,7 +441,13 @@ class PredictsClasses(ClassifierMixin, BaseMixup):
     def classes_(self) -> np.ndarray:
         """The labels, sorted; of shape (n_classes,)."""
         check_is_fitted(self, "_preparation")
-        return self._preparation.target.classes
+        return self._codec.classes
+
+    @property
+    def _codec(self) -> ClassCodec:
+        target = self._preparation.target
+        assert isinstance(target, ClassCodec)
+        return target
 
     @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -515,7 +524,7 @@ class PredictsClasses(ClassifierMixin, BaseMixup):
             finite (training has diverged).
         """
         proba = self.predict_proba(X)
-        if self._preparation.target.binary:
+        if self._codec.binary:
             net = getattr(self, "estimators_", [self])[0].estimator_
             return self.classes_[(proba[:, 1] > net.threshold).astype(int)]
         return self.classes_[proba.argmax(axis=1)]
@@ -591,7 +600,7 @@ def draw_seed(random_state: Any) -> int:
 def _warn_of_small_split(
     given: NeuralNet | None, n_rows: int, validation: Any, stacklevel: int = 4
 ) -> None:
-    """Warn of rows held out by the way, by a net that the user has `given`."""
+    """Warn of validation rows that a user-supplied net holds out for nothing."""
     if given is None or validation is not None or n_rows >= 1000:
         return
     if not skorch_compat.has_default_split(given) or _may_be_watched(given):

@@ -203,14 +203,16 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         self,
         estimator: NeuralNet | None = None,
         *,
-        alpha: float | Callable = 0.2,
+        alpha: float | Callable[..., Any] = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        class_weight: Mapping | Literal["balanced"] | None = None,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -242,12 +244,12 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         stand for the others; the default net does not stop by itself. Call it on a
         fitted estimator to train it further. Parameters that have changed since count,
         where they can be set on a trained net (``lr``, the optimizer, the criterion,
-        batches, callbacks); but for ``max_epochs``. Others are refused.
+        batches, callbacks), except ``max_epochs``. Others are refused.
 
         Parameters
         ----------
         X, y
-            As in `fit`. A user's net goes on holding out rows by its own
+            As in `fit`. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever come; required in the first call.
@@ -280,7 +282,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
                 "that will ever come."
             )
         if classes is not None and fitted:
-            self._preparation.target.check_classes(classes)
+            self._codec.check_classes(classes)
         return self._partial_fit(X, y, sample_weight, groups, classes)
 
 
@@ -460,13 +462,15 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
         self,
         estimator: NeuralNet | None = None,
         *,
-        alpha: float | Callable = 0.2,
+        alpha: float | Callable[..., Any] = 0.2,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -491,12 +495,12 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
         the others; the default net does not stop by itself. Call it on a fitted
         estimator to train it further. Parameters that have changed since count, where
         they can be set on a trained net (``lr``, the optimizer, the criterion, batches,
-        callbacks); but for ``max_epochs``. Others are refused.
+        callbacks), except ``max_epochs``. Others are refused.
 
         Parameters
         ----------
         X, y
-            As in `fit`. A user's net goes on holding out rows by its own
+            As in `fit`. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, relative to the rows of the same call.

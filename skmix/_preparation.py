@@ -1,6 +1,6 @@
-"""From a user's samples to a net in training: reading, coding, sizes, and one fit.
+"""Read and encode a user's samples, make a net for them, and train it once.
 
-Nothing here knows an estimator but for its name and columns, which scikit-learn checks.
+An estimator appears here only for its name and columns, which scikit-learn checks.
 """
 
 import inspect
@@ -12,11 +12,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone, is_regressor
-from sklearn.utils import (
-    check_array,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
 from skorch.utils import multi_indexing
@@ -40,7 +36,7 @@ from skmix.preprocessing import TableEncoder, validate_table
 
 
 class Samples(NamedTuple):
-    """Rows of a table, and what is known of each."""
+    """Rows of a table with their targets, weights and groups."""
 
     X: Any
     y: np.ndarray
@@ -93,7 +89,7 @@ def is_dict(X: Any) -> bool:
 
 
 def learn_reader(X: Any, categorical_features: Any) -> ColumnReader | None:
-    """Find out what the columns of a table hold; None for a dict."""
+    """Learn the kinds of a table's columns; None for a dict."""
     if is_dict(X):
         _validation.refuse_categories_of_dict(categorical_features)
         return None
@@ -119,7 +115,7 @@ def read_table(
         return X
     if is_dict(X):
         return _read_dict(estimator, X, y, reset=reset)
-    if not reset and not hasattr(estimator, "n_features_in_"):
+    if reader is None or not (reset or hasattr(estimator, "n_features_in_")):
         raise ValueError(
             "Got X as a table, but expected a dict of arrays, as in training."
         )
@@ -174,21 +170,21 @@ def check_targets(y: Any, name: str = "y", *, numeric: bool) -> np.ndarray:
     """Return targets of shape (n,), checked without a table."""
     dtype = "numeric" if numeric else None
     y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
-    return column_or_1d(y, warn=True)
+    return np.asarray(column_or_1d(y, warn=True))
 
 
-# What a net is given.
+# Encoding for a net.
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How samples become what a net is given, and its outputs predictions.
+    """Encode samples for a net, and decode its outputs.
 
     Attributes
     ----------
     target : ClassCodec or NumberCodec
     encoder : TableEncoder or None
-        None where the net is given the table as it is.
+        None if the net gets the table as it is.
     names : list of str or None
         Names of the columns of the table, if they are known.
     """
@@ -231,7 +227,7 @@ class Preparation:
             )
         encoder = None
         needed = scale or as_dict or missing or _needs_encoding(X, reader)
-        if needed and not is_dict(X):
+        if needed and reader is not None:  # no dict
             # Modules are made of the default dtype.
             single = torch.get_default_dtype() is not torch.float64
             encoder = TableEncoder(
@@ -260,22 +256,22 @@ class Preparation:
         return replace(self, target=target)
 
     def transform(self, X: Any) -> Any:
-        """Return a table as the net is given it, maybe in another dtype."""
+        """Encode a table for the net."""
         return X if self.encoder is None else self.encoder.encode(X)
 
     def transform_samples(self, samples: Samples, name: str = "y") -> Samples:
-        """Return samples as the net is given them, weighted by class."""
+        """Encode samples for the net, and weight them by class."""
         coded = samples._replace(X=self.transform(samples.X))
         return self.transform_targets(coded, name)
 
     def transform_targets(self, samples: Samples, name: str = "y") -> Samples:
-        """Return samples whose X is encoded with encoded y, weighted by class."""
+        """Encode targets of samples whose X is encoded, and weight them by class."""
         coded = samples._replace(y=self.target.encode(samples.y, name=name))
         return coded.weighted(self.target.class_factor(samples.y))
 
     def context(self, samples: Samples) -> dict[str, Any]:
-        """Return what mixings and pairings may ask of the table beside its rows."""
-        context = {"task": self.task, "all_groups": samples.groups}
+        """Return all but the rows that mixings and pairings may ask of the table."""
+        context: dict[str, Any] = {"task": self.task, "all_groups": samples.groups}
         if self.names is not None:
             context["names"] = self.names
         if self.encoder is not None:
@@ -283,8 +279,8 @@ class Preparation:
             context["numeric"] = self.encoder.numeric_
         return context
 
-    def outputs(self, net: NeuralNet, X: Any, *, draws: bool) -> np.ndarray:
-        """Return what a fitted net predicts for an encoded table, in its own terms.
+    def outputs(self, net: NeuralNet, X: Any, *, draws: bool) -> Any:
+        """Return a fitted net's own predictions for an encoded table.
 
         `draws` says whether the net draws from a global generator to predict.
         """
@@ -308,7 +304,7 @@ def _learn_target(
     net: NeuralNet, samples: Samples, task: str, class_weight: Any, classes: Any
 ) -> ClassCodec | NumberCodec:
     """Learn how targets are coded for a net."""
-    if task == "regressor":  # a user's net is trained on the numbers as they are
+    if task == "regressor":  # user-supplied nets get unscaled numbers
         learnt = wants_scaled(net)
         return NumberCodec.learn(*samples[1:3]) if learnt else NumberCodec()
     return ClassCodec.learn(
@@ -379,7 +375,7 @@ def _orders_rows(net: NeuralNet) -> bool:
 def make_sampler(
     net: NeuralNet, seed: int, *, task: str, layers: Any, mixing: Any, **settings: Any
 ) -> MixupSampler:
-    """Return what draws for a fit of `net` by these settings, with "auto" resolved."""
+    """Return the sampler for a fit of `net`, with ``layers="auto"`` resolved."""
     if layers == "auto":
         inside = task == "regressor" and wants_scaled(net)
         layers = "embedding" if inside and is_interpolating(mixing) else "input"
@@ -395,7 +391,7 @@ def fit_net(
     sampler: MixupSampler,
     preparation: Preparation,
     seed: int,
-    validation: tuple | None = None,
+    validation: tuple[Any, ...] | None = None,
     method: str = "fit",
 ) -> None:
     """Train `net` on prepared samples by its `method`, seeded."""

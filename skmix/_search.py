@@ -34,13 +34,7 @@ from skmix._default_net import train_once, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
-from skmix._preparation import (
-    Samples,
-    draws_to_predict,
-    fit_net,
-    is_dict,
-    rows_of,
-)
+from skmix._preparation import Samples, draws_to_predict, fit_net, is_dict, rows_of
 from skmix._selection import (
     Evidence,
     Scoring,
@@ -54,7 +48,7 @@ from skmix._selection import (
 )
 from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_option, is_number
+from skmix._validation import check_option, is_number, wrong
 from skmix._vectorized.race import (
     Candidate,
     Split,
@@ -70,11 +64,13 @@ EPS = np.finfo(np.float32).tiny
 
 
 class _MixupCV(BaseMixup):
-    """What both share: folds, members, and the choice among alphas.
+    """Folds, members, and the choice among alphas, which both searches share.
 
-    A subclass has a `_member_kind`, scores predictions of rows held out (`_score_of`),
-    and blends those of several members (`_blend_weights`).
+    A subclass has a `_member_kind`, scores predictions of validation rows
+    (`_score_of`), and blends predictions of several members (`_blend_weights`).
     """
+
+    _member_kind: type[MixupEstimator]
 
     @all_or_nothing
     def fit(
@@ -138,8 +134,8 @@ class _MixupCV(BaseMixup):
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
         samples, table = read.weighted(), rows_of(_indexable(X), kept)
         keep = partial(_kept, kept=kept, n_samples=n_samples)
-        given = groups, sample_weight, params
-        to_splitter, to_scorer = self._routed(samples, keep, *given)
+        metadata = self._routed(samples, keep, groups, sample_weight, params)
+        to_splitter, to_scorer = metadata
         seed = draw_seed(self.random_state)
         folds = folds_of(
             self.cv,
@@ -157,12 +153,18 @@ class _MixupCV(BaseMixup):
         splits = [self._split(samples, seed, missing, *fold) for fold in folds]
         self._check_net(splits[0].net)
         candidates = self._candidates(splits[0].net)
-        told = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
-        scoring = Scoring(*told)
+        scorer = self._scorer()
+        scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
         self._try_out(scoring, splits, candidates[0])
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
         trained = train_members(candidates, splits, **options)
-        _warn_of_slow(trained.why_not_vectorized)
+        if why := trained.why_not_vectorized:
+            warnings.warn(
+                f"Members are trained one by one, and not vectorized: {why}. This "
+                "takes longer.",
+                UserWarning,
+                stacklevel=3,
+            )
         if alphas := _rising(candidates, trained):
             warn_of_rising_losses(alphas)
         members = [
@@ -178,15 +180,14 @@ class _MixupCV(BaseMixup):
             self._refit(trained, samples, seed)
         out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
         used = weights > 0
-        blended = np.tensordot(weights[used], evidence.predicted[used], axes=1)
-        out_of_fold[kept] = blended
+        out_of_fold[kept] = np.tensordot(weights[used], evidence.predicted[used], 1)
         self._judge(out_of_fold, *data, kept)
         return self
 
     def _routed(
-        self, samples: Samples, keep: Callable, groups: Any, weight: Any, params: dict
-    ) -> tuple[dict, dict]:
-        """Return what the splitter and the scorer are shown beside X and y."""
+        self, samples: Samples, keep: Any, groups: Any, weight: Any, params: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return metadata for the splitter and for the scorer."""
         if get_config()["enable_metadata_routing"]:
             given = {"sample_weight": weight} | params
             if self.get_metadata_routing().consumes("fit", ["groups"]):
@@ -207,7 +208,7 @@ class _MixupCV(BaseMixup):
         return to_splitter, {"sample_weight": samples.weight} if weighted else {}
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say what fit takes, and what of it the splitter and the scorer are shown.
+        """Say which arguments of fit go to the splitter and to the scorer.
 
         Returns
         -------
@@ -246,11 +247,7 @@ class _MixupCV(BaseMixup):
                 "Got iterator_valid__drop_last=True, but rows held out are all wanted. "
                 "Leave it out."
             )
-        watching = [
-            name
-            for name, callback in named_callbacks(net)
-            if watches_validation(callback)
-        ]
+        watching = [n for n, call in named_callbacks(net) if watches_validation(call)]
         if watching and not self.ensemble and not net.train_split:
             raise ValueError(
                 "Got ensemble=False and callbacks that watch scores on validation rows "
@@ -296,7 +293,7 @@ class _MixupCV(BaseMixup):
             scoring.check(member, [split.test for split in splits])
 
     def _held_out(self, net: NeuralNet, split: Split) -> np.ndarray:
-        """Return predictions of a fold's rows held out; NaN if training diverged."""
+        """Predict the validation rows of a fold; NaN if training diverged."""
         preparation = split.preparation
         outputs = preparation.outputs(net, split.X_test, draws=self._draws)
         if not np.isfinite(outputs).all():
@@ -304,12 +301,17 @@ class _MixupCV(BaseMixup):
             return np.full(np.shape(outputs)[: 1 + classify], np.nan)
         return preparation.target.decode(outputs)
 
-    # What rows held out tell.
+    # Validation rows.
 
     def _evidence(
-        self, members: list, trained: Trained, splits: list, data: tuple, scoring: Any
+        self,
+        members: Any,
+        trained: Trained,
+        splits: list[Split],
+        data: Any,
+        scoring: Any,
     ) -> Evidence:
-        """Predict rows held out by all members, and score the predictions."""
+        """Predict validation rows by all members, and score the predictions."""
         target, weight = data
         start = time.perf_counter()
         failures, diverged = {}, trained.diverged.copy()
@@ -338,9 +340,9 @@ class _MixupCV(BaseMixup):
         return Evidence(np.array(predicted), scores, diverged, seconds)
 
     def _report(
-        self, candidates: list, trained: Trained, evidence: Evidence, splits: list
+        self, candidates: Any, trained: Trained, evidence: Evidence, splits: Any
     ) -> None:
-        """Set `cv_results_` and what is read off it."""
+        """Set `cv_results_` and the attributes that follow from it."""
         scores, mean = evidence.scores, evidence.mean_scores
         if np.isnan(mean).all():
             if evidence.diverged.any(axis=1).all():
@@ -390,10 +392,10 @@ class _MixupCV(BaseMixup):
         part = predicted[:, known], target[known], rows_of(weight, known)
         shares[usable] = self._blend_weights(*part)
         shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
-        return shares / shares.sum()
+        return np.asarray(shares / shares.sum())
 
     def _keep(
-        self, members: list[list], weights: np.ndarray, splits: list[Split]
+        self, members: list[list[Any]], weights: np.ndarray, splits: list[Split]
     ) -> None:
         """Keep the members that predict, each with its share."""
         used, n_folds = np.flatnonzero(weights), len(splits)
@@ -426,13 +428,14 @@ class _MixupCV(BaseMixup):
         check_is_fitted(self)
         X, draws = self._read(X), self._draws
         members = zip(self._shares, self._preparations, self.estimators_, strict=True)
-        return sum(
+        predicted = (
             share * preparation.predict(member.estimator_, X, draws=draws)
             for share, preparation, member in members
         )
+        return np.asarray(sum(predicted))
 
-    def _scorer(self) -> Callable | None:
-        """Return what scores members; None for the default."""
+    def _scorer(self) -> Any:
+        """Return the scorer of members; None for the default."""
         if self.scoring is None:
             return None
         if not isinstance(self.scoring, str) and not callable(self.scoring):
@@ -449,7 +452,7 @@ class _MixupCV(BaseMixup):
         check_option("ensemble", self.ensemble, ("blend", True, False))
 
 
-def _over_folds(of_folds: list, splits: list[Split], n_rows: int) -> np.ndarray:
+def _over_folds(of_folds: list[Any], splits: list[Split], n_rows: int) -> np.ndarray:
     """Return the mean prediction of each row, NaN where no fold holds it out."""
     total = np.zeros((n_rows, *of_folds[0].shape[1:]))
     times = np.zeros((n_rows, *[1] * (total.ndim - 1)))
@@ -460,7 +463,7 @@ def _over_folds(of_folds: list, splits: list[Split], n_rows: int) -> np.ndarray:
         return total / times
 
 
-def _params(candidates: list[Candidate]) -> list[dict]:
+def _params(candidates: list[Candidate]) -> list[dict[str, Any]]:
     """Return the parameters in which candidates differ, of each."""
     params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
     if len({repr(c.layers) for c in candidates}) == 1:
@@ -469,12 +472,12 @@ def _params(candidates: list[Candidate]) -> list[dict]:
 
 
 def _results(
-    params: list[dict], evidence: Evidence, fit_seconds: float, score_seconds: float
-) -> dict:
-    """Return what `GridSearchCV` has in `cv_results_`."""
+    params: Any, evidence: Evidence, fit_seconds: float, score_seconds: float
+) -> dict[str, Any]:
+    """Return `cv_results_` with the columns of `GridSearchCV`."""
     scores, mean = evidence.scores, evidence.mean_scores
     zeros = np.zeros(len(params))
-    results = {
+    results: dict[str, Any] = {
         "mean_fit_time": zeros + fit_seconds,
         "std_fit_time": zeros,
         "mean_score_time": zeros + score_seconds,
@@ -517,16 +520,6 @@ def _rising(candidates: list[Candidate], trained: Trained) -> list[float]:
     return sorted({candidates[c].alpha for c in rising})
 
 
-def _warn_of_slow(why: str | None) -> None:
-    if why:
-        warnings.warn(
-            f"Members are trained one by one, and not vectorized: {why}. This takes "
-            "longer.",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
 # Alphas and rows.
 
 
@@ -535,10 +528,10 @@ def _checked_alphas(alphas: Any) -> list[float]:
     expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
     sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
     if isinstance(alphas, str | Mapping) or not sequence:
-        raise TypeError(f"Got alphas={alphas!r}, but expected {expected}.")
+        raise wrong(TypeError, "alphas", alphas, expected)
     numbers = list(alphas)
     if not numbers:
-        raise ValueError(f"Got alphas={alphas!r}, but expected {expected}.")
+        raise wrong(ValueError, "alphas", alphas, expected)
     for alpha in numbers:
         if not is_number(alpha) or not 0 <= alpha < np.inf:
             raise ValueError(
@@ -726,17 +719,19 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         estimator: NeuralNet | None = None,
         *,
         alphas: Sequence[float] = (0, 0.2, 1),
-        cv: int | Iterable | object | None = None,
-        scoring: str | Callable | None = None,
+        cv: int | Iterable[Any] | object | None = None,
+        scoring: str | Callable[..., Any] | None = None,
         ensemble: Literal["blend"] | bool = "blend",
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        class_weight: Mapping | Literal["balanced"] | None = None,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -770,7 +765,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
 
     def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
         of_label = predicted[np.arange(len(target)), target]
-        return np.average(np.log(of_label.clip(EPS)), weights=weight)
+        return float(np.average(np.log(of_label.clip(EPS)), weights=weight))
 
     def _blend_weights(
         self, predicted: Any, target: np.ndarray, weight: Any
@@ -930,16 +925,18 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         estimator: NeuralNet | None = None,
         *,
         alphas: Sequence[float] = (0, 0.2, 1),
-        cv: int | Iterable | object | None = None,
-        scoring: str | Callable | None = None,
+        cv: int | Iterable[Any] | object | None = None,
+        scoring: str | Callable[..., Any] | None = None,
         ensemble: Literal["blend"] | bool = "blend",
         n_jobs: int | None = None,
         lam_per: Literal["batch", "row"] = "batch",
-        mixing: str | Callable | object = "mixup",
-        pairing: str | Callable | object = "shuffle",
+        mixing: str | Callable[..., Any] | object = "mixup",
+        pairing: str | Callable[..., Any] | object = "shuffle",
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
-        categorical_features: Literal["from_dtype"] | Sequence | None = "from_dtype",
+        categorical_features: Literal["from_dtype"]
+        | Sequence[Any]
+        | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -962,7 +959,7 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         return np.asarray(y, dtype=np.float64)
 
     def _score_of(self, predicted: Any, target: np.ndarray, weight: Any) -> float:
-        return -np.sqrt(np.average((predicted - target) ** 2, weights=weight))
+        return float(-np.sqrt(np.average((predicted - target) ** 2, weights=weight)))
 
     def _blend_weights(
         self, predicted: Any, target: np.ndarray, weight: Any

@@ -1,4 +1,4 @@
-"""What rows held out tell: scores, what each candidate gains, and who is to predict."""
+"""Compare candidates by validation rows: folds, scores, gains and shares."""
 
 import warnings
 from collections.abc import Iterable
@@ -20,29 +20,21 @@ EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the t
 HOPELESS = 1e6  # times the error of the best: no share for it
 
 
-def folds_of(cv, X, y, *, kept, n_samples, classify, seed, metadata):
-    """Return numbers of the rows to train on and of those held out, for each fold.
+def folds_of(
+    cv: Any,
+    X: Any,
+    y: np.ndarray,
+    *,
+    kept: np.ndarray,
+    n_samples: int,
+    classify: bool,
+    seed: int,
+    metadata: dict[str, Any],
+) -> list[Any]:
+    """Return for each fold the numbers of the rows to train on and to validate on.
 
-    Parameters
-    ----------
-    cv : int, splitter, iterable or None
-        As in `skmix.MixupClassifierCV`.
-    X, y : tables and arrays of n rows
-        Those of a weight above 0.
-    kept : ndarray of shape (n,), int
-        Their numbers in the user's table, which are meant where folds are given as
-        such.
-    n_samples : int
-        Rows of the user's table.
-    classify : bool
-    seed : int
-        Of the folds where `cv` is None.
-    metadata : dict
-        What else the splitter is shown, such as ``groups``.
-
-    Returns
-    -------
-    folds : list of tuple (train, test) of ndarray of int
+    `X` and `y` are the rows of positive weight; they were numbers `kept` among the
+    `n_samples` of the user's table, which folds given as arrays count.
     """
     if cv is None:
         folds = _shuffled_folds(y, classify, seed)
@@ -58,8 +50,8 @@ def folds_of(cv, X, y, *, kept, n_samples, classify, seed, metadata):
     return folds
 
 
-def looks_at_groups(cv):
-    """Whether a splitter is to be shown groups; one that does not tell is."""
+def looks_at_groups(cv: Any) -> bool:
+    """Whether a splitter gets groups; it does if it does not tell."""
     if cv is None or not hasattr(cv, "split"):
         return False
     if not hasattr(cv, "get_metadata_routing"):
@@ -67,7 +59,7 @@ def looks_at_groups(cv):
     return bool(get_routing_for_object(cv).consumes("split", ["groups"]))
 
 
-def _check_fold(train, test, n_rows):
+def _check_fold(train: np.ndarray, test: np.ndarray, n_rows: int) -> None:
     largest = max(train.max(initial=0), test.max(initial=0))
     if largest >= n_rows:
         raise ValueError(
@@ -87,54 +79,48 @@ def _check_fold(train, test, n_rows):
         )
 
 
-def _given(fold, kept, n_samples):
-    """A fold as it was given, by numbers of the rows that are kept."""
+def _given(fold: Any, kept: np.ndarray, n_samples: int) -> Any:
+    """Translate a fold of the user's row numbers to numbers among the kept rows."""
     parts = list(fold) if isinstance(fold, tuple | list | np.ndarray) else []
     if len(parts) != 2 or any(np.ndim(part) != 1 for part in parts):
         raise TypeError(
             f"Got {fold!r} as a fold in cv, but expected a pair of arrays of row "
             "numbers, to train on and to hold out: cv=[(train, test)] for one fold."
         )
-    return tuple(_among(kept, part, n_samples) for part in parts)
+    parts = [_numbers(part) for part in parts]
+    for rows in parts:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
+            raise ValueError(
+                f"Got rows {rows.min()} to {rows.max()} in a fold from cv, but "
+                f"expected numbers from 0 to {n_samples - 1}."
+            )
+    return tuple(np.searchsorted(kept, rows[np.isin(rows, kept)]) for rows in parts)
 
 
-def _numbers(rows):
+def _numbers(rows: Any) -> np.ndarray:
     rows = np.asarray(rows)
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
-def _among(kept, rows, n_samples):
-    """Numbers of rows among those that are kept; others are left out."""
-    rows = _numbers(rows)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
-        raise ValueError(
-            f"Got rows {rows.min()} to {rows.max()} in a fold from cv, but expected "
-            f"numbers from 0 to {n_samples - 1}."
-        )
-    return np.searchsorted(kept, rows[np.isin(rows, kept)])
-
-
-def _shuffled_folds(y, classify, seed):
-    """Five folds at random, with classes spread evenly; fewer of a handful of rows."""
+def _shuffled_folds(y: np.ndarray, classify: bool, seed: int) -> list[Any]:
+    """Return five random folds, stratified by classes; fewer for few rows."""
     options = {"shuffle": True, "random_state": seed}
-    n_splits = min(5, len(y))
-    if classify:
-        n_splits = min(n_splits, np.unique(y, return_counts=True)[1].max())
+    most, zeros = min(5, len(y)), np.zeros(len(y))
+    n_splits = min(most, np.unique(y, return_counts=True)[1].max())
     if not classify or n_splits < 2:
-        return list(KFold(min(5, len(y)), **options).split(y))
+        return list(KFold(most, **options).split(zeros))
     with warnings.catch_warnings():  # of classes of fewer rows than folds
         warnings.simplefilter("ignore", UserWarning)
-        splitter = StratifiedKFold(n_splits, **options)
-        return list(splitter.split(np.zeros(len(y)), y))
+        return list(StratifiedKFold(n_splits, **options).split(zeros, y))
 
 
 class Evidence(NamedTuple):
-    """What C candidates predict of rows held out in F folds.
+    """Predictions of C candidates for validation rows of F folds, and their scores.
 
     Attributes
     ----------
     predicted : ndarray of shape (C, n) or (C, n, n_classes)
-        Means over the folds that hold a row out; NaN for rows never held out.
+        Means over the folds that validate on a row; NaN for rows in no such fold.
     scores : ndarray of shape (C, F)
         NaN where training diverged, or where the score is undefined.
     diverged : ndarray of shape (C, F), bool
@@ -147,14 +133,14 @@ class Evidence(NamedTuple):
     seconds: float
 
     @property
-    def defined(self):
-        """Folds in which there is a score for anyone who did not diverge, (F,) bool."""
+    def defined(self) -> np.ndarray:
+        """Folds with a score for any candidate that did not diverge, (F,) bool."""
         nobody = (np.isnan(self.scores) | self.diverged).all(axis=0)
         return ~nobody | self.diverged.all(axis=0)
 
     @property
-    def mean_scores(self):
-        """Mean score of each candidate over the folds where it is defined, (C,)."""
+    def mean_scores(self) -> Any:
+        """Mean score of each candidate over the defined folds, (C,)."""
         if not self.defined.any():
             return np.full(len(self.scores), np.nan)
         return self.scores[:, self.defined].mean(axis=1)
@@ -165,25 +151,16 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Scoring:
-    """A score of rows held out that scikit-learn makes.
+    """A scorer of scikit-learn, None for the default, and all that it gets.
 
-    Parameters
-    ----------
-    name : str
-        What it is called in messages.
-    scorer : callable or None
-        ``scorer(estimator, X, y, **metadata)``; None for the default of the search.
-    X, y : table and ndarray of n rows
-        As the user has them.
-    metadata : dict
-        What else the scorer is shown; arrays of n rows are cut to those scored.
+    `metadata` that have a value for each row are cut to the rows scored.
     """
 
     name: str
     scorer: Any
     X: Any
     y: np.ndarray
-    metadata: dict
+    metadata: dict[str, Any]
 
     def of_rows(self, member: Any, rows: np.ndarray) -> float:
         """Score what a member predicts of these rows."""
@@ -211,14 +188,9 @@ class Scoring:
         return float(score)
 
     def check(self, member: Any, folds: list[np.ndarray]) -> None:
-        """Raise if what a member predicts can be scored in no fold.
+        """Raise if predictions of a member can be scored in no fold.
 
-        Parameters
-        ----------
-        member : MixupClassifier or MixupRegressor
-            Its net need not be trained.
-        folds : list of ndarray of int
-            The rows that each fold holds out.
+        Its net need not be trained; `folds` are the validation rows of each fold.
         """
         first = None
         for rows in folds:
@@ -243,21 +215,13 @@ class Scoring:
         ) from first
 
 
-def is_by_row(values, n_rows):
+def is_by_row(values: Any, n_rows: int) -> bool:
     """Whether metadata have a value for each row."""
     return hasattr(values, "__len__") and len(values) == n_rows
 
 
-def warn_of_undefined(failures, name):
-    """Warn of folds in which a score is undefined.
-
-    Parameters
-    ----------
-    failures : dict
-        Errors by the number of the fold.
-    name : str
-        Of the scoring.
-    """
+def warn_of_undefined(failures: dict[int, Exception], name: str) -> None:
+    """Warn of folds in which a score failed, with the error of the first."""
     if failures:
         folds = ", ".join(map(str, sorted(failures)))
         error = failures[min(failures)]
@@ -269,34 +233,22 @@ def warn_of_undefined(failures, name):
         )
 
 
-# What each candidate gains.
+# Gains.
 
 
-def gains(alphas, places, scores, defined, test_per_train):
-    """What each candidate gains over alpha 0, and a 95 % interval, paired by folds.
+def gains(
+    alphas: np.ndarray,
+    places: list[Any],
+    scores: np.ndarray,
+    defined: np.ndarray,
+    test_per_train: float,
+) -> dict[str, np.ndarray]:
+    """Return gains over alpha 0 by C candidates, with a 95 % interval paired by folds.
 
-    Parameters
-    ----------
-    alphas : ndarray of shape (C,)
-    places : list of (str or list of str) of length C
-        Where each mixes.
-    scores : ndarray of shape (C, F)
-    defined : ndarray of shape (F,), bool
-        Folds in which there are scores.
-    test_per_train : float
-        Rows held out for one that is trained on, in a fold.
-
-    Returns
-    -------
-    gains : dict of ndarrays of shape (C,)
-        ``alpha``, ``layers``, ``mean``, ``low``, ``high``. The last two are NaN where
-        folds cannot tell how much a gain varies: where there is one fold only, or where
-        all of them agree to the last digit.
-
-    Notes
-    -----
-    The variance of differences over F folds, which share most of their training rows,
-    is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003, equation 9).
+    `places` are the candidates' layers, and `scores` of shape (C, F). Differences over
+    F folds share most of their training rows: their variance is
+    ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003, equation 9). The
+    bounds are NaN for a single fold, or if all folds agree to the last digit.
     """
     layers = np.empty(len(places), dtype=object)
     layers[:] = places
@@ -316,54 +268,31 @@ def gains(alphas, places, scores, defined, test_per_train):
     return {"alpha": alphas, "layers": layers, "mean": mean, "low": low, "high": high}
 
 
-# Who is to predict.
+# Shares in the prediction.
 
 
-def shares_of_likelihood(of_label, weight=None):
-    """Shares by which probabilities are blended to the least log loss.
+def shares_of_likelihood(
+    of_label: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Return shares in a blend of probabilities that minimise its log loss.
 
-    Parameters
-    ----------
-    of_label : ndarray of shape (C, n)
-        What each candidate gives the label of a row held out.
-    weight : ndarray of shape (n,), default=None
-
-    Returns
-    -------
-    shares : ndarray of shape (C,)
-        Of at least 0, with sum 1.
-
-    Notes
-    -----
-    A few rounds of expectation maximisation, which start from equal shares and end
-    before they fit every row.
+    `of_label`, of shape (C, n), are the candidates' probabilities of each row's label.
+    A few rounds of expectation maximisation start from equal shares, and end before
+    they fit every row.
     """
     of_label = of_label.clip(np.finfo(np.float32).tiny)
     shares = np.full(len(of_label), 1 / len(of_label))
     for _ in range(BLEND_ROUNDS):
         gain = np.average(of_label / (shares @ of_label), axis=1, weights=weight)
         shares = shares * gain
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
-def shares_of_least_squares(predicted, target, weight=None):
-    """Shares by which numbers are blended to the least squared error.
+def shares_of_least_squares(
+    predicted: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Return shares in a blend of numbers, `predicted` (C, n), with the least error.
 
-    Parameters
-    ----------
-    predicted : ndarray of shape (C, n)
-        What each candidate predicts of rows held out.
-    target : ndarray of shape (n,)
-    weight : ndarray of shape (n,), default=None
-        Of mean 1.
-
-    Returns
-    -------
-    shares : ndarray of shape (C,)
-        Of at least 0, with sum 1.
-
-    Notes
-    -----
     As shares sum to 1, the error of a blend is the blend of the errors, ``R @ s``. The
     least ``|R z|^2 + (sum(z) - 1)^2`` over all ``z >= 0`` is at a multiple of the
     shares with the least ``|R s|^2``: in ``z = t s`` the best `t` is
@@ -378,7 +307,7 @@ def shares_of_least_squares(predicted, target, weight=None):
     size = np.abs(errors).max(axis=1)
     least = size.min()
     if not 0 < least < np.inf:
-        return (size == least) / (size == least).sum()
+        return np.asarray((size == least) / (size == least).sum())
     shares = np.zeros(len(predicted))
     near = size <= HOPELESS * least
     n_near = near.sum()
@@ -389,9 +318,8 @@ def shares_of_least_squares(predicted, target, weight=None):
     norms = np.linalg.norm(rows, axis=0)
     rows = rows / norms.min()
     try:
-        found, _ = nnls(
-            np.vstack([rows, np.ones(n_near)]), np.r_[np.zeros(len(rows)), 1]
-        )
+        right = np.r_[np.zeros(len(rows)), 1]
+        found, _ = nnls(np.vstack([rows, np.ones(n_near)]), right)
     except RuntimeError:  # it has not converged
         found = norms == norms.min()
     shares[near] = found / found.sum()

@@ -1,4 +1,4 @@
-"""Targets in the user's terms and in the net's: labels, numbers, probabilities.
+"""Encode labels and numbers for a net, and decode its outputs.
 
 A codec is learnt from training targets; it encodes targets for a net, checks the
 net's first outputs against them, and decodes what the fitted net predicts.

@@ -1,7 +1,7 @@
-"""What a user gives, refused with what was got, what was expected and the way out."""
+"""Checks of parameters and data: messages say what was got, expected, and to do."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 _SAMPLERS = {"sampler", "batch_sampler"}
+PER_ROW = "a group for each row"
 
 
 def is_number(value: Any, kind: type = Real) -> bool:
@@ -22,94 +23,81 @@ def is_number(value: Any, kind: type = Real) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool | np.bool_)
 
 
-def check_number(
-    name: str, value: Any, expected: str, fits: Callable[[Any], bool], kind: type = Real
-) -> None:
-    """Refuse what is no number of a kind, or one that does not fit."""
-    told = f"Got {name}={value!r}, but expected {expected}."
-    if not is_number(value, kind):
-        raise TypeError(told)
-    if not fits(value):
-        raise ValueError(told)
+def wrong(kind: type[Exception], name: str, value: Any, expected: str) -> Exception:
+    """Return the exception for a parameter's value that is not as expected."""
+    return kind(f"Got {name}={value!r}, but expected {expected}.")
 
 
 def check_alpha(alpha: Any) -> None:
-    """Refuse what is neither a finite number of at least 0 nor a function."""
+    """Refuse an alpha that is no finite number of at least 0, and no function."""
     if callable(alpha) and not isinstance(alpha, type):
         _check_signature("alpha", alpha, ("epoch",), "a number of at least 0")
-        return
-    function = "or a function of the epoch; alpha=0 trains without mixing"
-    expected = f"a finite number of at least 0, {function}"
-    check_number("alpha", alpha, expected, lambda x: 0 <= x < np.inf)
+    else:
+        way_out = ", or a function of the epoch; alpha=0 trains without mixing"
+        check_at_least_0("alpha", alpha, way_out)
 
 
-def check_at_least_0(name: str, value: Any) -> None:
-    """Refuse what is no finite number of at least 0."""
-    expected = "a finite number of at least 0"
-    check_number(name, value, expected, lambda x: 0 <= x < np.inf)
+def check_at_least_0(name: str, value: Any, way_out: str = "") -> None:
+    """Refuse a value that is no finite number of at least 0."""
+    expected = f"a finite number of at least 0{way_out}"
+    if not is_number(value):
+        raise wrong(TypeError, name, value, expected)
+    if not 0 <= value < np.inf:
+        raise wrong(ValueError, name, value, expected)
 
 
 def check_above_0(name: str, value: Any) -> None:
-    """Refuse what is no finite number above 0."""
+    """Refuse a value that is no finite number above 0."""
     if not is_number(value) or not 0 < value < np.inf:
-        raise ValueError(f"Got {name}={value!r}, but expected a number above 0.")
+        raise wrong(ValueError, name, value, "a number above 0")
 
 
 def check_share(name: str, value: Any) -> None:
-    """Refuse what is no number from 0 to 1."""
+    """Refuse a value that is no number from 0 to 1."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"Got {name}={value!r}, but expected a number from 0 to 1.")
+        raise wrong(ValueError, name, value, "a number from 0 to 1")
 
 
 def check_integer(name: str, value: Any, *, at_least: int, or_else: str = "") -> None:
-    """Refuse what is no integer from some number up."""
+    """Refuse a value that is no integer, or a smaller one."""
     expected = f"an integer of at least {at_least}{or_else}"
-    check_number(name, value, expected, lambda x: x >= at_least, Integral)
+    if not is_number(value, Integral):
+        raise wrong(TypeError, name, value, expected)
+    if value < at_least:
+        raise wrong(ValueError, name, value, expected)
 
 
-def check_rule(name, value, names, arguments, given_back, bound_by):
-    """Refuse what is no name of a mixing or pairing, nor a function or object for one.
+def check_rule(
+    name: str,
+    value: Any,
+    names: Iterable[str],
+    arguments: Sequence[str],
+    given_back: str,
+    bound_by: Sequence[str],
+) -> None:
+    """Refuse a mixing or pairing that is no name, function, or object that can bind.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-    names : sequence of str
-        The names that there are.
-    arguments : sequence of str
-        What a function is called with.
-    given_back : str
-        What it is to return.
-    bound_by : sequence of str
-        What the method `bind` of an object is called with.
+    A function takes `arguments`; the method `bind` of an object takes `bound_by`, and
+    returns such a function.
     """
-    if isinstance(value, str):
-        if value not in names:
-            raise ValueError(
-                f"Got {name}={value!r}, but expected {_either(names)}, or a function "
-                f"{_signature(arguments, given_back)}."
-            )
-        return
+    signature = _signature(arguments, given_back)
     if isinstance(value, type):
+        made = f"{name}={value.__name__}"
         raise TypeError(
-            f"Got {name}={value.__name__}, a class, but expected an object of it: "
-            f"{name}={value.__name__}(...)."
+            f"Got {made}, a class, but expected an object of it: {made}(...)."
         )
     if hasattr(value, "bind"):
-        bind = f"a function {_signature(arguments, given_back)}"
+        bind = f"a function {signature}"
         _check_signature(f"{name} with bind", value.bind, bound_by, bind)
-        return
-    if not callable(value):
-        raise TypeError(
-            f"Got {name}={value!r}, but expected {_either(names)}, or a function "
-            f"{_signature(arguments, given_back)}."
-        )
-    _check_signature(name, value, arguments, given_back)
+    elif callable(value):
+        _check_signature(name, value, arguments, given_back)
+    elif not isinstance(value, str) or value not in names:
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise wrong(kind, name, value, f"{_either(names)}, or a function {signature}")
 
 
-def check_bound(name, rule, function):
-    """Refuse what the method `bind` of a rule gave, if it is no function."""
+def check_bound(name: str, rule: Any, function: Any) -> None:
+    """Refuse anything but a function from the method `bind` of a rule."""
     if not callable(function):
         raise TypeError(
             f"Got {function!r} from the bind of {name}={rule!r}, but expected a "
@@ -117,11 +105,13 @@ def check_bound(name, rule, function):
         )
 
 
-def _check_signature(name, function, arguments, given_back):
+def _check_signature(
+    name: str, function: Any, arguments: Sequence[str], given_back: str
+) -> None:
     """Refuse a function that cannot be called with as many arguments."""
     try:
         signature = inspect.signature(function)
-    except ValueError:  # one of C, that does not tell
+    except ValueError:  # a function of C may have no signature
         return
     try:
         signature.bind(*arguments)
@@ -133,67 +123,66 @@ def _check_signature(name, function, arguments, given_back):
         ) from error
 
 
-def _signature(arguments, given_back):
+def _signature(arguments: Sequence[str], given_back: str) -> str:
     return f"f({', '.join(arguments)}) -> {given_back}"
 
 
-def check_option(name, value, options):
+def check_option(name: str, value: Any, options: Sequence[Any]) -> None:
     """Refuse a value that is none of the options."""
     # `==` of an array or a frame is no bool.
     if not (value is None or isinstance(value, str | Real)):
-        raise TypeError(f"Got {name}={value!r}, but expected {_either(options)}.")
+        raise wrong(TypeError, name, value, _either(options))
     if value not in options:
-        raise ValueError(f"Got {name}={value!r}, but expected {_either(options)}.")
+        raise wrong(ValueError, name, value, _either(options))
 
 
-def _either(options):
+def _either(options: Iterable[Any]) -> str:
     return " or ".join(map(repr, options))
 
 
-def check_net(net, *, task):
-    """Refuse what is no unfitted skorch net for a task ("Classifier", "Regressor")."""
-    name = f"Mixup{task}"
-    if isinstance(net, type) and issubclass(net, NeuralNet):
-        raise TypeError(
-            f"Got the class {net.__name__} as estimator, but expected an instance "
-            f"of a skorch net: {name}({net.__name__}(...))."
-        )
-    if callable(net) and not isinstance(net, NeuralNet):
-        module = getattr(net, "__name__", type(net).__name__)
-        raise TypeError(
-            f"Got {module} as estimator, but expected a skorch net around a torch "
-            f"module: {name}(skorch.NeuralNet{task}({module}, ...))."
-        )
+def check_net(net: Any, *, task: str) -> None:
+    """Refuse all but an unfitted skorch net for a task ("Classifier", "Regressor")."""
+    name, kind = f"Mixup{task}", type(net).__name__
     if not isinstance(net, NeuralNet):
-        raise TypeError(
-            f"Got a {type(net).__name__} as estimator, but expected a skorch net, "
-            f"or None for skmix.default_net({task.lower()!r}). (Other steps "
-            f"stand before {name} in a Pipeline.)"
+        got, expected = (
+            f"a {kind}",
+            (
+                f"a skorch net, or None for skmix.default_net({task.lower()!r}). "
+                f"(Other steps stand before {name} in a Pipeline.)"
+            ),
         )
-    other = "Regressor" if task == "Classifier" else "Classifier"
-    if (is_regressor if task == "Classifier" else is_classifier)(net):
+        if isinstance(net, type) and issubclass(net, NeuralNet):
+            got = f"the class {net.__name__}"
+            expected = f"an instance of a skorch net: {name}({net.__name__}(...))."
+        elif callable(net):
+            got = getattr(net, "__name__", kind)
+            around = f"{name}(skorch.NeuralNet{task}({got}, ...))"
+            expected = f"a skorch net around a torch module: {around}."
+        raise TypeError(f"Got {got} as estimator, but expected {expected}")
+    classifies = task == "Classifier"
+    if is_regressor(net) if classifies else is_classifier(net):
+        other = "Regressor" if classifies else "Classifier"
         raise TypeError(
-            f"Got a {type(net).__name__} as estimator of {name}. "
+            f"Got a {kind} as estimator of {name}. "
             f"Use skmix.Mixup{other} for it, or a skorch.NeuralNet{task}."
         )
     check_untrained(net)
 
 
-def check_untrained(net):
+def check_untrained(net: NeuralNet) -> None:
     """Refuse a fitted net whose module is an instance: clones would be trained."""
     trained = getattr(net, "initialized_", False) and len(net.history) > 0
     if trained and isinstance(net.module, nn.Module):
+        net_class, module = type(net).__name__, type(net.module).__name__
         raise ValueError(
-            "Got a fitted net whose module is an instance "
-            f"({type(net.module).__name__}): its trained weights would leak into "
-            "this fit and into every fold of a cross-validation. Pass the module's "
-            f"class instead: {type(net).__name__}({type(net.module).__name__}, "
-            "module__...=...)."
+            f"Got a fitted net whose module is an instance ({module}): its trained "
+            "weights would leak into this fit and every fold of a cross-validation. "
+            f"Pass the module's class instead: {net_class}({module}, module__...=...)."
         )
 
 
-def check_training_parameters(net):
-    """Refuse numbers of epochs and sizes of batches with which a net cannot be trained.
+def check_training_parameters(net: NeuralNet) -> None:
+    """Refuse numbers of epochs and batch sizes that a net cannot be trained with.
 
     Sizes count for torch's DataLoader, unless a user-supplied sampler loads the rows.
     """
@@ -202,54 +191,51 @@ def check_training_parameters(net):
         given = net.get_params_for(prefix)
         if getattr(net, prefix) is not DataLoader or given.keys() & _SAMPLERS:
             continue
-        own = "batch_size" in given
-        name = f"{prefix}__batch_size" if own else "batch_size"
-        size = given["batch_size"] if own else net.batch_size
-        whole = isinstance(size, Integral) and size == -1
-        if not whole:
+        name = "batch_size"
+        size = given.get(name, net.batch_size)
+        name = f"{prefix}__{name}" if name in given else name
+        if not (isinstance(size, Integral) and size == -1):
             check_integer(name, size, at_least=1, or_else=", or -1 for all rows")
 
 
-def check_layers(layers):
-    """Refuse what is neither a name nor names; which there are the module says."""
+def check_layers(layers: Any) -> None:
+    """Refuse all but a name or names; the module tells later which there are."""
     expected = (
         "'auto', 'input', the name of a submodule, or a list of 'input' and such names"
     )
-    if isinstance(layers, str) and layers:
-        return
-    if not isinstance(layers, list | tuple) or not all(
-        isinstance(name, str) and name for name in layers
+    names = [layers] if isinstance(layers, str) else layers
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and name for name in names
     ):
-        raise TypeError(f"Got layers={layers!r}, but expected {expected}.")
-    if not layers or "auto" in layers or len(set(layers)) < len(layers):
-        raise ValueError(
-            f"Got layers={layers!r}, but expected {expected}, each of them once."
-        )
+        raise wrong(TypeError, "layers", layers, expected)
+    repeated = not names or len(set(names)) < len(names)
+    if repeated or (names is layers and "auto" in names):
+        raise wrong(ValueError, "layers", layers, f"{expected}, each of them once")
 
 
 def check_categorical_features(given: Any) -> None:
     """Refuse anything but 'from_dtype', None and a sequence of columns."""
     if given is None or (isinstance(given, str) and given == "from_dtype"):
         return
+    name = "categorical_features"
     expected = (
         "'from_dtype', None, or a sequence of column names, of positions or of "
         "booleans, one for each column"
     )
     if isinstance(given, str):
-        raise ValueError(
-            f"Got categorical_features={given!r}, but expected {expected}: "
-            f"[{given!r}] names one column."
+        raise wrong(
+            ValueError, name, given, f"{expected}: [{given!r}] names one column"
         )
     entries = np.asarray(given, dtype=object)
+    kinds = (str, Integral, np.bool_)
     if entries.ndim != 1 or not any(
-        all(isinstance(entry, kind) for entry in entries)
-        for kind in (str, Integral, np.bool_)
+        all(isinstance(entry, kind) for entry in entries) for kind in kinds
     ):
-        raise TypeError(f"Got categorical_features={given!r}, but expected {expected}.")
+        raise wrong(TypeError, name, given, expected)
 
 
 def refuse_categories_of_dict(given: Any) -> None:
-    """Refuse to name categories in a dict of arrays, of which no column is read."""
+    """Refuse columns of categories for a dict of arrays, whose columns are not read."""
     if given is None or isinstance(given, str) or len(given) == 0:
         return
     raise ValueError(
@@ -262,7 +248,7 @@ def refuse_categories_of_dict(given: Any) -> None:
 def check_finite_columns(
     table: Any, names: Sequence[Any] | None, estimator: str, *, allow_nan: bool
 ) -> None:
-    """Refuse infinity in a table of numbers, and NaN where none is to be, by column.
+    """Refuse infinity in a table, and NaN unless allowed, and name the columns.
 
     Missing values of a sparse table are refused in any case.
     """
@@ -271,16 +257,14 @@ def check_finite_columns(
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)):  # quick
             return
-    bad = np.zeros(values.shape, bool)
-    if is_sparse or not allow_nan:
-        bad, found = np.isnan(values), "NaN"
-    if not bad.any():
+    bad, found = np.isnan(values), "NaN"
+    if not bad.any() or (allow_nan and not is_sparse):
         bad, found = np.isinf(values), "infinity"
     if not bad.any():
         return
     columns = np.unique(table.indices[bad] if is_sparse else np.nonzero(bad)[1])
     shown = [str(j if names is None else names[j]) for j in columns[:10]]
-    shown = ", ".join(shown + ["..."] * (len(columns) > 10))
+    shown += ["..."] * (len(columns) > 10)
     if found == "infinity":
         way_out = (
             f"{estimator} expected finite numbers. Where it stands for a missing "
@@ -299,7 +283,8 @@ def check_finite_columns(
             "example by sklearn.impute.SimpleImputer(add_indicator=True), or fit on "
             "rows some of which have missing values."
         )
-    raise ValueError(f"Input X contains {found} in columns ({shown}), but {way_out}")
+    where = f"columns ({', '.join(shown)})"
+    raise ValueError(f"Input X contains {found} in {where}, but {way_out}")
 
 
 def check_single_target(y: Any, task: str, estimator: str) -> None:
@@ -313,39 +298,34 @@ def check_single_target(y: Any, task: str, estimator: str) -> None:
         )
 
 
-def check_no_target_missing(y, name="y"):
-    """Refuse targets some of which are missing, in whatever way they are marked."""
-    values = y if hasattr(y, "dtype") and not hasattr(y, "to_pandas") else None
-    if values is None:
+def check_no_target_missing(y: Any, name: str = "y") -> None:
+    """Refuse missing targets, whichever way they are marked."""
+    if not hasattr(y, "dtype") or hasattr(y, "to_pandas"):
         if isinstance(y, str) or not np.iterable(y):
-            return  # scikit-learn says what it is
-        values = np.asarray(y, dtype=object)
-    missing = np.asarray(pd.isna(values))
-    missing = missing.any(axis=1) if missing.ndim == 2 else missing
+            return  # scikit-learn refuses it
+        y = np.asarray(y, dtype=object)
+    missing: Any = np.asarray(pd.isna(y))
+    if missing.ndim == 2:
+        missing = missing.any(axis=1)
     if not missing.any():
         return
     X = name.replace("y", "X")
     raise ValueError(
         f"Input {name} contains NaN: {missing.sum()} of {len(missing)} rows have no "
-        f"label. Leave these rows out, for example {X}[{name}.notna()], "
-        f"{name}[{name}.notna()]."
+        f"label. Leave them out: {X}[{name}.notna()], {name}[{name}.notna()]."
     )
 
 
-def check_groups(groups, y):
+def check_groups(groups: Any, y: Any) -> np.ndarray:
     """Return the group of each row as a code, of shape (n,), int."""
     groups = np.asarray(groups, dtype=object)
     if groups.shape != (len(y),):
-        raise ValueError(
-            f"Got groups of shape {groups.shape}, but expected ({len(y)},): a group "
-            "for each row."
-        )
-    codes, _ = pd.factorize(groups)
-    if (codes < 0).any():
-        raise ValueError(
-            f"Got groups that are missing for {(codes < 0).sum()} rows, but expected a "
-            "group for each row."
-        )
+        got, expected = f"of shape {groups.shape}", f"({len(y)},): "
+        raise ValueError(f"Got groups {got}, but expected {expected}{PER_ROW}.")
+    codes: np.ndarray = pd.factorize(groups)[0]
+    if missing := (codes < 0).sum():
+        got = f"that are missing for {missing} rows"
+        raise ValueError(f"Got groups {got}, but expected {PER_ROW}.")
     return codes
 
 
