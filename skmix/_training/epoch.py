@@ -316,7 +316,7 @@ def run_epoch(
     infer = _infers(net)
     n_before = len(records)
     for step in steps:
-        record = {}
+        record: dict[str, Any] = {}
         records.append(record)
         if begin or computed or end:
             batch = step.batch()
@@ -338,7 +338,7 @@ def _train(
 
     The listeners `computed` are told of the gradients of `batch` after every pass.
     """
-    first = None
+    first: Any = None
 
     def closure() -> torch.Tensor:
         nonlocal first

@@ -211,7 +211,7 @@ class _Patch:
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         return self.loader.split(X, y, **fit_params)
 
-    def rows_held_out(self) -> tuple | None:
+    def rows_held_out(self) -> tuple[Any, ...] | None:
         return self.loader.validated_on()
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:

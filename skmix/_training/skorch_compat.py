@@ -461,7 +461,7 @@ def explain_monitor(net: NeuralNet, error: Exception) -> None:
     """Raise a clearer error if a callback looks for a score that is not there."""
     known = net.history[-1]
     for name, callback in net.callbacks_:
-        monitor = getattr(callback, "monitor", None)
+        monitor: Any = getattr(callback, "monitor", None)
         missing = isinstance(monitor, str) and monitor not in known
         if missing and repr(monitor) in str(error):
             scores = ", ".join(key for key in known if key != "batches")
