@@ -22,7 +22,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._training.convergence import Diverged
+from skmix._training.epoch import Diverged
 
 OUT = RESULTS / "convergence.json"
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam

@@ -41,7 +41,7 @@ from skmix._preparation import (
 )
 from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
-from skmix._training.convergence import warn_if_above_start
+from skmix._training.epoch import warn_if_above_start
 from skmix.pairing import check_pairing
 
 Method = TypeVar("Method", bound=Callable[..., Any])

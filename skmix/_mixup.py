@@ -28,7 +28,7 @@ def mixup(
     lam: torch.Tensor,
     y: Any = None,
     y_partner: Any = None,
-    rng: np.random.Generator | None = None,
+    rng: Any = None,
 ) -> tuple[Any, torch.Tensor]:
     """Interpolate: ``lam * x + (1 - lam) * x_partner`` (Zhang et al. 2018).
 

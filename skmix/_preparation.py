@@ -26,7 +26,7 @@ from skmix._mixup import is_interpolating
 from skmix._sampler import MixupSampler
 from skmix._targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat
-from skmix._training.convergence import check_finite
+from skmix._training.epoch import check_finite
 from skmix._training.patch import mixed_training
 from skmix._training.predict import draws, in_chunks
 from skmix._training.random import one_thread_each, seeded

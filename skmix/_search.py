@@ -46,7 +46,7 @@ from skmix._selection import (
     shares_of_likelihood,
     warn_of_undefined,
 )
-from skmix._training.convergence import warn_of_rising_losses
+from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
 from skmix._vectorized.race import (

@@ -498,7 +498,7 @@ def check_pairing(pairing: Any, task: str) -> None:
         )
 
 
-def bound(pairing: Any, table: TrainingSet) -> Partners:
+def bound(pairing: Any, table: TrainingSet) -> Any:
     """Return the function ``partners(rows, rng)`` of a pairing for a table."""
     if isinstance(pairing, str):
         return NAMED[pairing].bind(table)

@@ -12,7 +12,7 @@ PACKAGE = Path(skmix.__file__).parent
 LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
     {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"},
-    {"_training.random", "_training.convergence", "_training.interruption"},
+    {"_training.random", "_training.epoch"},
     # the method, tables, targets, and the default net; each knows none of the others
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
     | {"_dtypes", "preprocessing", "_targets", "_default_net"},
@@ -22,9 +22,8 @@ LAYERS = [
         "_training.loader",
         "_training.loss",
         "_training.steps",
-        "_training.callbacks",
     }
-    | {"_training.epoch", "_training.predict", "_training.patch", "_training"},
+    | {"_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
     {"_preparation", "_base", "_estimators"},
     # many nets in training

@@ -18,24 +18,27 @@ from skorch.history import History
 from skorch.utils import to_tensor
 
 from skmix._sampler import Draw, MixupSampler
-from skmix._training.callbacks import (
-    check_monitors,
-    explain_monitor,
-    only_deaf_callbacks,
-    stop_caching,
+from skmix._training.epoch import (
+    Step,
+    Stopped,
+    callbacks_may_stop,
+    check_epoch,
+    interruptible,
+    run_epoch,
 )
-from skmix._training.convergence import check_epoch
-from skmix._training.epoch import Step, run_epoch
-from skmix._training.interruption import Stopped, callbacks_may_stop, interruptible
 from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, BatchLoader
 from skmix._training.loss import check_reduction, checking_first_output
 from skmix._training.skorch_compat import (
     bind_prints,
+    check_monitors,
+    explain_monitor,
     first_output,
     inferring,
     is_skorchs_own,
+    only_deaf_callbacks,
     shaped_like,
     steps_are_skorchs_own,
+    stop_caching,
 )
 from skmix._training.steps import (
     MixedBatch,
@@ -84,7 +87,7 @@ def mixed_training(
     KeyboardInterrupt
         At the end of the block, if the user interrupted the fit, which skorch takes for
         a callback's request to stop.
-    skmix._training.convergence.Diverged
+    skmix._training.epoch.Diverged
         After an epoch with a loss that is no finite number.
 
     Notes
@@ -208,7 +211,7 @@ class _Patch:
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         return self.loader.split(X, y, **fit_params)
 
-    def rows_held_out(self) -> tuple | None:
+    def rows_held_out(self) -> tuple[Any, ...] | None:
         return self.loader.validated_on()
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:

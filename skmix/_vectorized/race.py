@@ -21,14 +21,14 @@ from tqdm.auto import tqdm
 from skmix._default_net import best_epoch, train_once, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
 from skmix._sampler import MixupSampler
-from skmix._training.convergence import (
+from skmix._training.epoch import (
     Diverged,
     ends_above_start,
     history_ends_above_start,
+    interruptible,
     is_finite,
     record_divergence,
 )
-from skmix._training.interruption import interruptible
 from skmix._training.loader import Batches, BatchLoader
 from skmix._training.random import Stream, one_thread_each, seeded
 from skmix._training.skorch_compat import (

@@ -23,8 +23,7 @@ from skorch.history import History
 from torch import nn, optim
 
 from skmix._columns import each
-from skmix._training.epoch import Step, run_epoch
-from skmix._training.interruption import Stopped, callbacks_may_stop
+from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
 from skmix._training.skorch_compat import inferring, set_mode, twin
