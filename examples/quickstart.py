@@ -164,7 +164,7 @@ def read_target(column, task):
         raise ValueError(
             f"the target {name!r} is neither classes nor numbers. {error}"
         ) from None
-    numeric = reader is not None and reader.levels[0] is None
+    numeric = reader is not None and reader.categories[0] is None
     if task == "regression" and not numeric:
         raise ValueError(
             f"the target {name!r} holds words, so use no --task regression."

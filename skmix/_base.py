@@ -319,7 +319,7 @@ class MixupEstimator(BaseMixup):
             self._train(net, samples, None, seed, "partial_fit")
         return self
 
-    def _set_changed(self, net: NeuralNet, n_samples: int) -> None:
+    def _set_changed(self, net: NeuralNet) -> None:
         """Bring a fitted net up to what has changed in the parameters since its fit."""
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)

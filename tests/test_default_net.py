@@ -77,11 +77,11 @@ def test_law_the_bare_regressor_predicts_as_the_unmixed_estimator():
     y = (y - y.mean()) / y.std()
     net = default_net("regressor").set_params(**QUICK)
     reg = MixupRegressor(net, alpha=0, random_state=0).fit(X, y)
-    target = reg._codec.encode(y)
+    target = reg._preparation.target.encode(y)
     for shape in (-1, (-1, 1)):
         given = target.reshape(shape)
         bare = fitted_by_skorch("regressor", encoded(reg, X), given, **QUICK)
-        predicted = reg._codec.decode(bare.predict(encoded(reg, X)))
+        predicted = reg._preparation.target.decode(bare.predict(encoded(reg, X)))
         assert_same(bare, reg)
         assert_allclose(np.ravel(predicted), reg.predict(X), rtol=1e-6)
 
