@@ -48,6 +48,8 @@ class TabularNeuralNet(NeuralNet):
         As in `skorch.NeuralNet`.
     """
 
+    callbacks_: list[tuple[str, Any]]
+
     def __init__(self, module: Any, *args: Any, refit: bool = True, **kwargs: Any):
         super().__init__(module, *args, **kwargs)
         self.refit = refit
@@ -132,12 +134,13 @@ class TabularNeuralNet(NeuralNet):
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         """Return arguments for a part of the net, with those that `fit` has found."""
-        params: dict[str, Any] = super().get_params_for(prefix)
+        found: dict[str, Any] = {}
         if prefix == "module":
-            return vars(self).get("sizes_", {}) | params
-        if prefix.startswith("iterator") and self.batch_size == "auto":
-            return {"batch_size": vars(self).get("batch_size_", MAX_BATCH)} | params
-        return params
+            found = vars(self).get("sizes_", {})
+        elif prefix.startswith("iterator") and self.batch_size == "auto":
+            found = {"batch_size": vars(self).get("batch_size_", MAX_BATCH)}
+        found = found | super().get_params_for(prefix)
+        return found
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Refuse numbers that are not finite, and choose the batch size for `X`."""
@@ -423,5 +426,6 @@ def hold_out(dataset: Any, y: np.ndarray) -> tuple[Any, Any]:
     held_out[order[rank % 5 == 2]] = True
     if len(order) < 10 or not held_out.any():
         return dataset, dataset
-    train, valid = map(np.flatnonzero, (~held_out, held_out))
+    train: Any = np.flatnonzero(~held_out)
+    valid: Any = np.flatnonzero(held_out)
     return Subset(dataset, train), Subset(dataset, valid)

@@ -670,10 +670,8 @@ def _as_numbers(column: pd.Series, notation: str | None) -> tuple[np.ndarray, st
 
 def _about_points(values: _Values, numbers: np.ndarray) -> list[str]:
     """What is to be told where a decimal comma is in force, but points may be such."""
-    commas, points = (
-        values.of_strings(lambda s, mark=mark: [mark in of for of in s])
-        for mark in ",."
-    )
+    commas = values.of_strings(lambda strings: ["," in s for s in strings])
+    points = values.of_strings(lambda strings: ["." in s for s in strings])
     points &= numbers & (values.counts > 0)
     several = points & np.isnan(values.as_numbers(text.NOTATIONS[0]))
     if commas.any() or several.any() or not points.any():

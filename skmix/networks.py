@@ -119,6 +119,9 @@ class TabularNet(nn.Module):
     (torch.Size([8, 3, 4]), torch.Size([8, 3]))
     """
 
+    n_averaged: torch.Tensor
+    temperature: torch.Tensor
+
     def __init__(
         self,
         d_in: int,
@@ -141,15 +144,17 @@ class TabularNet(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
+        members: torch.Tensor
         if self.training:
             self._average()
-            return self.members(self.embedding(X)).permute(0, 2, 1)  # (B, d_out, k)
+            members = self.members(self.embedding(X))
+            return members.permute(0, 2, 1)  # (B, d_out, k)
         members = self.averaged(X)  # (B, k, d_out)
         if members.shape[2] == 1:
             return members.mean(dim=1)
         # Of a softmax of this come the mean probabilities.
         mean = torch.log_softmax(members, dim=2).logsumexp(dim=1)
-        return (mean - np.log(members.shape[1])) / self.temperature
+        return (mean - float(np.log(members.shape[1]))) / self.temperature
 
     def _trained(self) -> nn.Sequential:
         return nn.Sequential(self.embedding, self.members)
@@ -158,7 +163,7 @@ class TabularNet(nn.Module):
     def _average(self) -> None:
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
-        share = (1 / self.n_averaged).clamp(min=1 - self.average_decay)
+        share = self.n_averaged.reciprocal().clamp(min=1 - self.average_decay)
         pairs = zip(
             self.averaged.parameters(), self._trained().parameters(), strict=True
         )
@@ -210,16 +215,16 @@ def fit_temperature(
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         likelihood = np.sum(scaled[np.arange(len(y)), y] * weight)
-        return (log_temperature / PRIOR) ** 2 / 2 - likelihood
+        return float((log_temperature / PRIOR) ** 2 / 2 - likelihood)
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
 def apply_temperature(proba: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logarithms of probabilities by a temperature, and normalise."""
-    return softmax(_logits(proba) / temperature, axis=1)
+    return np.asarray(softmax(_logits(proba) / temperature, axis=1))
 
 
 def _logits(proba: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return np.maximum(np.log(proba), -50)
+        return np.asarray(np.maximum(np.log(proba), -50))

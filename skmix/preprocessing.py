@@ -200,8 +200,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             For a sparse table with `as_dict`.
         """
         self.reader_, self.n_features_in_ = reader, len(reader.columns)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self.__dict__.pop("feature_names_in_", None)
         if reader.has_names:
             self.feature_names_in_ = np.array(reader.columns, dtype=object)
         self._sparse_scaler: Any = None
@@ -317,7 +316,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center_[columns]) * self.scale_[columns]
         z = np.nan_to_num(z, nan=0, posinf=1e150, neginf=-1e150)  # nan: infinity * 0
-        return z / np.hypot(1, z / 3)
+        return np.asarray(z / np.hypot(1, z / 3))
 
     @property
     def n_columns_(self) -> int:
@@ -526,7 +525,7 @@ def _quantiles(x: np.ndarray, q: Any, weight: np.ndarray | None) -> np.ndarray:
     # just q may be rounded to either side of it, so let it count as reached.
     q = np.maximum(np.asarray(q) - 1e-9, 0)
     x = x.astype(np.float64, copy=False)
-    return np.quantile(x, q, weights=weight, method="inverted_cdf")
+    return np.asarray(np.quantile(x, q, weights=weight, method="inverted_cdf"))
 
 
 def quantile_edges(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
