@@ -144,7 +144,7 @@ class TrainingSet:
 
     all_X: Any
     all_y: Any
-    rows: np.ndarray | None
+    rows: Any
     weight: np.ndarray | None = None
     all_groups: np.ndarray | None = None
     columns: Any = None

@@ -167,8 +167,7 @@ class CutMix:
             else:
                 keep = kept(lam, x.shape[-1], rng, on_average=True)
                 units = keep.reshape(-1, *[1] * (x.ndim - 2), x.shape[-1])
-                units = torch.from_numpy(units).to(x.device)
-                mixed = torch.where(units, x, x_partner)
+                mixed = torch.where(torch.from_numpy(units).to(x.device), x, x_partner)
             return mixed, keep.mean(axis=1)
 
         return cutmix

@@ -335,7 +335,7 @@ class Warped:
         return warped
 
 
-def _squared_distance(x: Any, x_partner: Any) -> torch.Tensor:
+def _squared_distance(x: Any, x_partner: Any) -> Any:
     """Sum over all cells of a row, where codes that differ are 1 apart each way."""
     if isinstance(x, Mapping):
         return sum(_squared_distance(x[key], x_partner[key]) for key in x)

@@ -467,7 +467,7 @@ class _Similar:
         return near, np.exp(-(apart**2) / 2) * (there & (apart <= REACH))
 
 
-NAMED = {
+NAMED: dict[str, Any] = {
     "same_class": SameClass(),
     "other_class": OtherClass(),
     "nearest": Nearest(),
@@ -509,7 +509,7 @@ def bound(pairing: Any, table: TrainingSet) -> Any:
         weight = np.ones(len(table.y)) if table.weight is None else table.weight.copy()
         weight.flags.writeable = False
 
-        def partners(rows: np.ndarray, rng: Rng) -> np.ndarray:
+        def partners(rows: np.ndarray, rng: Rng) -> Any:
             return pairing(rows, table.X, table.y, weight, rng)
 
     return lambda rows, rng: _checked(partners(rows, rng), len(rows), len(table.y))

@@ -294,7 +294,7 @@ class _Weights:
     """Row weights of a table, of mean 1 over the rows of it that are loaded."""
 
     table: Dataset
-    rows: np.ndarray
+    rows: Any
     values: np.ndarray
 
     @classmethod

@@ -80,8 +80,8 @@ def losses_of_steps(
     log_proba = _log_proba(net, y)
     if log_proba is not None:
         n_means = n_steps * (n_members or 1)
-        terms = _labels_and_shares(net, y, y_partner, share, weight, n_means, counts)
-        labels, shares = (_parts(term, n_steps) for term in terms)
+        told = _labels_and_shares(net, y, y_partner, share, weight, n_means, counts)
+        labels, shares = (_parts(term, n_steps) for term in told)
         nll = partial(_nll, log_proba, n_members)
         return [partial(nll, *step) for step in zip(labels, shares, strict=True)]
 
@@ -91,6 +91,7 @@ def losses_of_steps(
     # Shares and weights go to the device once a chunk.
     numbers = partial(torch.as_tensor, dtype=module_dtype(net), device=net.device)
     means = weight is n_members is None and len(share) == n_steps
+    terms: tuple[Any, ...]
     if means and alike:
         loss, terms = partial(_two_means, own), (y, y_partner, numbers(share))
     else:
@@ -208,19 +209,19 @@ def _log_of_proba(proba: torch.Tensor) -> torch.Tensor:
 def _labels_and_shares(
     net: NeuralNet,
     y: torch.Tensor,
-    y_partner: torch.Tensor | None,
+    y_partner: Any,
     share: Any,
     weight: Any,
     n_means: int,
     counts: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return labels of rows and partners, and their shares of the loss."""
-    labels, size = [y], [_row_size(net, y)]
+    labels, size = y[:, None], _row_size(net, y)[:, None]
     if share is not None:
-        own = _of_rows(share, len(y)).to(size[0])
-        labels.append(y_partner)
-        size = [own * size[0], (1 - own) * _row_size(net, y_partner)]
-    labels, size = torch.stack(labels, dim=1), torch.stack(size, dim=1)
+        own = _of_rows(share, len(y)).to(size)
+        labels = torch.stack([y, y_partner], dim=1)
+        sizes = own * size[:, 0], (1 - own) * _row_size(net, y_partner)
+        size = torch.stack(sizes, dim=1)
     if counts is not None:
         size = size * counts[:, None]
     parts = size
@@ -282,7 +283,7 @@ def checking_first_output(
 @contextmanager
 def _unreduced(net: NeuralNet) -> Iterator[str]:
     """Let the criterion return one loss for each row; yield its own reduction."""
-    criterion = getattr(net, "criterion_", None)
+    criterion: Any = getattr(net, "criterion_", None)
     reduction = getattr(criterion, "reduction", None)
     if reduction is None:
         raise ValueError(_CANNOT_TELL_ROWS.format(type(criterion).__name__, "has none"))

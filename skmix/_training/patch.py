@@ -144,7 +144,7 @@ class _Patch:
         about: Mapping[str, Any],
     ) -> None:
         self.net = net
-        self.sampler = None if sampler is None or sampler.is_off else sampler
+        self.sampler: Any = None if sampler is None or sampler.is_off else sampler
         self.layers = () if sampler is None else sampler.layers
         self.loader = BatchLoader(net, self.sampler, weight, validation, about)
         self.check_output = checking_first_output(net, check_output)
@@ -158,7 +158,8 @@ class _Patch:
     # Pickles, copies and parameters of the net do not show the lent methods.
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._without_lent(type(self.net).__getstate__(self.net))
+        getstate: Any = type(self.net).__getstate__
+        return self._without_lent(getstate(self.net))
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
         return self._without_lent(type(self.net).get_params(self.net, deep, **kwargs))

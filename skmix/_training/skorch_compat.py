@@ -52,11 +52,12 @@ TRUSTED = {"skorch.net", "skorch.classifier", "skorch.regressor", "skmix._defaul
 
 def is_skorchs_own(net: NeuralNet, *methods: str) -> bool:
     """Whether a net's class inherits these methods from skorch's nets."""
-    return _are_skorchs_own(type(net), methods)
+    kind: Any = type(net)
+    return _are_skorchs_own(kind, methods)
 
 
 @lru_cache(maxsize=256)
-def _are_skorchs_own(kind: type, methods: tuple[str, ...]) -> bool:
+def _are_skorchs_own(kind: Any, methods: tuple[str, ...]) -> bool:
     return {getattr(kind, method).__module__ for method in methods} <= TRUSTED
 
 
@@ -311,7 +312,7 @@ class AsGiven:
         return f"{type(self.net).__name__}({shown})"
 
 
-def _defaults(kind: type) -> dict[str, Any]:
+def _defaults(kind: Any) -> dict[str, Any]:
     """Return the defaults of a class, its own before inherited ones."""
     defaults: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -400,7 +401,8 @@ def bind_prints(net: NeuralNet) -> None:
 
 def picklable(net: NeuralNet) -> NeuralNet:
     """Return an unfitted net, or one like it that holds no `print` of the past."""
-    changed = {name: Printer(net) for name, x in vars(net).items() if _is_stale(x)}
+    stale = (name for name, value in vars(net).items() if _is_stale(value))
+    changed: dict[str, Any] = {name: Printer(net) for name in stale}
     if any(_has_stale_sink(callback) for _, callback in named_callbacks(net)):
         changed["callbacks"] = [_with_printer(item, net) for item in net.callbacks]
     return twin(net, **changed) if changed else net

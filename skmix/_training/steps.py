@@ -1,7 +1,7 @@
 """One batch on its way through a net: mixed at the input or inside, then its loss."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -327,7 +327,8 @@ def steps_of_chunk(
             yield Step(x, checked, chunk.batch_size, partial(chunk.batch, k))
         return
     # With mixup the shares of labels are known for the whole chunk.
-    for k, loss in enumerate(losses() if sampler.is_plain else [None] * n_steps):
+    ahead: Sequence[Any] = losses() if sampler.is_plain else [None] * n_steps
+    for k, known in enumerate(ahead):
         part = chunk.part(k)
         batch = MixedBatch(
             net,
@@ -335,16 +336,16 @@ def steps_of_chunk(
             draw.of_step(k, n_steps),
             weight=None if weight is None else weight[part],
             partners=(copied(X_partner, part), y_partner[part]),
-            loss=loss,
+            loss=known,
         )
         batch.set_targets(chunk.y[part])
         x = copied(chunk.X, part)
         x_partner = batch.partner_rows(x)
         check_layer(batch, x, x_partner)
         x = batch.mix_input(x, x_partner)
-        loss = partial(_split_loss, batch, check_output)
+        checked = partial(_split_loss, batch, check_output)
         shown = partial(chunk.batch, k)
-        yield Step(x, loss, chunk.batch_size, shown, batch.mixing)
+        yield Step(x, checked, chunk.batch_size, shown, batch.mixing)
 
 
 def _checked_loss(
