@@ -224,7 +224,7 @@ class _MixupCV(BaseMixup):
     ) -> Split:
         """Learn how the samples of a fold are coded, from those to train on."""
         to_train, held_out = samples.take(train).weighted(), samples.take(test)
-        net = self._new_net(len(to_train.y))
+        net = self._new_net()
         known = {"classes": np.unique(samples.y)} if self._task == "Classifier" else {}
         preparation = self._prepare(net, to_train, missing=missing, **known)
         held_out = held_out._replace(X=preparation.transform(held_out.X))
