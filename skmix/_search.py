@@ -55,7 +55,7 @@ from skmix._selection import (
 from skmix._training.convergence import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number
-from skmix._vectorized.race import (
+from skmix._vectorized.candidates import (
     Candidate,
     Split,
     Trained,
