@@ -49,7 +49,7 @@ from skmix._selection import (
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
-from skmix._vectorized.race import (
+from skmix._vectorized.candidates import (
     Candidate,
     Split,
     Trained,

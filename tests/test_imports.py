@@ -28,7 +28,7 @@ LAYERS = [
     {"_preparation", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
-    | {"_vectorized.support", "_vectorized.race", "_vectorized.carrying"},
+    | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
     {"_selection", "_search"},
     {"__init__"},
 ]

@@ -37,8 +37,8 @@ from skmix import (
 )
 from skmix._base import fitted_member
 from skmix._default_net import best_epoch
+from skmix._vectorized.candidates import train_members
 from skmix._vectorized.module import VectorizedModule
-from skmix._vectorized.race import train_members
 from skmix._vectorized.trainer import VectorizedFit
 from skmix.mixing import CutMix
 
@@ -528,7 +528,7 @@ def test_law_8_members_of_other_settings(
             options["inside"] = [place != "input" for _, place in taken]
         return VectorizedFit(nets, *args, **options)
 
-    monkeypatch.setattr("skmix._vectorized.race.VectorizedFit", fit_of)
+    monkeypatch.setattr("skmix._vectorized.candidates.VectorizedFit", fit_of)
     cv = MixupClassifierCV(net, alphas=ALPHAS, cv=ONE_FOLD, random_state=3, **params)
     cv.fit(X, y)
     assert cv.vectorized_
