@@ -18,7 +18,6 @@ from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
 from skmix._columns import TrainingSet, each, take
-from skmix._sampler import Draw
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 # Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
@@ -284,7 +283,7 @@ class LoadedChunk(NamedTuple):
 
     chunk: Chunk
     weight: np.ndarray | None = None
-    draw: Draw | None = None
+    draw: Any = None  # a `Draw`, or None without mixing
     X_partner: Any = None
     y_partner: Any = None
 

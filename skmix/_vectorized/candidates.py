@@ -78,7 +78,7 @@ class Split(NamedTuple):
     net: NeuralNet
     preparation: Preparation
     rows: Samples
-    validation: tuple
+    validation: tuple[Any, Any, Any]
     test: np.ndarray
     X_test: Any
     seed: int
@@ -300,7 +300,7 @@ class _Part(NamedTuple):
         self, states: list[list[NetState]], splits: list[Split]
     ) -> list[list[NeuralNet]]:
         """Return nets that were trained elsewhere, by their states."""
-        grid = []
+        grid: list[list[NeuralNet]] = []
         for of_candidate in states:
             grid.append([])
             for split, state in zip(splits, of_candidate, strict=True):

@@ -60,7 +60,7 @@ class MemberBatches(NamedTuple):
     sizes: np.ndarray
     weight: torch.Tensor | None = None
     y_partner: torch.Tensor | None = None
-    share: torch.Tensor | None = None
+    share: Any = None
     lam_mean: np.ndarray | None = None
 
     @property
@@ -262,14 +262,14 @@ def _mixed(
     if not (sampler.is_plain and (numbers or inside)):
         x, share = _mixed_by_batch(folds, loaded, size, fold_of, alpha_of)
         return lanes._replace(x=x, share=share)
-    lam = torch.from_numpy(lam).to(lanes.y.device)
+    share = torch.from_numpy(lam).to(lanes.y.device)
     X_partner = lay(lambda d: d.X_partner)
     if inside:
         x = each(lambda *pair: torch.cat(pair, dim=2), lanes.x, X_partner)
     else:
-        weight = lam.to(lanes.x.dtype).reshape(*lam.shape, *[1] * (lanes.x.ndim - 3))
-        x = X_partner.lerp_(lanes.x, weight)
-    return lanes._replace(x=x, share=lam)
+        shape = *share.shape, *[1] * (lanes.x.ndim - 3)
+        x = X_partner.lerp_(lanes.x, share.to(lanes.x.dtype).reshape(shape))
+    return lanes._replace(x=x, share=share)
 
 
 def _lam(loaded: list[list[LoadedChunk]], size: int) -> np.ndarray:
@@ -325,7 +325,7 @@ def _mixed_batch(
     own, partner = (
         each(lambda rows: rows[part].clone(), X) for X in (chunk.X, loaded.X_partner)
     )
-    share = np.ones(1)
+    share: Any = np.ones(1)
     if sampler.alpha[alpha]:
         draw = loaded.draw.of_alpha(alpha).of_step(k, chunk.n_batches)
         y, y_partner = chunk.y[part], loaded.y_partner[part]

@@ -66,7 +66,7 @@ class VectorizedModule(nn.Module):
         if direct:
             for module in self.members.modules():
                 if type(module) is nn.Linear:
-                    module.forward = partial(_linear, module)
+                    vars(module)["forward"] = partial(_linear, module)
         # The layer behind which rows are mixed, and lam.
         self._inside: tuple[str, torch.Tensor] | None = None
         states = [dict(_tensors(module)) for module in modules]
@@ -85,9 +85,9 @@ class VectorizedModule(nn.Module):
             outputs = member(self._together, args, kwargs)
         else:
             layer, lam = self._inside
-            mixing = partial(self._mixing_member, layer)
-            member = vmap(mixing, randomness="different")
-            outputs = member(self._together, args, kwargs, lam)
+            mixing: Any = partial(self._mixing_member, layer)
+            mixing = vmap(mixing, randomness="different")
+            outputs = mixing(self._together, args, kwargs, lam)
         return outputs.flatten(0, 1)
 
     def _member(
