@@ -188,6 +188,13 @@ class TabularNeuralNet(NeuralNet):
         if isinstance(self.module, nn.Module) or not wants_scaled(self):
             return {}
         classify = isinstance(self, NeuralNetClassifier)
+        dtype = np.asarray(y).dtype
+        if classify and dtype.kind not in "iu":
+            raise ValueError(
+                f"Got labels of dtype {dtype}, but expected class indices 0, 1, 2, ... "
+                "as integers. MixupClassifier(net, alpha=0) encodes labels, and so does "
+                "sklearn.preprocessing.LabelEncoder."
+            )
         sizes = {"d_in": X.shape[1], "d_out": int(np.max(y)) + 1 if classify else 1}
         given = set(super().get_params_for("module"))
         given.update(getattr(self.module, "keywords", ()))

@@ -455,3 +455,10 @@ def test_nets_of_the_default_kind():
         assert wants_scaled(NeuralNetRegressor(module))
     for module in (torch.nn.Linear, torch.nn.Linear(3, 1), lambda: TabularNet(3, 1)):
         assert not wants_scaled(NeuralNetRegressor(module))
+
+
+@pytest.mark.parametrize("labels", [list("ab") * 20, [0.0, 1.0] * 20, [None, 1] * 20])
+def test_labels_that_are_no_class_indices_are_refused_with_the_way_out(labels):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(ValueError, match="expected class indices 0, 1, 2"):
+        default_net("classifier").fit(X, np.array(labels))
