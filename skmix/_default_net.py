@@ -191,8 +191,8 @@ class TabularNeuralNet(NeuralNet):
         dtype = np.asarray(y).dtype
         if classify and dtype.kind not in "iu":
             raise ValueError(
-                f"Got labels of dtype {dtype}, but expected class indices 0, 1, 2, ... "
-                "as integers. MixupClassifier(net, alpha=0) encodes labels, and so does "
+                f"Got labels of dtype {dtype}, but expected class indices 0, 1, 2 ... "
+                "as integers. MixupClassifier(net, alpha=0) encodes labels, as does "
                 "sklearn.preprocessing.LabelEncoder."
             )
         sizes = {"d_in": X.shape[1], "d_out": int(np.max(y)) + 1 if classify else 1}
