@@ -13,14 +13,16 @@ JSON.
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from common import about, parser_of, write_report
+
 HERE = Path(__file__).resolve().parent.parent
+PACKAGES = ("numpy", "scikit-learn", "torch", "skorch")
 ALPHA = 0.2
 
 
@@ -114,7 +116,7 @@ class Worker:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, tables=False)
     parser.add_argument("other", type=Path, help="the checkout to compare with")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--only", default="", help="a part of the settings' names")
@@ -139,8 +141,8 @@ def main():
         results[name] = {"ratio": round(ratio, 3), "a_a": round(noise, 3)}
         print(f"{name:28} {ratio:6.3f}   A/A {noise:6.3f}", flush=True)
     if args.out:
-        about = {"python": platform.python_version(), "rounds": args.rounds}
-        args.out.write_text(json.dumps({"about": about, "ratios": results}, indent=1))
+        result = about(*PACKAGES) | {"rounds": args.rounds, "ratios": results}
+        write_report(args.out, result)
 
 
 if __name__ == "__main__":

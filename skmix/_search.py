@@ -34,7 +34,14 @@ from skmix._default_net import train_once, wants_scaled
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._mixup import mixup, named
-from skmix._preparation import Samples, draws_to_predict, fit_net, is_dict, rows_of
+from skmix._preparation import (
+    Preparation,
+    Samples,
+    draws_to_predict,
+    fit_net,
+    is_dict,
+    rows_of,
+)
 from skmix._selection import (
     Evidence,
     Scoring,
@@ -168,8 +175,11 @@ class _MixupCV(BaseMixup):
         if alphas := _rising(candidates, trained):
             warn_of_rising_losses(alphas)
         members = [
-            [self._fitted(c, *pair) for pair in zip(nets, splits, strict=True)]
-            for c, nets in zip(candidates, trained.nets, strict=True)
+            [
+                self._fitted(candidate._asdict(), net, split.preparation, seed)
+                for net, split in zip(nets, splits, strict=True)
+            ]
+            for candidate, nets in zip(candidates, trained.nets, strict=True)
         ]
         data = self._targets(samples.y), samples.weight
         evidence = self._evidence(members, trained, splits, data, scoring)
@@ -273,13 +283,12 @@ class _MixupCV(BaseMixup):
         return kind(**(shared | {"verbose": 0} | params))
 
     def _fitted(
-        self, candidate: Candidate, net: NeuralNet, split: Split
+        self, params: dict[str, Any], net: NeuralNet, prepared: Preparation, seed: int
     ) -> MixupEstimator:
-        """Return the estimator that a trained net makes."""
-        params = {"alpha": candidate.alpha, "layers": candidate.layers}
-        params |= {"estimator": self._given_net(), "random_state": split.seed}
-        member = self._member(**params)
-        return fitted_member(member, self, net, split.preparation, self._draws)
+        """Return the estimator that a net makes which was trained by these params."""
+        own = {"estimator": self._given_net(), "random_state": seed}
+        member = self._member(**params, **own)
+        return fitted_member(member, self, net, prepared, self._draws)
 
     def _try_out(
         self, scoring: Scoring, splits: list[Split], candidate: Candidate
@@ -289,7 +298,8 @@ class _MixupCV(BaseMixup):
         self._draws = draws_to_predict(net, split.rows.X)
         scored = scoring.scorer is not None
         if scored and np.isfinite(self._held_out(net, split)).all():
-            member = self._fitted(candidate, net, split)
+            fold = split.preparation, split.seed
+            member = self._fitted(candidate._asdict(), net, *fold)
             scoring.check(member, [split.test for split in splits])
 
     def _held_out(self, net: NeuralNet, split: Split) -> np.ndarray:
@@ -417,9 +427,7 @@ class _MixupCV(BaseMixup):
         sampler = self._sampler_maker()(net, seed, **best)
         coded = preparation.transform_samples(samples)
         fit_net(net, coded, sampler=sampler, preparation=preparation, seed=seed)
-        best |= {"estimator": self._given_net(), "random_state": seed}
-        member = self._member(**best)
-        self.estimators_ = [fitted_member(member, self, net, preparation, self._draws)]
+        self.estimators_ = [self._fitted(best, net, preparation, seed)]
         self._shares, self._preparations = np.ones(1), [preparation]
         self._preparation = preparation
 

@@ -110,14 +110,12 @@ def test_law_1_alpha_0_is_the_bare_regressor(diabetes, train_split):
         assert ours.history[:, "valid_loss"] == bare.history[:, "valid_loss"]
 
 
-def table_with_gaps(y, *, missing):
-    """A table of two numbers, one of them with gaps if wanted, and two categories."""
+def table_of_both_kinds(y):
+    """A table of two numbers and two categories."""
     rng = np.random.default_rng(0)
-    number = rng.normal(size=len(y)) + y
-    gaps = np.arange(len(y)) % 7 == 0 if missing else np.zeros(len(y), dtype=bool)
     return pd.DataFrame(
         {
-            "size": np.where(gaps, np.nan, number),
+            "size": rng.normal(size=len(y)) + y,
             "hue": rng.choice(["red", "blue", "green"], len(y)),
             "age": rng.normal(size=len(y)),
             "shape": rng.choice(["round", "flat"], len(y)),
@@ -136,7 +134,7 @@ def as_pipeline(task, X, y, seed):
 @pytest.mark.parametrize("seed", [0, 7])
 def test_law_1_alpha_0_is_the_default_classifier_behind_an_encoder(seed):
     y = np.arange(120) % 3
-    X = table_with_gaps(y, missing=False)
+    X = table_of_both_kinds(y)
     clf = MixupClassifier(short_default_net(), alpha=0, random_state=seed).fit(X, y)
     pipeline = as_pipeline("classifier", X, y, seed)
     assert_same_net(clf.estimator_, pipeline[-1])
@@ -145,7 +143,7 @@ def test_law_1_alpha_0_is_the_default_classifier_behind_an_encoder(seed):
 
 def test_law_1_alpha_0_is_the_default_regressor_behind_an_encoder():
     y = np.random.default_rng(1).normal(size=120)
-    X, standard = table_with_gaps(y, missing=False), (y - y.mean()) / y.std()
+    X, standard = table_of_both_kinds(y), (y - y.mean()) / y.std()
     net = short_default_net("regressor")
     reg = MixupRegressor(net, alpha=0, random_state=7).fit(X, y)
     pipeline = as_pipeline("regressor", X, standard, 7)

@@ -386,9 +386,8 @@ class BatchLoader:
         """Show the sampler the rows that are trained on."""
         dataset, rows = table_and_rows(train)
         if dataset is None or dataset.X is not X:
-            self.sampler.bind(
-                TrainingSet(None, None, None, **self.about)
-            )  # rows are unknown
+            rows_unknown = TrainingSet(None, None, None, **self.about)
+            self.sampler.bind(rows_unknown)
             return
         weights = self.train_weight
         weight = None if weights is None else weights.values[rows]

@@ -57,7 +57,7 @@ def mixed_training(
     validation: tuple[Any, Any, Any] | None = None,
     check_output: Callable[[NeuralNet, Any], None] | None = None,
     table: Mapping[str, Any] | None = None,
-) -> Iterator[BatchLoader]:
+) -> Iterator[None]:
     """Let `net` train on mixed and weighted batches while the block runs.
 
     Parameters
@@ -77,11 +77,6 @@ def mixed_training(
         What mixing and pairing may ask of the table beside rows, targets and weights,
         by the names of `skmix.mixing.TrainingSet`: ``all_groups``, ...
 
-    Yields
-    ------
-    loader : skmix._training.loader.BatchLoader
-        After the net's fit it knows the rows that were trained and validated on.
-
     Raises
     ------
     KeyboardInterrupt
@@ -99,7 +94,7 @@ def mixed_training(
     lent = {name: getattr(patch, name) for name in _Patch.NAMES}
     vars(net).update(lent)
     try:
-        yield patch.loader
+        yield
     finally:
         for name in lent:
             vars(net).pop(name, None)

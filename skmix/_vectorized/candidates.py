@@ -475,7 +475,7 @@ class _JointTraining:
         self.candidates, self.splits, self.singly = candidates, splits, singly
         self.max_epochs = net.max_epochs
         self.patience = _patience(net) if trains_twice(net) else None
-        self.groups = (_single_groups if singly else _groups)(candidates, splits)
+        self.groups = _groups(candidates, splits, singly=singly)
         self.nets = {
             cell: net
             for group in self.groups
@@ -570,24 +570,20 @@ def _patience(net: NeuralNet) -> float:
     return np.inf if patience is None else -(-patience // 2)
 
 
-def _single_groups(candidates: list[Candidate], splits: list[Split]) -> list[_Group]:
-    """Make a group of each member."""
-    return [
-        _group_of([c], [(f, _Start(split, candidate, [candidate.alpha]))])
-        for c, candidate in enumerate(candidates)
-        for f, split in enumerate(splits)
-    ]
-
-
-def _groups(candidates: list[Candidate], splits: list[Split]) -> list[_Group]:
-    """Make groups of members that are alike."""
+def _groups(
+    candidates: list[Candidate], splits: list[Split], *, singly: bool
+) -> list[_Group]:
+    """Make groups of members that are alike, or, `singly`, of each member."""
+    alike = [[c] for c in range(len(candidates))]
+    if not singly:
+        alike = list(_alike(candidates, splits).values())
     groups = []
-    for numbers in _alike(candidates, splits).values():
-        alphas, by_shape = [candidates[c].alpha for c in numbers], defaultdict(list)
+    for numbers in alike:
+        alphas, together = [candidates[c].alpha for c in numbers], defaultdict(list)
         for f, split in enumerate(splits):
             start = _Start(split, candidates[numbers[0]], alphas)
-            by_shape[start.shape()].append((f, start))
-        groups += [_group_of(numbers, starts) for starts in by_shape.values()]
+            together[(f,) if singly else start.shape()].append((f, start))
+        groups += [_group_of(numbers, starts) for starts in together.values()]
     return groups
 
 

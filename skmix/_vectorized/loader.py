@@ -1,7 +1,7 @@
 """Batches of several members side by side, along a member axis.
 
 Members share the rows of a fold and differ in alpha, or share alpha and differ in rows.
-What a fold is loaded is gathered once, whatever the number of its members.
+The rows of a fold are gathered once for all its members.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ from skmix._training.loader import (
     n_cells,
 )
 from skmix._training.random import Stream
+from skmix._training.steps import mixes_at_once
 
 
 class Fold(NamedTuple):
@@ -80,12 +81,12 @@ def training_batches(
     alpha_of: np.ndarray,
     epoch: int,
 ) -> Iterator[MemberBatches]:
-    """Deal an epoch of training, a chunk of steps at a time.
+    """Load an epoch of training, a chunk of steps at a time.
 
     Folds have as many steps each; their rows come in the given orders. Members
     have the folds and alphas of these numbers, both of shape (M,).
     """
-    size = max(largest_batch(fold.train) for fold in folds)
+    size = max(fold.train.largest for fold in folds)
     cells = len(fold_of) * size * n_cells(folds[0].train.X)
     n_steps, left = max(1, CHUNK_CELLS // cells), folds[0].n_steps
     loads = [
@@ -98,10 +99,10 @@ def training_batches(
         loaded = [list(_next_steps(load, min(n_steps, left))) for load in loads]
         left -= n_steps
         for some, n_rows in _of_one_size(loaded, size):
-            lanes = _side_by_side(some, n_rows, fold_of)
+            batches = _side_by_side(some, n_rows, fold_of)
             if some[0][0].draw is not None:
-                lanes = _mixed(lanes, folds, some, fold_of, alpha_of)
-            yield lanes
+                batches = _mixed(batches, folds, some, fold_of, alpha_of)
+            yield batches
 
 
 def mixed_at_input(
@@ -136,7 +137,7 @@ def _of_one_size(
 
 
 def validation_batches(folds: list[Fold]) -> MemberBatches:
-    """Deal all that is validated on, at once, one entry of the member axis a fold."""
+    """Load all validation rows at once, with one entry of the member axis a fold."""
     loaded = [
         list(
             fold.loader.load(
@@ -145,14 +146,9 @@ def validation_batches(folds: list[Fold]) -> MemberBatches:
         )
         for fold in folds
     ]
-    size = max(largest_batch(fold.valid) for fold in folds)
+    size = max(fold.valid.largest for fold in folds)
     n_steps = max(len(fold.valid) for fold in folds)
     return _side_by_side(loaded, size, np.arange(len(folds)), n_steps)
-
-
-def largest_batch(batches: Batches) -> int:
-    """Return how many rows the largest batch has."""
-    return min(batches.batch_size, len(batches.indices))
 
 
 def _next_steps(load: Iterator[LoadedChunk], n_steps: int) -> Iterator[LoadedChunk]:
@@ -244,32 +240,31 @@ def _cat(*parts: torch.Tensor) -> torch.Tensor:
 
 
 def _mixed(
-    lanes: MemberBatches,
+    batches: MemberBatches,
     folds: list[Fold],
     loaded: list[list[LoadedChunk]],
     fold_of: np.ndarray,
     alpha_of: np.ndarray,
 ) -> MemberBatches:
     """Mix the rows of members, or put partners beside them."""
-    sampler, size = folds[0].loader.sampler, lanes.y.shape[2]
+    sampler, size = folds[0].loader.sampler, batches.y.shape[2]
     lay = partial(_laid, loaded, size=size, fold_of=fold_of)
     lam = _lam(loaded, size)[:, fold_of, alpha_of]  # (S, M, 1 or B)
-    own = np.arange(lam.shape[2]) < lanes.sizes[:, :, None]  # and no padding
+    own = np.arange(lam.shape[2]) < batches.sizes[:, :, None]  # and no padding
     lam_mean = lam.mean(axis=2, where=own)
-    lanes = lanes._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
-    numbers = isinstance(lanes.x, torch.Tensor) and lanes.x.is_floating_point()
+    batches = batches._replace(y_partner=lay(lambda d: d.y_partner), lam_mean=lam_mean)
     inside = sampler.layers[0] is not None
-    if not (sampler.is_plain and (numbers or inside)):
+    if not (mixes_at_once(sampler, batches.x) or (inside and sampler.is_plain)):
         x, share = _mixed_by_batch(folds, loaded, size, fold_of, alpha_of)
-        return lanes._replace(x=x, share=share)
-    share = torch.from_numpy(lam).to(lanes.y.device)
+        return batches._replace(x=x, share=share)
+    share = torch.from_numpy(lam).to(batches.y.device)
     X_partner = lay(lambda d: d.X_partner)
     if inside:
-        x = each(lambda *pair: torch.cat(pair, dim=2), lanes.x, X_partner)
+        x = each(lambda *pair: torch.cat(pair, dim=2), batches.x, X_partner)
     else:
-        shape = *share.shape, *[1] * (lanes.x.ndim - 3)
-        x = X_partner.lerp_(lanes.x, share.to(lanes.x.dtype).reshape(shape))
-    return lanes._replace(x=x, share=share)
+        shape = *share.shape, *[1] * (batches.x.ndim - 3)
+        x = X_partner.lerp_(batches.x, share.to(batches.x.dtype).reshape(shape))
+    return batches._replace(x=x, share=share)
 
 
 def _lam(loaded: list[list[LoadedChunk]], size: int) -> np.ndarray:

@@ -35,7 +35,7 @@ from skmix._training.skorch_compat import (
     twin,
 )
 from skmix._training.steps import mixed_inside
-from skmix._vectorized.loader import Fold, largest_batch
+from skmix._vectorized.loader import Fold
 from skmix._vectorized.module import (
     DROPOUTS,
     VectorizedModule,
@@ -319,14 +319,14 @@ def _python_state(module: nn.Module) -> list[dict[str, int | float | str]]:
 
 def is_worth_it(net: NeuralNet, fold: Fold) -> bool:
     """Whether members are trained faster together than alone: their steps are small."""
-    n_rows = largest_batch(fold.train)
+    n_rows = fold.train.largest
     n_parameters = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
     return n_rows * n_parameters <= LARGE_STEP
 
 
 def members_at_once(net: NeuralNet, fold: Fold) -> int:
     """How many members fit into the memory that a group may take."""
-    n_rows = largest_batch(fold.train)
+    n_rows = fold.train.largest
     module, n_outputs = _without_dropout(net.module_), 0
 
     def count(part: nn.Module, args: tuple[Any, ...], output: Any) -> None:

@@ -22,7 +22,7 @@ from skorch.callbacks import (
 from skorch.history import History
 from torch import nn, optim
 
-from skmix._columns import each
+from skmix._columns import beside, each
 from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
@@ -424,11 +424,6 @@ def _of_members(value: torch.Tensor, numbers: int | torch.Tensor) -> torch.Tenso
     return value[numbers] if value.ndim else value
 
 
-def _along_members(numbers: np.ndarray, tensor: torch.Tensor) -> torch.Tensor:
-    """Numbers of members, (m,), with the dimensions of a tensor, (m, ...)."""
-    return torch.as_tensor(numbers).to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))
-
-
 # Callbacks: those that watch epochs are each net's own, and told of its member; what
 # happens at each step is done for all at once.
 
@@ -474,7 +469,7 @@ class _ClipEach(Callback):
         norm = torch.linalg.vector_norm(torch.stack(norms), self.norm_type, dim=0)
         factor = (self.max_norm / (norm + 1e-6)).clamp(max=1)  # as torch does
         for grad in grads:
-            grad.mul_(factor.reshape(-1, *[1] * (grad.ndim - 1)))
+            grad.mul_(beside(factor, grad))
 
 
 class _OwnRates(Callback):
@@ -522,15 +517,15 @@ class _OwnRates(Callback):
     def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
         for parameter, decays in self.coupled:
             if parameter.grad is not None:
-                decay = _along_members(decays, parameter)
+                decay = beside(decays, parameter)
                 parameter.grad.addcmul_(parameter, decay)
 
     def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         with torch.no_grad():
             for parameter, before, share, lost in self.apart:
-                after = before.lerp(parameter, _along_members(share, parameter))
+                after = before.lerp(parameter, beside(share, parameter))
                 if lost is not None and parameter.grad is not None:
-                    after -= before * _along_members(lost, parameter)
+                    after -= before * beside(lost, parameter)
                 parameter.copy_(after)
         for member in self.fit.running_nets():
             for callback in _watching(member):
