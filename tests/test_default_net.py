@@ -62,6 +62,7 @@ def test_law_the_bare_classifier_predicts_as_the_unmixed_estimator(wine, seed):
     assert_allclose(proba, clf.predict_proba(X), rtol=1e-6)  # float32 and float64
 
 
+@pytest.mark.slow
 def test_law_the_whole_fit(wine):
     X, y = wine
     clf = MixupClassifier(alpha=0, random_state=0).fit(X, y)

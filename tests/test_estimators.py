@@ -231,6 +231,7 @@ def test_default_net_is_the_default(wine):
     assert fitted.lr == 1e-3
 
 
+@pytest.mark.slow
 def test_default_net_keeps_the_best_epoch_on_validation_rows(wine):
     X, y = wine
     clf = MixupClassifier(random_state=0).fit(X, y, X_val=X, y_val=y)

@@ -733,6 +733,7 @@ def quantiles(n):
     return betaincinv(ALPHA, ALPHA, (np.arange(n) + 0.5) / n)
 
 
+@pytest.mark.slow
 def test_law_6_weighted_fits_agree_with_repeated_rows_over_400_seeds():
     X, y, weight = weighted_table(40)
     start = parameters(Fixed())
@@ -1167,6 +1168,7 @@ def test_law_11_a_step_that_is_not_mixed_is_an_error(cancer, kind):
 # Law 12: scikit-learn's tools work.
 
 
+@pytest.mark.slow
 def test_law_12_grid_search_is_the_same_in_parallel(wine):
     X, y = wine
     grid = {"alpha": [0, 0.2, 1], "estimator__lr": [0.01, 0.001]}

@@ -62,6 +62,7 @@ def test_other_tables_are_copied_once_as_float32(big, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.slow
 def test_the_scaled_table_of_the_default_net_is_the_only_one(big, dtype):
     X, y = big
     X = X.astype(dtype)
