@@ -645,6 +645,27 @@ def test_what_swallows_an_interrupt_does_not_keep_it():
         signal.raise_signal(signal.SIGINT)
 
 
+class Swallows(Callback):
+    """Has Ctrl-C arrive where the interrupt is lost, as in Python's `__del__`."""
+
+    n_begun = 0
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    def on_epoch_begin(self, net, **kwargs):
+        Swallows.n_begun = len(net.history)
+
+
+def test_a_swallowed_interrupt_ends_a_fit_with_its_epoch(wine):
+    net = logits_net(max_epochs=50, callbacks=[Swallows()])
+    with pytest.raises(KeyboardInterrupt):
+        MixupClassifier(net).fit(*wine)
+    assert Swallows.n_begun == 2
+
+
 def test_the_wish_of_a_callback_is_told_from_an_interrupt():
     with pytest.raises(Stopped), interruptible(), callbacks_may_stop():
         raise KeyboardInterrupt

@@ -146,6 +146,7 @@ class _Patch:
         self.current: MixedBatch | None = None  # of the training step
         self.active: MixedBatch | None = None  # on its way through the net
         self.uncached: list[Any] = []
+        self.arrived: list[int] = []  # signals of Ctrl-C
         self.interrupted = False
         self.tried: set[str] = set()  # layers
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
@@ -178,10 +179,12 @@ class _Patch:
                 if method_name == "on_epoch_end":
                     explain_monitor(net, error)
                 raise
+            if method_name == "on_epoch_end" and self.arrived:
+                raise KeyboardInterrupt  # which was lost on its way, as in a `__del__`
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> NeuralNet:
         try:
-            with interruptible():
+            with interruptible() as self.arrived:
                 return type(self.net).fit_loop(self.net, *args, **kwargs)
         except Stopped:
             raise
