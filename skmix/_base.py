@@ -284,6 +284,7 @@ class MixupEstimator(BaseMixup):
         samples = self._read_samples(X, y, sample_weight, groups, **options).weighted()
         net = self._new_net()
         self._preparation = self._prepare(net, samples)
+        self._preparation.target.check_priors(getattr(self, "priors", None))
         samples = self._preparation.transform_samples(samples)
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
@@ -312,10 +313,14 @@ class MixupEstimator(BaseMixup):
             net = _copied(self.estimator_)
             self._set_changed(net)
             class_weight = getattr(self, "class_weight", None)  # of now
-            self._preparation = self._preparation.with_class_weight(class_weight)
+            self._preparation = self._preparation.with_targets_of(
+                samples, class_weight, more=True
+            )
             # Not the draws of the calls before.
             sequence = np.random.SeedSequence([seed, len(net.history)])
             seed = int(sequence.generate_state(1)[0])
+        priors = getattr(self, "priors", None)
+        self._preparation.target.check_priors(priors, complete=False)
         _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
         samples = self._preparation.transform_samples(samples)
         with _one_epoch(net):
@@ -444,6 +449,12 @@ class PredictsClasses(ClassifierMixin, BaseMixup):
         return self._codec.classes
 
     @property
+    def class_prior_(self) -> np.ndarray:
+        """Share of each class in the training samples; of shape (n_classes,)."""
+        check_is_fitted(self, "_preparation")
+        return self._codec.shares
+
+    @property
     def _codec(self) -> ClassCodec:
         target = self._preparation.target
         assert isinstance(target, ClassCodec)
@@ -472,7 +483,8 @@ class PredictsClasses(ClassifierMixin, BaseMixup):
             If the columns are not those of `fit`, or the net's outputs are not
             finite (training has diverged).
         """
-        return self._predict(X)
+        proba = self._predict(X)
+        return self._codec.corrected(proba, self.priors)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from skorch import NeuralNet
 
 from skmix._base import (
@@ -108,6 +109,17 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         - "balanced": as in scikit-learn.
         - None: no class weights.
 
+    priors : "uniform", array-like of shape (n_classes,) or None, default=None
+        Shares of the classes where predictions are used. Probabilities are corrected
+        from the shares in training, ``class_prior_``, to these by Bayes' rule [5]_.
+        Training is the same for all values.
+
+        - "uniform": equal shares. `predict` then serves balanced accuracy, and finds
+          more of the rare classes.
+        - An array-like: a share for each class, in the order of ``classes_``. Use it
+          if the training table was resampled.
+        - None: predictions are not corrected.
+
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
             default="from_dtype"
         Columns that hold categories. All other columns hold numbers.
@@ -133,6 +145,9 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class in the training samples, by weight (`class_weight`
+        included). `partial_fit` adds the samples of each call.
     estimator_ : skorch.NeuralNet
         The fitted net, a plain skorch net. Its labels are class indices. A net of the
         default kind is calibrated on its validation rows.
@@ -184,6 +199,9 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
     .. [4] F. Pinto, H. Yang, S. N. Lim, P. H. S. Torr, P. K. Dokania, "RegMixup: Mixup
        as a Regularizer Can Surprisingly Improve Accuracy and Out Distribution
        Robustness", NeurIPS 2022, https://arxiv.org/abs/2206.14502
+    .. [5] M. Saerens, P. Latinne, C. Decaestecker, "Adjusting the Outputs of a
+       Classifier to New a Priori Probabilities", Neural Computation 14, 2002,
+       equation 4
 
     Examples
     --------
@@ -197,6 +215,12 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
     (45, 3)
     >>> clf.score(X_test, y_test) > 0.9
     True
+
+    Predictions where one class is ten times as frequent as each of the others:
+
+    >>> proba = clf.set_params(priors=[10 / 12, 1 / 12, 1 / 12]).predict_proba(X_test)
+    >>> proba.shape
+    (45, 3)
     """
 
     def __init__(
@@ -210,6 +234,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        priors: Literal["uniform"] | ArrayLike | None = None,
         categorical_features: Literal["from_dtype"]
         | Sequence[Any]
         | None = "from_dtype",
@@ -224,6 +249,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         self.layers = layers
         self.clean_weight = clean_weight
         self.class_weight = class_weight
+        self.priors = priors
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.verbose = verbose

@@ -246,14 +246,12 @@ class Preparation:
         """Return "classifier" or "regressor"."""
         return "classifier" if isinstance(self.target, ClassCodec) else "regressor"
 
-    def with_class_weight(self, class_weight: Any) -> "Preparation":
-        """Return the same for other weights of the classes, if there are classes."""
-        target = self.target
-        if isinstance(target, NumberCodec):
-            return self
-        options = {"binary": target.binary, "class_weight": class_weight}
-        target = ClassCodec.learn(target.classes, name="classes", **options)
-        return replace(self, target=target)
+    def with_targets_of(
+        self, samples: Samples, class_weight: Any, *, more: bool = False
+    ) -> "Preparation":
+        """Return the same for the classes in other samples, or in `more` samples."""
+        part = samples.y, samples.weight, class_weight
+        return replace(self, target=self.target.relearnt(*part, more=more))
 
     def transform(self, X: Any) -> Any:
         """Encode a table for the net."""

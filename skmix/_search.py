@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse, stats
 from sklearn import get_config
 from sklearn.metrics import check_scoring
@@ -159,6 +160,10 @@ class _MixupCV(BaseMixup):
         missing = dense and bool(np.isnan(read.X).any())
         splits = [self._split(samples, seed, missing, *fold) for fold in folds]
         self._check_net(splits[0].net)
+        class_weight = getattr(self, "class_weight", None)
+        prepared = splits[0].preparation.with_targets_of(samples, class_weight)
+        prepared.target.check_priors(getattr(self, "priors", None))
+        self._preparation = prepared
         candidates = self._candidates(splits[0].net)
         scorer = self._scorer()
         scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
@@ -413,7 +418,6 @@ class _MixupCV(BaseMixup):
         self.estimators_ = [member for c in used for member in members[c]]
         self._shares = np.repeat(weights[used] / n_folds, n_folds)
         self._preparations = [split.preparation for split in splits] * len(used)
-        self._preparation = self._preparations[0]
 
     def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
         """Train on all samples by the best alpha, for as long as was best."""
@@ -611,6 +615,10 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         each alpha both at the "input" and behind the "embedding".
     class_weight : dict, "balanced" or None, default=None
         As in `MixupClassifier`.
+    priors : "uniform", array-like of shape (n_classes,) or None, default=None
+        As in `MixupClassifier`. The choice of the alpha by the default score, shares,
+        temperature and `oof_proba_` are the same for all values; a user-supplied score
+        sees corrected predictions.
     categorical_features : default="from_dtype"
         As in `MixupClassifier`.
     random_state : int, RandomState instance or None, default=None
@@ -662,6 +670,8 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Number of folds.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    class_prior_ : ndarray of shape (n_classes,)
+        As in `MixupClassifier`, of all samples.
     n_features_in_, feature_names_in_
         As in `MixupClassifier`.
 
@@ -737,6 +747,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        priors: Literal["uniform"] | ArrayLike | None = None,
         categorical_features: Literal["from_dtype"]
         | Sequence[Any]
         | None = "from_dtype",
@@ -755,6 +766,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.layers = layers
         self.clean_weight = clean_weight
         self.class_weight = class_weight
+        self.priors = priors
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.verbose = verbose

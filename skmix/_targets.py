@@ -6,17 +6,19 @@ net's first outputs against them, and decodes what the fitted net predicts.
 
 import inspect
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from skorch import NeuralNet
 from torch import nn
 
 from skmix._training.skorch_compat import criterion_is, is_skorchs_own
+from skmix._validation import wrong
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,15 @@ class ClassCodec:
     binary : bool
         Whether the net has a single output, for the second of two classes.
     class_weight : ndarray of shape (n_classes,) or None
+    mass : ndarray of shape (n_classes,)
+        Sum of the weights of the training samples of each class, class weights
+        included.
     """
 
     classes: np.ndarray
     binary: bool
     class_weight: np.ndarray | None
+    mass: np.ndarray
 
     @classmethod
     def learn(
@@ -65,6 +71,7 @@ class ClassCodec:
                 f"{type_of_target(y)}: got {len(classes)} classes for a net with a "
                 "single output. Use skorch.NeuralNetClassifier for more than two."
             )
+        index = _index_of(y, classes)
         if isinstance(class_weight, str) and class_weight != "balanced":
             raise ValueError(
                 f"Got class_weight={class_weight!r}, but expected 'balanced', a dict "
@@ -89,20 +96,50 @@ class ClassCodec:
                     f"{classes.tolist()}, but expected at least two classes of a "
                     "weight above zero."
                 )
-        return cls(classes, binary, class_weight)
+        mass = np.bincount(index, weight, minlength=len(classes))
+        mass = mass if class_weight is None else mass * class_weight
+        return cls(classes, binary, class_weight, mass)
+
+    def relearnt(
+        self,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        class_weight: Any,
+        *,
+        more: bool = False,
+    ) -> "ClassCodec":
+        """Return the codec of the same classes in other samples, or in `more` samples.
+
+        Class weights are those that are given, and not those of before.
+        """
+        codec = self.learn(
+            y,
+            binary=self.binary,
+            class_weight=class_weight,
+            weight=weight,
+            classes=self.classes,
+        )
+        return replace(codec, mass=codec.mass + self.mass) if more else codec
 
     @property
     def n_outputs(self) -> int:
         return 1 if self.binary else len(self.classes)
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of each class in the training samples, by weight."""
+        return np.asarray(self.mass / self.mass.sum())
+
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return indices into `classes`, as the net's criterion wants them."""
-        index = self._index(y, name)
+        index = _index_of(y, self.classes, name)
         return index.astype(np.float64 if self.binary else np.int64)
 
     def class_factor(self, y: np.ndarray) -> np.ndarray | None:
         """Return the weight of each row's class, of shape (n,), or None."""
-        return None if self.class_weight is None else self.class_weight[self._index(y)]
+        if self.class_weight is None:
+            return None
+        return np.asarray(self.class_weight[_index_of(y, self.classes)])
 
     def check_classes(self, classes: Any) -> None:
         """Raise unless `classes` are those of the codec."""
@@ -112,14 +149,25 @@ class ClassCodec:
                 f"{self.classes.tolist()}."
             )
 
-    def _index(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        known = np.isin(y, self.classes)
-        if not known.all():
+    def check_priors(self, given: Any, *, complete: bool = True) -> None:
+        """Refuse priors that cannot be right for the classes.
+
+        If the training samples are `complete`, classes with a prior are among them.
+        """
+        priors = _checked_priors(given, len(self.classes))
+        if priors is None or isinstance(given, str) or not complete:
+            return
+        for c in np.flatnonzero((priors > 0) & (self.mass == 0)).tolist():
             raise ValueError(
-                f"Got {name} with unknown labels {np.unique(y[~known]).tolist()}, but "
-                f"expected only {self.classes.tolist()}, the classes seen in training."
+                f"Got a prior of {priors[c]:.3g} for class "
+                f"{self.classes.tolist()[c]!r}, but no training sample of this class "
+                "has a weight above 0. Set its prior to 0, or pass such samples."
             )
-        return np.searchsorted(self.classes, y)
+
+    def corrected(self, proba: np.ndarray, given: Any) -> np.ndarray:
+        """Return probabilities under the priors that are given."""
+        priors = _checked_priors(given, len(self.classes))
+        return proba if priors is None else under_priors(proba, priors, self.shares)
 
     def check_criterion(self, net: NeuralNet) -> None:
         """Raise if a criterion weighs another number of classes than there are."""
@@ -193,6 +241,86 @@ class ClassCodec:
         return proba / total
 
 
+def _index_of(y: np.ndarray, classes: np.ndarray, name: str = "y") -> np.ndarray:
+    """Return indices of labels in sorted `classes`, of which each must be one."""
+    known = np.isin(y, classes)
+    if not known.all():
+        raise ValueError(
+            f"Got {name} with unknown labels {np.unique(y[~known]).tolist()}, but "
+            f"expected only {classes.tolist()}, the classes seen in training."
+        )
+    return np.searchsorted(classes, y)
+
+
+def under_priors(
+    proba: np.ndarray, priors: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Correct probabilities for classes that come in other shares than in training.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n, n_classes)
+        Probabilities, as learnt from samples with these `shares`.
+    priors, shares : ndarray of shape (n_classes,)
+        Shares of the classes where predictions are used, and in training.
+
+    Returns
+    -------
+    proba : ndarray of shape (n, n_classes), float64
+        In proportion to ``proba * priors / shares`` (Saerens et al. 2002, equation 4;
+        of two classes it is theorem 2 of Elkan 2001); 0 for classes without a share.
+
+    Raises
+    ------
+    ValueError
+        If each class has a prior or a share of 0.
+
+    References
+    ----------
+    M. Saerens, P. Latinne, C. Decaestecker, "Adjusting the Outputs of a Classifier to
+    New a Priori Probabilities", Neural Computation 14, 2002
+
+    C. Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001
+    """
+    known = shares > 0
+    ratio = np.divide(priors, shares, out=np.zeros_like(shares), where=known)
+    if not ratio.any():
+        raise ValueError(
+            f"Got priors {priors.tolist()}, which are 0 for each class that has "
+            "training samples. Raise one of them, or train on samples of the others."
+        )
+    with np.errstate(divide="ignore"):  # of a sum of 0 there would be no share
+        return np.asarray(softmax(np.log(proba.clip(_TINY)) + np.log(ratio), axis=1))
+
+
+def _checked_priors(given: Any, n_classes: int) -> np.ndarray | None:
+    """Return priors as an array of shape (n_classes,), or None for None."""
+    if given is None:
+        return None
+    if isinstance(given, str) and given == "uniform":
+        return np.full(n_classes, 1 / n_classes)
+    expected = "'uniform', None or a number for each class, in the order of classes_"
+    if isinstance(given, str):
+        raise wrong(ValueError, "priors", given, expected)
+    priors = np.asarray(given)
+    if priors.ndim == 0 or priors.dtype.kind not in "fiu":
+        raise wrong(TypeError, "priors", given, expected)
+    if priors.shape != (n_classes,):
+        raise ValueError(
+            f"Got priors of shape {priors.shape}, but expected ({n_classes},): one "
+            "number for each class, in the order of classes_."
+        )
+    if not (priors >= 0).all() or not np.isfinite(priors).all():
+        expected = "finite numbers of at least 0"
+        raise wrong(ValueError, "priors", priors.tolist(), expected)
+    if abs(priors.sum() - 1) > 1e-5:
+        raise ValueError(
+            f"Got priors that sum to {priors.sum():.6g}, but expected 1. Divide them "
+            "by their sum."
+        )
+    return priors.astype(np.float64)
+
+
 @dataclass(frozen=True)
 class NumberCodec:
     """Numbers to standardised numbers and back.
@@ -228,6 +356,13 @@ class NumberCodec:
     def class_factor(self, y: np.ndarray) -> None:
         """Numbers have no classes to be weighted."""
 
+    def relearnt(self, *args: Any, **kwargs: Any) -> "NumberCodec":
+        """Return itself: numbers are scaled as in the first samples."""
+        return self
+
+    def check_priors(self, given: Any, *, complete: bool = True) -> None:
+        """Numbers have no priors."""
+
     def check_criterion(self, net: NeuralNet) -> None:
         """Numbers are weighed by no criterion."""
 
@@ -250,6 +385,8 @@ class NumberCodec:
             raise ValueError(_DIVERGED.format("predict"))
         return numbers * self.scale + self.mean
 
+
+_TINY = np.finfo(np.float64).tiny
 
 _DIVERGED = (
     "Got outputs of the net's {} that are no finite numbers. Training has diverged; "

@@ -1,0 +1,274 @@
+"""Shares of classes, and probabilities under other priors."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sample_nets import binary_net, full_batch_net, logits_net, short_default_net
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmix import MixupClassifier, MixupClassifierCV
+from skmix._targets import under_priors
+
+CLF = MixupClassifier(logits_net(max_epochs=2), random_state=0)
+SEARCH = MixupClassifierCV(
+    logits_net(max_epochs=2), alphas=(0, 0.5), cv=3, random_state=0
+)
+PRIORS = [0.2, 0.5, 0.3]
+
+
+def expected(proba, priors, shares):
+    """Bayes' rule, one row and class after the other."""
+    rows = [
+        [p * q / s for p, q, s in zip(row, priors, shares, strict=True)]
+        for row in proba
+    ]
+    return np.array([np.array(row) / sum(row) for row in rows])
+
+
+# The correction.
+
+
+def test_it_is_bayes_rule():
+    proba = np.random.default_rng(0).dirichlet(np.ones(3), size=50)
+    shares = np.array([0.7, 0.2, 0.1])
+    found = under_priors(proba, np.array(PRIORS), shares)
+    assert_allclose(found, expected(proba, PRIORS, shares), rtol=1e-12)
+
+
+def test_the_shares_themselves_change_nothing():
+    proba = np.random.default_rng(0).dirichlet(np.ones(3), size=50)
+    shares = np.array([0.7, 0.2, 0.1])
+    assert_allclose(under_priors(proba, shares, shares), proba, rtol=1e-12)
+
+
+def test_there_and_back():
+    proba = np.random.default_rng(0).dirichlet(np.ones(3), size=50)
+    shares, priors = np.array([0.7, 0.2, 0.1]), np.array(PRIORS)
+    there = under_priors(proba, priors, shares)
+    assert_allclose(under_priors(there, shares, priors), proba, rtol=1e-12)
+
+
+def test_probabilities_of_0_stay_finite():
+    proba = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
+    found = under_priors(proba, np.array([0, 0.5, 0.5]), np.full(3, 1 / 3))
+    assert_allclose(found, [[0, 0.5, 0.5], [0, 0.5, 0.5]])
+
+
+def test_classes_without_rows_have_no_probability():
+    proba = np.array([[0.1, 0.3, 0.6]])
+    found = under_priors(proba, np.array([0.5, 0.5, 0]), np.array([0.5, 0, 0.5]))
+    assert_allclose(found, [[1, 0, 0]])
+
+
+# The estimators.
+
+
+@pytest.mark.parametrize("estimator", [CLF, SEARCH], ids=["single", "search"])
+@pytest.mark.parametrize("priors", ["uniform", PRIORS, tuple(PRIORS)])
+def test_predictions_are_those_without_priors_corrected(wine, estimator, priors):
+    X, y = wine
+    plain = clone(estimator).fit(X, y)
+    clf = clone(estimator).set_params(priors=priors).fit(X, y)
+    assert_allclose(clf.class_prior_, np.bincount(y) / len(y), rtol=1e-12)
+    wanted = np.full(3, 1 / 3) if isinstance(priors, str) else priors
+    proba = expected(plain.predict_proba(X), wanted, plain.class_prior_)
+    assert_allclose(clf.predict_proba(X), proba, rtol=1e-10)
+    assert_array_equal(clf.predict(X), clf.classes_[proba.argmax(axis=1)])
+    assert_allclose(clf.predict_log_proba(X), np.log(proba), atol=1e-10)
+
+
+def test_a_search_finds_all_else_without_priors(wine):
+    X, y = wine
+    plain = clone(SEARCH).fit(X, y)
+    clf = clone(SEARCH).set_params(priors=PRIORS).fit(X, y)
+    assert clf.temperature_ == plain.temperature_
+    assert clf.alpha_ == plain.alpha_
+    assert_array_equal(clf.oof_proba_, plain.oof_proba_)
+    assert_array_equal(clf.alpha_weights_, plain.alpha_weights_)
+    for name in ("mean_test_score", "std_test_score"):
+        assert_array_equal(clf.cv_results_[name], plain.cv_results_[name])
+
+
+def test_a_score_of_ones_own_sees_what_is_predicted(cancer):
+    X, y = cancer
+    kept = (y == 1) | (np.arange(len(y)) % 10 == 0)
+    X, y = X[kept], y[kept]
+    search = clone(SEARCH).set_params(scoring="balanced_accuracy")
+    plain = clone(search).fit(X, y)
+    clf = search.set_params(priors="uniform").fit(X, y)
+    member, plain_member = clf.estimators_[0], plain.estimators_[0]
+    assert clf.best_score_ != plain.best_score_
+    proba = plain_member.predict_proba(X)
+    corrected = expected(proba, [0.5, 0.5], plain_member.class_prior_)
+    assert_allclose(member.predict_proba(X), corrected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("ensemble", ["blend", True, False])
+def test_a_search_counts_all_of_its_rows(wine, ensemble):
+    X, y = wine
+    weight = 1.0 + y
+    search = clone(SEARCH).set_params(ensemble=ensemble, class_weight={0: 3.0})
+    search.fit(X, y, sample_weight=weight)
+    mass = np.bincount(y, weight) * [3, 1, 1]
+    assert_allclose(search.class_prior_, mass / mass.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 2.0, 1: 5.0}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shares_count_all_weights(wine, class_weight, weighted):
+    X, y = wine
+    weight = np.arange(len(y)) % 3.0 if weighted else None  # a third of them is 0
+    clf = clone(CLF).set_params(class_weight=class_weight)
+    mass = np.bincount(y, weight)
+    if class_weight == "balanced":
+        mass = np.ones(3)
+    elif class_weight is not None:
+        mass = mass * [2.0, 5.0, 1.0]
+    clf.fit(X, y, sample_weight=weight)
+    assert_allclose(clf.class_prior_, mass / mass.sum(), rtol=1e-12)
+
+
+def test_copies_count_as_weights(wine):
+    X, y = wine
+    copies = 1 + y
+    net = full_batch_net(max_epochs=5)
+    clf = MixupClassifier(net, alpha=0, priors="uniform", random_state=0)
+    rows = np.repeat(np.arange(len(y)), copies)
+    repeated = clone(clf).fit(X[rows], y[rows])
+    clf.fit(X, y, sample_weight=copies)
+    assert_allclose(clf.class_prior_, repeated.class_prior_, rtol=1e-12)
+    assert_allclose(clf.predict_proba(X), repeated.predict_proba(X), rtol=1e-6)
+
+
+def test_partial_fit_counts_the_rows_of_all_calls(wine):
+    X, y = wine
+    clf = clone(CLF).set_params(priors="uniform")
+    clf.partial_fit(X[y < 2], y[y < 2], classes=[0, 1, 2])
+    assert_array_equal(clf.class_prior_[2], 0)
+    assert_array_equal(clf.predict_proba(X)[:, 2], 0)  # of which no row was there
+    clf.partial_fit(X, y)
+    mass = np.bincount(y) + np.bincount(y[y < 2], minlength=3)
+    assert_allclose(clf.class_prior_, mass / mass.sum(), rtol=1e-12)
+    again = clf.fit(X, y).class_prior_
+    assert_allclose(again, np.bincount(y) / len(y), rtol=1e-12)
+
+
+def test_priors_are_those_of_now(wine):
+    X, y = wine
+    clf = clone(CLF).fit(X, y)
+    uniform = clone(CLF).set_params(priors="uniform").fit(X, y).predict_proba(X)
+    assert_array_equal(clf.set_params(priors="uniform").predict_proba(X), uniform)
+
+
+def test_a_net_of_one_output_has_priors_too(cancer):
+    X, y = cancer
+    clf = MixupClassifier(binary_net(max_epochs=2, module__d_out=1), random_state=0)
+    clf.set_params(estimator__module__d_in=X.shape[1])
+    plain = clone(clf).fit(X, y)
+    clf.set_params(priors="uniform").fit(X, y)
+    proba = expected(plain.predict_proba(X), [0.5, 0.5], plain.class_prior_)
+    assert_allclose(clf.predict_proba(X), proba, rtol=1e-6)
+    assert_array_equal(clf.predict(X), clf.classes_[(proba[:, 1] > 0.5).astype(int)])
+
+
+def test_they_survive_pickles_clones_pipelines_and_grids(wine):
+    X, y = wine
+    clf = clone(CLF).set_params(priors=np.array(PRIORS)).fit(X, y)
+    again = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    assert_array_equal(clone(clf).priors, PRIORS)
+    pipe = make_pipeline(StandardScaler(), clone(CLF))
+    grid = {"mixupclassifier__priors": [None, "uniform"]}
+    assert GridSearchCV(pipe, grid, cv=2).fit(X, y).predict(X).shape == y.shape
+
+
+# What it is for.
+
+
+def imbalanced(n, rng, share=0.9):
+    y = (rng.random(n) > share).astype(int)
+    return rng.normal(size=(n, 2)) + 1.2 * y[:, None], y
+
+
+def test_uniform_priors_serve_balanced_accuracy():
+    rng = np.random.default_rng(0)
+    X, y = imbalanced(2_000, rng)
+    X_test, y_test = imbalanced(20_000, rng)
+    net = full_batch_net(lr=0.1, max_epochs=200)
+    plain = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
+    before = balanced_accuracy_score(y_test, plain.predict(X_test))
+    uniform = plain.set_params(priors="uniform")
+    assert balanced_accuracy_score(y_test, uniform.predict(X_test)) > before + 0.1
+
+
+def test_a_resampled_table_is_corrected():
+    """Trained on as many rows of each class, it is right where one is rare."""
+    rng = np.random.default_rng(0)
+    X, y = imbalanced(4_000, rng, share=0.5)
+    X_test, y_test = imbalanced(20_000, rng)
+    net = full_batch_net(lr=0.1, max_epochs=200)
+    clf = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
+    before = log_loss(y_test, clf.predict_proba(X_test))
+    after = log_loss(y_test, clf.set_params(priors=[0.9, 0.1]).predict_proba(X_test))
+    ideal = LogisticRegression().fit(*imbalanced(20_000, rng)).predict_proba(X_test)
+    assert after < before - 0.1
+    assert after == pytest.approx(log_loss(y_test, ideal), rel=0.03)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("estimator", [CLF, SEARCH], ids=["single", "search"])
+@pytest.mark.parametrize(
+    ("priors", "error", "match"),
+    [
+        ("even", ValueError, "Got priors='even', but expected 'uniform'"),
+        (0.5, TypeError, "Got priors=0.5, but expected 'uniform'"),
+        ({0: 0.5}, TypeError, "in the order of classes_"),
+        ([0.5, 0.5], ValueError, r"of shape \(2,\), but expected \(3,\)"),
+        ([[0.2, 0.3, 0.5]], ValueError, r"of shape \(1, 3\), but expected \(3,\)"),
+        ([0.2, 0.3, 0.6], ValueError, "sum to 1.1, but expected 1"),
+        ([1.2, -0.3, 0.1], ValueError, "at least 0"),
+        ([np.nan, 0.5, 0.5], ValueError, "at least 0"),
+        (["a", "b", "c"], TypeError, "in the order of classes_"),
+    ],
+)
+def test_bad_priors_are_refused_before_training(
+    wine, estimator, priors, error, match, monkeypatch
+):
+    clf = clone(estimator).set_params(priors=priors)
+    monkeypatch.setattr("skmix._base.fit_net", None)
+    monkeypatch.setattr("skmix._search.train_members", None)
+    with pytest.raises(error, match=match):
+        clf.fit(*wine)
+    assert not hasattr(clf, "class_prior_")
+
+
+@pytest.mark.parametrize("estimator", [CLF, SEARCH], ids=["single", "search"])
+def test_a_prior_of_a_class_without_rows_is_refused(wine, estimator):
+    clf = clone(estimator).set_params(priors=PRIORS, class_weight={1: 0.0})
+    with pytest.raises(ValueError, match=r"a prior of 0\.5 for class 1"):
+        clf.fit(*wine)
+    clf.set_params(priors=[0.5, 0, 0.5]).fit(*wine)
+    assert_array_equal(clf.predict_proba(wine[0])[:, 1], 0)
+
+
+def test_bad_priors_are_refused_in_partial_fit(wine):
+    clf = clone(CLF).set_params(priors=[0.5, 0.5])
+    with pytest.raises(ValueError, match=r"of shape \(2,\)"):
+        clf.partial_fit(*wine, classes=[0, 1, 2])
+
+
+def test_a_default_net_keeps_its_temperature(wine):
+    X, y = wine
+    clf = MixupClassifier(short_default_net(), random_state=0)
+    plain = clone(clf).fit(X, y).estimator_.module_.temperature
+    clf.set_params(priors="uniform").fit(X, y)
+    assert clf.estimator_.module_.temperature == plain
