@@ -10,8 +10,8 @@ folds by `MixupClassifier` from random state 0, on one thread:
     python benchmarks/priors.py --data DIR    # measures, and writes results/priors.json
     python benchmarks/priors.py --markdown    # prints the table of priors.json
 
-An interrupted run goes on where it stopped: folds in the scratch file (priors.jsonl) are
-not measured again; delete it to start afresh.
+An interrupted run goes on where it stopped: folds in the scratch file (priors.jsonl)
+are not measured again; delete it to start afresh.
 """
 
 import os

@@ -297,6 +297,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("quality.py", "--readme --rows 10000", "docs/quality.md"),
         ("ablation.py", "--markdown", "docs/quality.md"),
         ("learning_curves.py", "--table", "docs/quality.md"),
+        ("priors.py", "--markdown", "docs/quality.md"),
         ("methods.py", "--markdown", "docs/methods.md"),
         ("search.py", "--table", "docs/search.md"),
         ("choice.py", "--table", "docs/search.md"),

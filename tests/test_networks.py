@@ -1,5 +1,7 @@
 """The module of the default net, and temperature scaling."""
 
+from math import sqrt
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 
 from skmix.networks import (
+    ByteDropout,
     NumberEmbedding,
     TabularNet,
     apply_temperature,
@@ -167,3 +170,62 @@ def test_a_temperature_divides_the_logarithms():
     hotter = apply_temperature(proba, 2.0)
     assert_allclose(hotter, softmax(np.log(proba) / 2, axis=1))
     assert_allclose(apply_temperature(hotter, 0.5), proba)
+
+
+# Dropout.
+
+
+@pytest.mark.parametrize("p", [1 / 256, 0.1, 0.3, 0.5, 0.9, 255 / 256])
+def test_dropout_drops_the_stated_share_and_scales_the_rest(p):
+    torch.manual_seed(0)
+    X = torch.rand(300, 1_001) + 1  # (no multiple of eight)
+    out = ByteDropout(p)(X)
+    share = round(p * 256) / 256
+    assert abs(share - p) <= 1 / 512
+    dropped = out == 0
+    error = sqrt(share * (1 - share) / X.numel())
+    assert abs(dropped.double().mean() - share) < 5 * error
+    torch.testing.assert_close(out, (X / (1 - share)).masked_fill(dropped, 0))
+
+
+def test_each_byte_of_a_word_drops_by_itself():
+    torch.manual_seed(0)
+    kept = (ByteDropout(0.5)(torch.ones(50_000, 8)) > 0).double()
+    correlation = np.corrcoef(kept.numpy(), rowvar=False)
+    assert_allclose(correlation, np.eye(8), atol=5 / sqrt(50_000))
+    assert_allclose(kept.mean(dim=0), np.full(8, 0.5), atol=5 * 0.5 / sqrt(50_000))
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-4, 1.0])
+def test_next_to_0_and_1_dropout_is_torchs_own(p):
+    X = torch.randn(50, 20)
+    torch.manual_seed(0)
+    expected = torch.nn.Dropout(p)(X)
+    torch.manual_seed(0)
+    torch.testing.assert_close(ByteDropout(p)(X), expected, rtol=0, atol=0)
+
+
+def test_dropout_drops_gradients_as_numbers_and_nothing_in_evaluation():
+    X = torch.rand(40, 30, requires_grad=True)
+    out = ByteDropout(0.4)(X)
+    out.sum().backward()
+    torch.testing.assert_close(X.grad * X, out)
+    assert ByteDropout(0.4).eval()(X) is X
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_dropout_keeps_the_dtype_and_shape(dtype):
+    X = torch.ones(3, 5, 7, dtype=dtype)
+    out = ByteDropout(0.5)(X)
+    assert out.dtype is dtype
+    assert set(out.unique().tolist()) <= {0.0, 2.0}
+    assert ByteDropout(0.5)(X[:0]).shape == (0, 5, 7)
+
+
+def test_dropout_draws_from_torchs_generator():
+    X = torch.ones(100)
+    torch.manual_seed(0)
+    once, again = ByteDropout(0.5)(X), ByteDropout(0.5)(X)
+    torch.manual_seed(0)
+    assert torch.equal(ByteDropout(0.5)(X), once)
+    assert not torch.equal(once, again)

@@ -41,6 +41,7 @@ from skmix._vectorized.candidates import train_members
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.trainer import VectorizedFit
 from skmix.mixing import CutMix
+from skmix.networks import ByteDropout
 
 ALPHAS = (0, 0.3, 1.0)
 
@@ -457,9 +458,10 @@ def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
             assert_allclose(*pair, rtol=0, atol=1e-4)
 
 
-def test_dropout_is_each_members_own():
+@pytest.mark.parametrize("dropout", [nn.Dropout, ByteDropout])
+def test_dropout_is_each_members_own(dropout):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(50, 50), nn.Dropout(0.5))
+    module = nn.Sequential(nn.Linear(50, 50), dropout(0.5))
     for direct in (True, False):
         together = VectorizedModule([module, module], direct=direct).train()
         one, other = together(torch.ones(2, 3, 50)).unflatten(0, (2, 3))
@@ -544,11 +546,12 @@ def test_law_8_members_of_other_settings(
         assert_same_member(member, alone, 1e-10)
 
 
+@pytest.mark.parametrize("dropout", [nn.Dropout, ByteDropout])
 @pytest.mark.parametrize("direct", [True, False])
-def test_members_may_have_dropouts_of_their_own(direct):
+def test_members_may_have_dropouts_of_their_own(direct, dropout):
     torch.manual_seed(0)
     probabilities = (0.0, 0.3, 1.0, 0.8)
-    modules = [nn.Sequential(nn.Linear(5, 400), nn.Dropout(p)) for p in probabilities]
+    modules = [nn.Sequential(nn.Linear(5, 400), dropout(p)) for p in probabilities]
     together, X = VectorizedModule(modules, direct=direct), torch.randn(4, 200, 5)
     clean = torch.cat([module.eval()(x) for module, x in zip(modules, X, strict=True)])
     assert_allclose(together.eval()(X).detach(), clean.detach(), atol=1e-6)

@@ -12,6 +12,7 @@ from torch.func import functional_call, vmap
 
 from skmix._mixup import mixup
 from skmix._training.steps import mixed_inside
+from skmix.networks import ByteDropout
 
 DROPOUTS = (
     nn.Dropout,
@@ -166,7 +167,7 @@ def _own_dropouts(modules: list[nn.Module]) -> Iterator[tuple[str, torch.Tensor]
         if not isinstance(part, DROPOUTS):
             continue
         p = [module.get_submodule(name).p for module in modules]
-        if len(set(p)) > 1 and type(part) is not nn.Dropout:
+        if len(set(p)) > 1 and type(part) not in (nn.Dropout, ByteDropout):
             raise ValueError(
                 f"Got different probabilities of {type(part).__name__} ({name}), but "
                 "expected the same ones for all members, except of torch.nn.Dropout."

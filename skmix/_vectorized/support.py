@@ -11,15 +11,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import (
-    EarlyStopping,
-    EpochScoring,
-    EpochTimer,
-    GradientNormClipping,
-    LRScheduler,
-    PassthroughScoring,
-    PrintLog,
-)
+from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring, PrintLog
 from torch import nn
 
 from skmix._columns import each
@@ -42,7 +34,7 @@ from skmix._vectorized.module import (
     is_tied,
     may_be_direct,
 )
-from skmix._vectorized.trainer import ELEMENTWISE, records_accuracy
+from skmix._vectorized.trainer import CALLBACKS, ELEMENTWISE, records_accuracy
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 LARGE_STEP = 2**26  # parameters times rows
@@ -92,9 +84,7 @@ def _why_of_callbacks(net: NeuralNet) -> str | None:
             if getattr(callback, "scoring", "accuracy") != "accuracy":
                 return f"it has a score of its own ({name})"
             continue
-        if kind is GradientNormClipping:
-            continue
-        if kind in (EarlyStopping, LRScheduler) and callback.monitor in recorded:
+        if kind in CALLBACKS and getattr(callback, "monitor", "train_loss") in recorded:
             continue
         return f"it has the callback {name} ({kind.__name__})"
     return None

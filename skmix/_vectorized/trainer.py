@@ -52,6 +52,10 @@ ELEMENTWISE = (
     optim.Adadelta,
 )
 FUSED = (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
+# Callbacks of which `_callbacks_of` makes one for all members, and those that are also
+# told of each epoch.
+WATCHING = (EarlyStopping, LRScheduler)
+CALLBACKS = (*WATCHING, GradientNormClipping)
 HOW = (  # a step is taken, and what stands for no wish of the user's
     ("fused", None),
     ("foreach", None),
@@ -429,7 +433,7 @@ def _of_members(value: torch.Tensor, numbers: int | torch.Tensor) -> torch.Tenso
 
 
 def _watching(net: NeuralNet) -> list[Callback]:
-    return [cb for _, cb in net.callbacks_ if type(cb) in (EarlyStopping, LRScheduler)]
+    return [cb for _, cb in net.callbacks_ if type(cb) in WATCHING]
 
 
 def _callbacks_of(fit: VectorizedFit) -> list[tuple[str, Callback]]:
