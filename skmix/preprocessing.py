@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Tags, check_array, check_X_y, gen_batches
+from sklearn.utils import Tags, check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmix._dtypes import MAX_CATEGORIES, ColumnReader, as_frame
@@ -288,7 +288,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         n_rows, n_numbers = table.shape[0], len(self._numbers) + len(self._indicated)
         encoded = np.empty((n_rows, self.n_columns_), dtype=self.dtype)
         codes = np.empty((n_rows, len(self._categories)), dtype=np.int64)
-        for rows in gen_batches(n_rows, max(1, BLOCK_CELLS // table.shape[1])):
+        n_at_once = max(1, BLOCK_CELLS // table.shape[1])
+        for first in range(0, n_rows, n_at_once):
+            rows = slice(first, first + n_at_once)
             block = table[rows].toarray() if sparse.issparse(table) else table[rows]
             encoded[rows, :n_numbers] = self._encoded_numbers(block[:, self._numbers])
             start = n_numbers
