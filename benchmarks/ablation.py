@@ -10,11 +10,19 @@ against the default: above 1 is worse.
 
 Each fit is a line of results/ablation.jsonl, and what is there is not measured again;
 delete it to start afresh, as after a change of the library.
+
+A change of several things, such as another optimizer, is chosen on one half of the
+tables and confirmed on the other, in all folds:
+
+    python benchmarks/ablation.py --out FILE --task classification --folds 3 \\
+        --variants default,B,C --half 0
 """
 
 import os
 import time
+from functools import partial
 from itertools import product
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -28,6 +36,7 @@ from common import (
     about,
     counts,
     fold_of,
+    listed,
     loss_of,
     measure_all,
     parser_of,
@@ -43,8 +52,9 @@ from sklearn.metrics import balanced_accuracy_score
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix._training.muon import Muon
 
-SCRATCH, OUT = RESULTS / "ablation.jsonl", RESULTS / "ablation.json"
+OUT = RESULTS / "ablation.json"
 NET = {  # parameters of the net
     "one member": {"module__k": 1},
     "8 members": {"module__k": 8},
@@ -70,30 +80,46 @@ MIXUP = {  # parameters of the estimator
     "mixed at the input": {"layers": "input"},
     "mixed behind the embedding": {"layers": "embedding"},
 }
+NARROW = {"module__k": 8, "module__d_block": 64, "lr": 0.006}
+HIDDEN = "members.[0-9]*.weight"
+
+
+def with_muon(rate, **params):
+    group = (HIDDEN, {"lr": rate, "orthogonal": True})
+    optimizer = partial(Muon, betas=(0.9, 0.95), fused=True)
+    return {"optimizer": optimizer, "optimizer__param_groups": [group], **params}
+
+
+SEVERAL = {  # parameters of the net that go together
+    "8 members of 64": NARROW,
+    "8 members of 64 with Muon 0.01": with_muon(0.01, **NARROW),
+    "8 members of 64 with Muon 0.02": with_muon(0.02, **NARROW),
+}
 DEFAULT, UNCALIBRATED = "default", "not calibrated"
 VARIANTS = [DEFAULT, *MIXUP, *NET]
 
 
-def estimator(variant, task):
+def estimator(variant, task, random_state):
     classify = task == "classification"
     net = default_net("classifier" if classify else "regressor")
-    params = dict(NET.get(variant, {}))
+    params = dict((NET | SEVERAL).get(variant, {}))
     if params.get("train_split") == "other":
         params["train_split"] = ValidSplit(5, stratified=classify)
     kind = MixupClassifier if classify else MixupRegressor
     net.set_params(**params)
-    return kind(net, random_state=0, **MIXUP.get(variant, {}))
+    return kind(net, random_state=random_state, **MIXUP.get(variant, {}))
 
 
 def measure(job):
-    """Fit one variant on the first fold of a table; return the records of it."""
-    variant, table = job
+    """Fit one variant on a fold of a table; return the records of it."""
+    random_state, fold, table, variant = job
     X, y = sample_of(table, MAX_ROWS)
-    train, test = fold_of(X, y, table.task == "classification", 0)
-    model = estimator(variant, table.task)
+    train, test = fold_of(X, y, table.task == "classification", fold)
+    model = estimator(variant, table.task, random_state)
     start = time.process_time()
     model.fit(X.iloc[train], y[train])
     record = {"variant": variant, "table": table.name, "task": table.task}
+    record |= {"fold": fold, "random_state": random_state}
     record |= {"fit_s": time.process_time() - start, "epochs": model.n_iter_}
     held_out = X.iloc[test], y[test]
     records = [record | scores_of(model, *held_out)]
@@ -112,16 +138,25 @@ def scores_of(model, X, y):
     return scores
 
 
-def units_of(tables):
-    """Return the pairs of variant and table that are not known yet."""
-    known = {(r["variant"], r["table"]) for r in records_in(SCRATCH)}
-    wanted = product(VARIANTS, tables)
-    return [unit for unit in wanted if (unit[0], unit[1].name) not in known]
+def units_of(args, scratch):
+    """Return random state, fold, table and variant of fits that are not known yet."""
+    keys = ("random_state", "fold", "table", "variant")
+    known = {tuple(record[key] for key in keys) for record in records_in(scratch)}
+    of_task = [t for t in tables_or_exit(args.data) if args.task in (None, t.task)]
+    tables = of_task if args.half is None else of_task[args.half :: 2]
+    wanted = product(range(args.seeds), range(args.folds), tables, args.variants)
+    return [unit for unit in wanted if (*unit[:2], unit[2].name, unit[3]) not in known]
 
 
-def summarise(records):
-    """Compare each variant with the default, over the tables of each task."""
+def means_of(records):
+    """Return mean scores of each variant and table, over folds and random states."""
     scores = pd.DataFrame(records)
+    means = scores.groupby(["task", "variant", "table"], sort=False).mean()
+    return means.drop(columns=["fold", "random_state"]).reset_index()
+
+
+def summarise(scores):
+    """Compare each variant with the default, over the tables of each task."""
     summary = []
     for (task, variant), rows in scores.groupby(["task", "variant"], sort=False):
         rows = rows.set_index("table")
@@ -161,15 +196,26 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--markdown", action="store_true", help="print its tables")
+    parser.add_argument("--out", type=Path, default=OUT, help="of the report")
+    parser.add_argument("--task", choices=TASKS)
+    parser.add_argument("--half", type=int, choices=(0, 1), help="every other table")
+    parser.add_argument("--folds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1)
+    allowed = [*VARIANTS, *SEVERAL]
+    some = partial(listed, allowed, str)
+    parser.add_argument("--variants", type=some, default=VARIANTS)
     args = parser.parse_args()
+    scratch = args.out.with_suffix(".jsonl")
     if args.report:
-        summary = summarise(records_in(SCRATCH))
-        write_report(OUT, about(*PACKAGES) | {"summary": summary})
+        scores = means_of(records_in(scratch))
+        losses = scores.pivot(index="table", columns="variant", values="loss")
+        report = about(*PACKAGES) | {"summary": summarise(scores)}
+        report["losses"] = rows_of(losses.reset_index())
+        write_report(args.out, report)
     if args.markdown:
-        print(markdown(read_report(OUT)["summary"]))
+        print(markdown(read_report(args.out)["summary"]))
     if not (args.report or args.markdown):
-        units = units_of(tables_or_exit(args.data))
-        measure_all(units, args.jobs, SCRATCH, measure)
+        measure_all(units_of(args, scratch), args.jobs, scratch, measure)
 
 
 if __name__ == "__main__":

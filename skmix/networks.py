@@ -213,7 +213,10 @@ def _members(
     for _ in range(n_blocks):
         layers += [LinearEnsemble(width, d_block, k=k), nn.ReLU(), ByteDropout(dropout)]
         width = d_block
-    return nn.Sequential(*layers, LinearEnsemble(width, d_out, k=k))
+    members = nn.Sequential(*layers)
+    # By a name, and not a number as the blocks: an optimizer may treat it otherwise.
+    members.add_module("output", LinearEnsemble(width, d_out, k=k))
+    return members
 
 
 def fit_temperature(

@@ -12,7 +12,7 @@ PACKAGE = Path(skmix.__file__).parent
 LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
     {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"},
-    {"_training.random", "_training.epoch"},
+    {"_training.random", "_training.epoch", "_training.muon"},
     # the method, tables, targets, and the default net; each knows none of the others
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
     | {"_dtypes", "preprocessing", "_targets", "_default_net"},

@@ -37,6 +37,7 @@ from skmix import (
 )
 from skmix._base import fitted_member
 from skmix._default_net import best_epoch
+from skmix._training.muon import Muon
 from skmix._vectorized.candidates import train_members
 from skmix._vectorized.module import VectorizedModule
 from skmix._vectorized.trainer import VectorizedFit
@@ -223,6 +224,12 @@ def test_law_8_binary_nets(cancer, trained):
     assert set(cv.predict(cancer[0])) == {0, 1}
 
 
+MUON = {
+    "optimizer": Muon,
+    "optimizer__param_groups": [("0.weight", {"lr": 0.05, "orthogonal": True})],
+}
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -233,6 +240,8 @@ def test_law_8_binary_nets(cancer, trained):
         {"optimizer": optim.NAdam},
         {"optimizer": optim.RMSprop, "lr": 1e-3},
         {"optimizer__param_groups": [("0.*", {"lr": 0.002})]},
+        MUON,
+        MUON | {"optimizer__fused": True},
     ],
     ids=lambda o: str(next(iter(o.values()))).replace(" ", "")[:30],
 )
@@ -437,11 +446,19 @@ def test_law_8_single_precision(wine, trained):
             assert_allclose(*pair, rtol=0, atol=1e-5)
 
 
-def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch):
+HIDDEN = ("members.[0-9]*.weight", {"lr": 0.01, "orthogonal": True})
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [{}, {"optimizer": Muon, "optimizer__param_groups": [HIDDEN]}],
+    ids=["default", "muon"],
+)
+def test_law_8_default_net_without_dropout(cancer, trained, monkeypatch, optimizer):
     """Groups of one member, in step, are what they are all together."""
     X, y = cancer
     net = default_net("classifier").set_params(
-        module__dropout=0.0, module__d_block=16, max_epochs=6
+        module__dropout=0.0, module__d_block=16, max_epochs=6, **optimizer
     )
     cv = MixupClassifierCV(net, alphas=(0, 0.3), cv=KFold(3), random_state=0)
     cv.fit(X[:90], y[:90])
@@ -479,8 +496,22 @@ PLATEAU = LRScheduler(ReduceLROnPlateau, monitor="valid_loss", patience=0, facto
 BEHIND = {"layers": "0"}
 
 
+def _both_rates(lr, of_hidden):
+    hidden = ("0.weight", {"lr": of_hidden, "orthogonal": True})
+    return {"lr": lr, "optimizer__param_groups": [hidden]}
+
+
+def _both_decays(decay, of_hidden):
+    hidden = ("0.weight", {"weight_decay": of_hidden, "orthogonal": True})
+    return {"optimizer__weight_decay": decay, "optimizer__param_groups": [hidden]}
+
+
 def set_up(net, settings):
     """Give an initialised net other settings, and the weights that it has."""
+    if "optimizer__param_groups" in vars(net):  # (skorch would set those of all groups)
+        vars(net).update(settings)
+        net.initialize_optimizer()
+        return
     for name, value in settings.items():
         if name == "module__dropout":
             for part in net.module_.modules():
@@ -500,6 +531,10 @@ def set_up(net, settings):
         (ADAMW, {}, DECAYS),
         (ADAMW, {}, [{"lr": 0.1 / n, **own} for n, own in enumerate(DECAYS, start=1)]),
         (ADAMW | {"lr": 0.1, "callbacks": [("own", PLATEAU)]}, {}, DECAYS),
+        (MUON, {}, [{"lr": 0.02}, {"lr": 0.0}, {"lr": 0.003}]),
+        (MUON, {}, DECAYS),
+        (MUON, {}, [_both_rates(lr, lr / 2) for lr in (0.1, 0.0, 0.01)]),
+        (MUON, {}, [_both_decays(*pair) for pair in ((0, 1), (0.3, 0), (0.5, 0.5))]),
         ({"callbacks": [("clip", GradientNormClipping(0.02))]}, {}, DECAYS),
         ({}, {}, [{"criterion__label_smoothing": s} for s in (0.3, 0.0, 0.1)]),
         (

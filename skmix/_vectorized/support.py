@@ -34,7 +34,7 @@ from skmix._vectorized.module import (
     is_tied,
     may_be_direct,
 )
-from skmix._vectorized.trainer import CALLBACKS, ELEMENTWISE, records_accuracy
+from skmix._vectorized.trainer import CALLBACKS, SEPARABLE, records_accuracy
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 LARGE_STEP = 2**26  # parameters times rows
@@ -58,7 +58,7 @@ def _why_of_net(net: NeuralNet) -> str | None:
     if not is_skorchs_own(net, *METHODS):
         return f"{type(net).__name__} has methods of its own"
     optimizer = getattr(net.optimizer, "func", net.optimizer)
-    if optimizer not in ELEMENTWISE:
+    if optimizer not in SEPARABLE:
         name = getattr(optimizer, "__name__", repr(optimizer))
         return f"its optimizer, {name}, may look at several numbers at once"
     if list(net.criterion_.parameters()):

@@ -26,6 +26,7 @@ from skmix._columns import beside, each
 from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
+from skmix._training.muon import Muon
 from skmix._training.skorch_compat import inferring, set_mode, twin
 from skmix._vectorized.loader import (
     Fold,
@@ -38,9 +39,11 @@ from skmix._vectorized.module import VectorizedModule
 
 Loss = Callable[[torch.Tensor], torch.Tensor]  # outputs to the losses of members
 
-# Optimizers of torch that treat each number by itself, and whose step is in proportion
-# to the learning rate.
-ELEMENTWISE = (
+# Optimizers that treat members along a first axis by themselves: torch's, of single
+# numbers, and one of matrices, in the last two axes. Their step is in proportion to the
+# learning rate.
+SEPARABLE = (
+    Muon,
     optim.SGD,
     optim.Adam,
     optim.AdamW,
@@ -51,7 +54,7 @@ ELEMENTWISE = (
     optim.Adagrad,
     optim.Adadelta,
 )
-FUSED = (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
+FUSED = (Muon, optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
 # Callbacks of which `_callbacks_of` makes one for all members, and those that are also
 # told of each epoch.
 WATCHING = (EarlyStopping, LRScheduler)
@@ -540,5 +543,5 @@ class _OwnRates(Callback):
 
 def _decouples(optimizer: optim.Optimizer, group: dict[str, Any]) -> bool:
     """Whether weights decay beside the step, and not by their gradients."""
-    apart = isinstance(optimizer, optim.AdamW)
+    apart = isinstance(optimizer, optim.AdamW | Muon)
     return apart or bool(group.get("decoupled_weight_decay", False))
