@@ -166,7 +166,8 @@ def summarise(scores):
         row = {"task": task, "variant": variant, "tables": len(rows)}
         row |= {"ratio": np.exp(log.mean()), "ratio_error": log.sem()}
         row["wins"], _, row["losses"] = counts(log)
-        row["bacc"] = (rows["bacc"] - default["bacc"]).mean()
+        if "bacc" in scores:  # of classifiers
+            row["bacc"] = (rows["bacc"] - default["bacc"]).mean()
         row["time"] = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
         summary.append(row)
     return rows_of(pd.DataFrame(summary))
