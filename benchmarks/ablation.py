@@ -188,7 +188,7 @@ def markdown(summary):
             cells += [f"{row['wins']} / {row['losses']}"]
             cells += [f"{row['bacc']:+.4f}"] if classify else []
             table.append([*cells, f"{row['time']:.2f}"])
-        lines += titled(task.title(), table)
+        lines += titled(task.title(), table) if len(table) > 1 else []
     return "\n".join(lines)
 
 

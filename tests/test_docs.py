@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
+RESULTS = ROOT / "benchmarks" / "results"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -275,7 +276,7 @@ SIX = {"magic-telescope", "splice", "credit-g", "colic", "jm1", "ames-housing"}
 
 
 def test_settings_are_near_no_mixing_on_five_of_six_tables():
-    text = (ROOT / "benchmarks" / "results" / "methods.json").read_text("utf-8")
+    text = (RESULTS / "methods.json").read_text("utf-8")
     far = {}
     for row in json.loads(text)["gains"]:
         ratios = row["plain_by_table"]
@@ -296,6 +297,14 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("quality.py", "--readme", "README.md"),
         ("quality.py", "--readme --rows 10000", "docs/quality.md"),
         ("ablation.py", "--markdown", "docs/quality.md"),
+        *(
+            ("ablation.py", f"--markdown --out {name}", "docs/quality.md")
+            for name in (
+                "muon_chosen.json",
+                "muon_confirmed.json",
+                "muon_regression.json",
+            )
+        ),
         ("learning_curves.py", "--table", "docs/quality.md"),
         ("priors.py", "--markdown", "docs/quality.md"),
         ("methods.py", "--markdown", "docs/methods.md"),
@@ -308,6 +317,7 @@ def test_figures_of_pages_are_those_of_the_benchmark(
     script, option, page, monkeypatch, capsys
 ):
     folder = ROOT / "benchmarks"
+    monkeypatch.chdir(RESULTS)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that it is as before afterwards
     monkeypatch.syspath_prepend(folder)  # as for a script
     monkeypatch.setattr(sys, "argv", [script, *option.split()])
