@@ -22,6 +22,9 @@ DROPOUTS = (
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
 )
+# Those that drop each number by itself. Members may have their own probabilities, and
+# the further axis does not matter.
+DROPOUTS_OF_NUMBERS = (nn.Dropout, ByteDropout)
 
 
 class VectorizedModule(nn.Module):
@@ -167,7 +170,7 @@ def _own_dropouts(modules: list[nn.Module]) -> Iterator[tuple[str, torch.Tensor]
         if not isinstance(part, DROPOUTS):
             continue
         p = [module.get_submodule(name).p for module in modules]
-        if len(set(p)) > 1 and type(part) not in (nn.Dropout, ByteDropout):
+        if len(set(p)) > 1 and type(part) not in DROPOUTS_OF_NUMBERS:
             raise ValueError(
                 f"Got different probabilities of {type(part).__name__} ({name}), but "
                 "expected the same ones for all members, except of torch.nn.Dropout."
