@@ -18,6 +18,7 @@ from sklearn.base import (
     ClassifierMixin,
     MetaEstimatorMixin,
     RegressorMixin,
+    clone,
 )
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -39,10 +40,13 @@ from skmix._preparation import (
     new_net,
     read_table,
 )
+from skmix._selection import clearly_higher
 from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
 from skmix._training.epoch import warn_if_above_start
 from skmix.pairing import check_pairing
+
+ALPHA = 0.2  # of mixing, where "auto" mixes
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -289,11 +293,12 @@ class MixupEstimator(BaseMixup):
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
-        self._train(net, samples, validation, seed)
+        net, alpha = self._fit_net(net, samples, validation, seed)
+        self._predict_by(net, alpha, samples)
         warn_if_above_start(
             net,
-            mixed=callable(self.alpha) or self.alpha > 0,
-            comparable=not callable(self.alpha),
+            mixed=callable(alpha) or alpha > 0,
+            comparable=not callable(alpha),
         )
         return self
 
@@ -323,8 +328,10 @@ class MixupEstimator(BaseMixup):
         self._preparation.target.check_priors(priors, complete=False)
         _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
         samples = self._preparation.transform_samples(samples)
+        alpha = getattr(self, "alpha_", ALPHA) if self.alpha == "auto" else self.alpha
         with _one_epoch(net):
-            self._train(net, samples, None, seed, "partial_fit")
+            self._train(net, alpha, samples, None, seed, "partial_fit")
+        self._predict_by(net, alpha, samples)
         return self
 
     def _set_changed(self, net: NeuralNet) -> None:
@@ -355,29 +362,57 @@ class MixupEstimator(BaseMixup):
             changes.set_changed(net, names, wanted)
         _validation.check_training_parameters(net)
 
+    def _fit_net(
+        self, net: NeuralNet, rows: Samples, validation: Any, seed: int
+    ) -> tuple[NeuralNet, Any]:
+        """Train on coded rows, and return the net that predicts, and its alpha."""
+        own_recipe = isinstance(net, _default_net.TabularNeuralNet)
+        if validation is not None and own_recipe:
+            net.set_params(refit=False)
+        data = rows, validation, seed
+        if self.alpha != "auto":
+            self._train(net, self.alpha, *data)
+            return net, self.alpha
+        if not own_recipe:
+            self._train(net, ALPHA, *data)
+            return net, ALPHA
+        mixed, plain = net, clone(net)
+        self._train(mixed, ALPHA, *data, "explore")
+        alpha = ALPHA
+        if mixed.found_.losses is not None:
+            self._train(plain, 0.0, *data, "explore")
+            losses = mixed.found_.losses, plain.found_.losses
+            if clearly_higher(*losses, mixed.found_.weight):
+                net, alpha = plain, 0.0
+        self._train(net, alpha, *data, "train_again")
+        return net, alpha
+
     def _train(
         self,
         net: NeuralNet,
+        alpha: Any,
         rows: Samples,
         validation: tuple[Any, ...] | None,
         seed: int,
         method: str = "fit",
     ) -> None:
-        """Train `net` on coded rows, and predict by it from now on."""
-        if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
-            net.set_params(refit=False)
+        """Train `net` on coded rows by one of its methods."""
         make_sampler = self._sampler_maker()
         fit_net(
             net,
             rows,
-            sampler=make_sampler(net, seed, alpha=self.alpha, layers=self.layers),
+            sampler=make_sampler(net, seed, alpha=alpha, layers=self.layers),
             preparation=self._preparation,
             seed=seed,
             validation=validation,
             method=method,
         )
+
+    def _predict_by(self, net: NeuralNet, alpha: Any, rows: Samples) -> None:
+        """Predict by a net from now on."""
         draws = draws_to_predict(net, rows.X)
-        self.__dict__.update(_state_of_fit(net, self._preparation, draws))
+        state = _state_of_fit(net, alpha, self._preparation, draws)
+        self.__dict__.update(state)
 
     @property
     def encoder_(self) -> Any:
@@ -421,15 +456,17 @@ def fitted_member(
     """Return an estimator as if fitted, which reads tables as a search does."""
     names = ("_fitted_with", "_reader", "n_features_in_", "feature_names_in_")
     read = {name: value for name, value in vars(search).items() if name in names}
-    return skorch_compat.twin(member, **read, **_state_of_fit(net, preparation, draws))
+    state = _state_of_fit(net, member.alpha, preparation, draws)
+    return skorch_compat.twin(member, **read, **state)
 
 
 def _state_of_fit(
-    net: NeuralNet, preparation: Preparation, draws: bool
+    net: NeuralNet, alpha: Any, preparation: Preparation, draws: bool
 ) -> dict[str, Any]:
     """Return the attributes of an estimator that predicts by a net."""
     return {
         "estimator_": net,
+        "alpha_": alpha,
         "history_": getattr(net, "validation_history_", net.history),
         "n_iter_": len(net.history),
         "_preparation": preparation,

@@ -403,7 +403,7 @@ def fit_net(
         table=preparation.context(samples),
     )
     with one_thread_each(), seeded(seed, net.device):
-        n_before = len(net.history or ())
+        n_before = len(net.history or ()) if method == "partial_fit" else 0
         with training:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)

@@ -18,6 +18,7 @@ from skmix._preparation import rows_of
 BLEND_ROUNDS = 30
 EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
 HOPELESS = 1e6  # times the error of the best: no share for it
+CLEARLY = 2.0  # standard errors
 
 
 def folds_of(
@@ -112,6 +113,29 @@ def _shuffled_folds(y: np.ndarray, classify: bool, seed: int) -> list[Any]:
     with warnings.catch_warnings():  # of classes of fewer rows than folds
         warnings.simplefilter("ignore", UserWarning)
         return list(StratifiedKFold(n_splits, **options).split(zeros, y))
+
+
+def clearly_higher(
+    losses: np.ndarray, others: np.ndarray, weight: np.ndarray | None = None
+) -> bool:
+    """Whether losses are higher than others of the same rows, and not by chance.
+
+    Parameters
+    ----------
+    losses, others : ndarray of shape (n,)
+    weight : ndarray of shape (n,), default=None
+
+    Returns
+    -------
+    higher : bool
+        Whether the (weighted) mean of their differences is above `CLEARLY` of its
+        standard errors.
+    """
+    weight = np.ones(len(losses)) if weight is None else weight
+    difference = losses - others
+    mean = np.average(difference, weights=weight)
+    error = np.sqrt(np.sum((weight * (difference - mean)) ** 2)) / weight.sum()
+    return bool(mean > CLEARLY * error)
 
 
 class Evidence(NamedTuple):

@@ -29,11 +29,13 @@ def wrong(kind: type[Exception], name: str, value: Any, expected: str) -> Except
 
 
 def check_alpha(alpha: Any) -> None:
-    """Refuse an alpha that is no finite number of at least 0, and no function."""
+    """Refuse an alpha that is no number of at least 0, no function, and not "auto"."""
+    if isinstance(alpha, str) and alpha == "auto":
+        return
     if callable(alpha) and not isinstance(alpha, type):
         _check_signature("alpha", alpha, ("epoch",), "a number of at least 0")
     else:
-        way_out = ", or a function of the epoch; alpha=0 trains without mixing"
+        way_out = ", 'auto' or a function of the epoch; alpha=0 trains without mixing"
         check_at_least_0("alpha", alpha, way_out)
 
 

@@ -59,7 +59,7 @@ class NumberEmbedding(nn.Module):
 
 
 class ByteDropout(nn.Dropout):
-    """Dropout with cheap random masks: a byte for each number.
+    """Dropout with cheap random masks, a byte for each number, and a seed of its own.
 
     Parameters
     ----------
@@ -69,10 +69,25 @@ class ByteDropout(nn.Dropout):
     inplace : bool, default=False
         As in `torch.nn.Dropout`, for what it does itself.
 
+    Attributes
+    ----------
+    seed : torch.Tensor of shape (), int64
+        Drawn from torch's global generator, as initial weights are.
+    n_passes : torch.Tensor of shape (), int64
+        Passes in training so far.
+
     Notes
     -----
-    Eight bytes come from one number of torch's global generator. On other devices than
-    the CPU, and for `p` next to 0 or 1, it is `torch.nn.Dropout`.
+    A mask is a function of `seed`, `n_passes` and the shape alone: numbers that are
+    counted, and mixed as in the generator SplitMix64 (Steele, Lea and Flood 2014), of
+    eight bytes each. So a net draws the same masks whatever is trained beside it, and
+    goes on with them from a checkpoint. For `p` next to 0 or 1 it is
+    `torch.nn.Dropout`.
+
+    References
+    ----------
+    G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators",
+    OOPSLA 2014
 
     Examples
     --------
@@ -83,13 +98,43 @@ class ByteDropout(nn.Dropout):
     True
     """
 
+    seed: torch.Tensor
+    n_passes: torch.Tensor
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(p, inplace)
+        self.register_buffer("seed", torch.randint(2**62, ()))
+        self.register_buffer("n_passes", torch.zeros((), dtype=torch.int64))
+
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         dropped = round(self.p * 256)
-        if not self.training or X.device.type != "cpu" or dropped in (0, 256):
+        if not self.training or dropped in (0, 256):
             return super().forward(X)
-        words = torch.randint(-(2**63), 2**63 - 1, ((X.numel() + 7) // 8,))
-        kept = words.view(torch.uint8)[: X.numel()].view(X.shape) >= dropped
+        kept = self.random_bytes(X) >= dropped
         return X * kept.to(X.dtype).mul_(256 / (256 - dropped))
+
+    def random_bytes(self, X: torch.Tensor) -> torch.Tensor:
+        """Count a pass, and draw a byte for each number, in the shape of `X`."""
+        self.n_passes += 1
+        n_words = (X.numel() + 7) // 8
+        counted = torch.arange(n_words, device=X.device) * STEP  # (wraps around)
+        words = _mixed(counted + (self.seed + self.n_passes * PASS))
+        return words.view(torch.uint8)[: X.numel()].view(X.shape)
+
+
+# Odd constants of SplitMix64, as signed integers, and one more that tells passes apart.
+STEP, PASS = -0x61C8864680B583EB, 0x2545F4914F6CDD1D
+FACTORS = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
+
+
+def _mixed(words: torch.Tensor) -> torch.Tensor:
+    """Mix the bits of counted numbers, in place."""
+    for shift, factor in ((30, FACTORS[0]), (27, FACTORS[1]), (31, None)):
+        # (Without the mask the sign bit would fill the left.)
+        words ^= (words >> shift).bitwise_and_(2 ** (64 - shift) - 1)
+        if factor is not None:
+            words *= factor
+    return words
 
 
 class TabularNet(nn.Module):
@@ -173,7 +218,16 @@ class TabularNet(nn.Module):
         self.embedding = NumberEmbedding(bins, d_embedding)
         width = d_in + len(bins) * (d_embedding - 1)
         self.members = _members(width, d_out, k, n_blocks, d_block, dropout)
-        self.averaged = deepcopy(self._trained()).requires_grad_(False)
+        trained = nn.Sequential(self.embedding, self.members)
+        self.averaged = deepcopy(trained).requires_grad_(False)
+        # Where each mean and its weight are, whatever tensors are there (under vmap).
+        self._places = [
+            (mean, part, name)
+            for mean, part in zip(
+                self.averaged.modules(), trained.modules(), strict=True
+            )
+            for name, _ in part.named_parameters(recurse=False)
+        ]
         self.register_buffer("n_averaged", torch.zeros(()))
         self.register_buffer("temperature", torch.ones(()))
 
@@ -190,20 +244,15 @@ class TabularNet(nn.Module):
         mean = torch.log_softmax(members, dim=2).logsumexp(dim=1)
         return (mean - float(np.log(members.shape[1]))) / self.temperature
 
-    def _trained(self) -> nn.Sequential:
-        return nn.Sequential(self.embedding, self.members)
-
     @torch.no_grad()
     def _average(self) -> None:
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
         share = self.n_averaged.reciprocal().clamp(min=1 - self.average_decay)
-        pairs = zip(
-            self.averaged.parameters(), self._trained().parameters(), strict=True
-        )
-        for mean, weight in pairs:
+        for averaged, trained, name in self._places:
+            mean = getattr(averaged, name)
             # (In place, `torch.func.vmap` would take its members one by one.)
-            mean.copy_(mean.lerp(weight, share.to(mean)))
+            mean.copy_(mean.lerp(getattr(trained, name), share.to(mean)))
 
 
 def _members(

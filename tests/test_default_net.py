@@ -23,8 +23,10 @@ from skmix._default_net import (
     wants_scaled,
 )
 from skmix._training import loss
+from skmix._training.muon import Muon
 from skmix._training.skorch_compat import METHODS, is_skorchs_own, patience_of
 from skmix.networks import TabularNet
+from skmix.schedules import Schedule
 
 QUICK = {"max_epochs": 4, "module__d_block": 8, "module__k": 2}
 
@@ -215,6 +217,52 @@ def test_both_trainings_start_alike_from_a_module_that_is_given(numbers):
     assert net.module_ is not module
     for name, parameter in net.module_.named_parameters():
         assert torch.equal(parameter, start[name]), name
+
+
+def test_what_is_explored_is_trained_again_as_by_fit(numbers):
+    whole = fitted_by_skorch("classifier", *numbers, **QUICK)
+    net = quick()
+    for method in (net.explore, net.train_again):
+        torch.manual_seed(0)
+        method(*numbers)
+    assert len(net.history) == len(whole.history)
+    theirs = whole.module_.state_dict()
+    for name, value in net.module_.state_dict().items():
+        assert torch.equal(value, theirs[name]), name
+    assert "found_" not in vars(net)
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_losses_of_rows_held_out_are_found(task, numbers):
+    X, y = numbers
+    torch.manual_seed(0)
+    net = quick(task, refit=False).explore(X, y)
+    found = net.found_
+    assert found.n_epochs is None
+    assert len(found.losses) == 12
+    net.train_again(X, y)
+    torch.manual_seed(0)
+    other = quick(task, refit=False)
+    held_out = None
+
+    def split(dataset, y):
+        nonlocal held_out
+        parts = hold_out(dataset, y)
+        held_out = parts[1].indices
+        return parts
+
+    other.set_params(train_split=split).fit(X, y)
+    X, y = X[held_out], y[held_out]
+    if task == "classifier":
+        losses = -np.log(other.predict_proba(X)[np.arange(12), y])
+    else:
+        losses = (other.predict(X).ravel() - y) ** 2
+    assert_allclose(found.losses, losses, rtol=1e-4)
+
+
+def test_without_rows_held_out_there_are_no_losses(numbers):
+    net = quick(train_split=None, callbacks=None).explore(*numbers)
+    assert net.found_.losses is None
 
 
 def test_a_fit_moves_the_generators_on(numbers):
@@ -433,19 +481,26 @@ def test_unknown_task():
         default_net("cluster")
 
 
-@pytest.mark.parametrize("task", ["classifier", "regressor"])
-def test_the_default_optimizer_is_fused(task):
+@pytest.mark.parametrize(
+    ("task", "optimizer"), [("classifier", Muon), ("regressor", torch.optim.AdamW)]
+)
+def test_the_default_optimizer_is_fused(task, optimizer):
     net = default_net(task).set_params(module__d_in=3, module__d_out=2).initialize()
-    assert isinstance(net.optimizer_, torch.optim.AdamW)
+    assert type(net.optimizer_) is optimizer
     assert net.optimizer_.defaults["fused"]
     assert net.optimizer_.defaults["weight_decay"] == 1e-2
 
 
-def test_another_optimizer_takes_its_place():
-    net = default_net("classifier").set_params(
-        module__d_in=3, module__d_out=2, optimizer=torch.optim.RMSprop
-    )
-    assert isinstance(net.initialize().optimizer_, torch.optim.RMSprop)
+@pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.SGD])
+def test_another_optimizer_takes_its_place(numbers, optimizer):
+    net = quick(optimizer=optimizer).fit(*numbers)
+    assert type(net.optimizer_) is optimizer
+
+
+def test_one_rate_is_that_of_all_parameters(numbers):
+    net = quick(lr=0.123).fit(*numbers)
+    assert [group["lr"] for group in net.optimizer_.param_groups] == [0.123] * 2
+    assert all(len(group["params"]) > 1 for group in net.optimizer_.param_groups)
 
 
 def test_nets_of_the_default_kind():
@@ -463,3 +518,68 @@ def test_labels_that_are_no_class_indices_are_refused_with_the_way_out(labels):
     X = np.random.default_rng(0).normal(size=(40, 3))
     with pytest.raises(ValueError, match="expected class indices 0, 1, 2"):
         default_net("classifier").fit(X, np.array(labels))
+
+
+# An alpha that rows held out choose.
+
+
+def checkerboard(n=400):
+    """Labels without noise, of which mixed rows tell wrong things."""
+    X = np.random.default_rng(0).uniform(0, 3, (n, 2))
+    return X, np.floor(X).sum(axis=1).astype(int) % 2
+
+
+def noise(n=60):
+    """Labels of which nothing can be learnt."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 2)), rng.integers(0, 2, n)
+
+
+@pytest.mark.parametrize(
+    ("data", "alpha"), [(checkerboard(), 0), (noise(), 0.2)], ids=["board", "noise"]
+)
+@pytest.mark.parametrize("validated", ["held out", "given"])
+def test_auto_mixes_unless_it_clearly_hurts(data, alpha, validated):
+    X, y = data
+    net = default_net("classifier").set_params(max_epochs=30, module__k=2)
+    options = {}
+    if validated == "given":
+        options, X, y = {"X_val": X[::4], "y_val": y[::4]}, X[1::2], y[1::2]
+    auto = MixupClassifier(net, random_state=0).fit(X, y, **options)
+    assert auto.alpha == "auto"
+    assert auto.alpha_ == alpha
+    told = MixupClassifier(net, alpha=alpha, random_state=0).fit(X, y, **options)
+    assert told.alpha_ == alpha
+    assert_same(told.estimator_, auto)
+    assert auto.history_.to_list()[-1].keys() == told.history_.to_list()[-1].keys()
+    for name in ("train_loss", "valid_loss", "lam_mean"):
+        assert auto.history_[:, name] == told.history_[:, name]
+    assert auto.n_iter_ == told.n_iter_
+
+
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_auto_mixes_where_no_row_is_held_out(numbers, task):
+    X, y = numbers
+    net = quick(task, train_split=None, callbacks=None)
+    one = MixupClassifier if task == "classifier" else MixupRegressor
+    auto = one(net, random_state=0).fit(X, y)
+    assert auto.alpha_ == 0.2
+    assert_same(one(net, alpha=0.2, random_state=0).fit(X, y).estimator_, auto)
+
+
+def test_auto_goes_on_as_it_began():
+    X, y = checkerboard()
+    net = default_net("classifier").set_params(max_epochs=30, module__k=2)
+    fits = [MixupClassifier(net, alpha=a, random_state=0) for a in ("auto", 0)]
+    for fit in fits:
+        fit.fit(X, y).partial_fit(X, y)
+    assert fits[0].alpha_ == 0
+    assert_same(fits[1].estimator_, fits[0])
+    first = MixupClassifier(net, random_state=0).partial_fit(X, y, classes=[0, 1])
+    assert first.alpha_ == 0.2
+
+
+def test_a_function_of_the_epoch_is_told_as_it_is(numbers):
+    alpha = Schedule(0.3, warm_up=2)
+    clf = MixupClassifier(quick(), alpha=alpha, random_state=0).fit(*numbers)
+    assert clf.alpha_ is clf.alpha

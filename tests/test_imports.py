@@ -25,11 +25,11 @@ LAYERS = [
     }
     | {"_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
-    {"_preparation", "_base", "_estimators"},
+    {"_preparation", "_selection", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
-    {"_selection", "_search"},
+    {"_search"},
     {"__init__"},
 ]
 LAYER_OF = {name: k for k, layer in enumerate(LAYERS) for name in layer}

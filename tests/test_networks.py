@@ -1,5 +1,6 @@
 """The module of the default net, and temperature scaling."""
 
+from copy import deepcopy
 from math import sqrt
 
 import numpy as np
@@ -222,10 +223,33 @@ def test_dropout_keeps_the_dtype_and_shape(dtype):
     assert ByteDropout(0.5)(X[:0]).shape == (0, 5, 7)
 
 
-def test_dropout_draws_from_torchs_generator():
+def test_a_mask_is_a_function_of_seed_and_pass_alone():
     X = torch.ones(100)
     torch.manual_seed(0)
-    once, again = ByteDropout(0.5)(X), ByteDropout(0.5)(X)
+    layer, other = ByteDropout(0.5), ByteDropout(0.5)
     torch.manual_seed(0)
-    assert torch.equal(ByteDropout(0.5)(X), once)
+    alike = ByteDropout(0.5)
+    once, again = layer(X), layer(X)
     assert not torch.equal(once, again)
+    assert not torch.equal(other(X), once)
+    torch.manual_seed(1)
+    assert torch.equal(alike(X), once)
+    later = ByteDropout(0.5)
+    later.load_state_dict(alike.state_dict())
+    assert torch.equal(later(X), again)
+
+
+def test_passes_and_seeds_have_masks_that_do_not_resemble_each_other():
+    torch.manual_seed(0)
+    X, layers = torch.ones(20_000), [ByteDropout(0.5) for _ in range(6)]
+    layers[1].seed.copy_(layers[0].seed + 1)
+    masks = [(layer(X) > 0).double() for layer in layers for _ in range(6)]
+    correlation = np.corrcoef(torch.stack(masks).numpy())
+    assert_allclose(correlation, np.eye(36), atol=5 / sqrt(20_000))
+
+
+def test_a_mask_of_fewer_rows_is_the_beginning_of_one_of_more():
+    torch.manual_seed(0)
+    layer = ByteDropout(0.5)
+    other = deepcopy(layer)
+    assert torch.equal(layer(torch.ones(7, 5)), other(torch.ones(11, 5))[:7])

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from skmix._selection import (
     Evidence,
     Scoring,
+    clearly_higher,
     gains,
     shares_of_least_squares,
     shares_of_likelihood,
@@ -155,3 +156,39 @@ def test_a_score_that_works_in_some_fold_passes():
     scoring = Scoring("mine", score, np.zeros((4, 2)), np.arange(4), metadata)
     scoring.check(None, [[0, 1], [2, 3]])
     assert scoring.of_rows(None, [2, 3]) == 5
+
+
+# Losses of the same rows.
+
+
+@pytest.mark.parametrize(
+    ("shift", "higher"), [(0.0, False), (0.1, False), (0.3, True), (-0.3, False)]
+)
+def test_clearly_higher_losses_are_so_by_two_standard_errors(shift, higher):
+    rng = np.random.default_rng(0)
+    difference = rng.normal(size=100)
+    difference += shift - difference.mean()  # of standard errors near 0.1
+    others = rng.exponential(size=100)
+    assert clearly_higher(others + difference, others) is higher
+    order = rng.permutation(100)
+    assert clearly_higher((others + difference)[order], others[order]) is higher
+
+
+def test_weights_of_losses_have_no_unit():
+    rng = np.random.default_rng(0)
+    others, weight = rng.exponential(size=50), rng.exponential(size=50)
+    for shift in np.linspace(0, 1, 21):
+        losses = others + rng.normal(shift, 1, 50)
+        told = [clearly_higher(losses, others, c * weight) for c in (1, 10, 0.1)]
+        assert len(set(told)) == 1
+        even = clearly_higher(losses, others, np.full(50, 7.0))
+        assert even is clearly_higher(losses, others)
+        first = np.arange(50) < 20
+        part = clearly_higher(losses[first], others[first])
+        assert clearly_higher(losses, others, first.astype(float)) is part
+
+
+def test_losses_that_are_equal_are_not_higher():
+    losses = np.arange(5.0)
+    assert not clearly_higher(losses, losses)
+    assert clearly_higher(losses + 1, losses)

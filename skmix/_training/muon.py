@@ -9,6 +9,7 @@ from torch.optim.adamw import adamw
 # One step of the iteration takes singular values s to A * s + B * s**3 + C * s**5.
 A, B, C = 3.4445, -4.7750, 2.0315
 N_STEPS = 3
+RMS = 0.2  # of the numbers of a step in units of the rate, about that of AdamW's
 
 
 class Muon(torch.optim.Optimizer):
@@ -37,13 +38,14 @@ class Muon(torch.optim.Optimizer):
     -----
     A matrix W with the momentum U takes the step ::
 
-        W <- W - lr * (weight_decay * W + sqrt(max(1, d_out / d_in)) * orthogonal(U))
+        W <- W - lr * (weight_decay * W + 0.2 * sqrt(max(d_in, d_out)) * orthogonal(U))
 
     where the singular values of ``orthogonal(U)`` are near 1: about 0.7 to 1.2, less
     for those of U below a hundredth of its norm. They come from three steps of Newton
-    and Schulz, by the coefficients of Jordan et al. 2024. The rate is therefore that of
-    a change of outputs, whatever the size of gradients, and no gradient is no step but
-    the decay. Each matrix is treated by itself, whatever else is in its tensor.
+    and Schulz, by the coefficients of Jordan et al. 2024. By the factor before them the
+    numbers of a step are about as large as those of AdamW (Liu et al. 2025, section
+    2.2), so that one rate serves both. No gradient is no step but the decay. Each
+    matrix is treated by itself, whatever else is in its tensor.
 
     Output layers have few columns, of which each counts; they are better left to AdamW.
 
@@ -52,15 +54,18 @@ class Muon(torch.optim.Optimizer):
     K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
     https://kellerjordan.github.io/posts/muon/
 
+    J. Liu et al., "Muon is scalable for LLM training", 2025,
+    https://arxiv.org/abs/2502.16982
+
     Examples
     --------
     The choice of parameters is one of groups, in skorch by their names:
 
     >>> from skmix import default_net
     >>> from skmix._training.muon import Muon
-    >>> hidden = ("members.[0-9]*.weight", {"lr": 0.01, "orthogonal": True})
+    >>> hidden = ("members.[0-9]*.weight", {"orthogonal": True})
     >>> net = default_net("classifier").set_params(
-    ...     optimizer=Muon, optimizer__param_groups=[hidden], lr=0.006
+    ...     optimizer=Muon, optimizer__param_groups=[hidden], lr=0.01
     ... )
     """
 
@@ -122,7 +127,7 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
         update = orthogonal(grad.lerp(momentum, group["momentum"]))
         d_in, d_out = matrices.shape[-2:]
-        rate = group["lr"] * max(1, d_out / d_in) ** 0.5
+        rate = group["lr"] * RMS * max(d_in, d_out) ** 0.5
         matrices.mul_(1 - group["lr"] * group["weight_decay"])
         matrices.add_(update, alpha=-rate)
 

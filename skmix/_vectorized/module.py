@@ -22,8 +22,8 @@ DROPOUTS = (
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
 )
-# Those that drop each number by itself. Members may have their own probabilities, and
-# the further axis does not matter.
+# Those that drop each number by itself, so that members may have probabilities of their
+# own.
 DROPOUTS_OF_NUMBERS = (nn.Dropout, ByteDropout)
 
 
@@ -78,7 +78,11 @@ class VectorizedModule(nn.Module):
             together = torch.stack([state[name].detach() for state in states])
             _put(self.members, name, _like(tensor, together))
         for name, p in _own_dropouts(modules):
-            _put(self.members, name, _OwnDropout(p))
+            shared = self.members.get_submodule(name)
+            if isinstance(shared, ByteDropout):
+                _put(self.members, name, _OwnByteDropout(shared, p))
+            else:
+                _put(self.members, name, _OwnDropout(p))
         self._together = dict(_tensors(self.members))
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -162,6 +166,23 @@ class _OwnDropout(nn.Module):
         p = self.p.to(x).reshape(-1, *[1] * (x.ndim - 1))
         scale = (1 / (1 - p)).where(p < 1, 0)
         return x * scale * (torch.rand_like(x) >= p)
+
+
+class _OwnByteDropout(ByteDropout):
+    """As `_OwnDropout`, with the seed and the passes of each member's `ByteDropout`."""
+
+    dropped: torch.Tensor
+
+    def __init__(self, shared: ByteDropout, p: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("dropped", (p * 256).round())
+        self.seed, self.n_passes = shared.seed, shared.n_passes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        scale = (256 / (256 - self.dropped)).where(self.dropped < 256, 0)
+        return x * scale.to(x) * (self.random_bytes(x) >= self.dropped)
 
 
 def _own_dropouts(modules: list[nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:

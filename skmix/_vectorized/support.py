@@ -30,7 +30,6 @@ from skmix._training.steps import mixed_inside
 from skmix._vectorized.loader import Fold
 from skmix._vectorized.module import (
     DROPOUTS,
-    DROPOUTS_OF_NUMBERS,
     VectorizedModule,
     is_tied,
     may_be_direct,
@@ -165,7 +164,8 @@ def is_direct(net: NeuralNet, sampler: MixupSampler | None, fold: Fold) -> bool:
     """Whether vectorized members may be passed through the code of one of them."""
     inside = sampler is not None and sampler.layers[0] is not None
     dropouts = {type(m) for m in net.module_.modules() if isinstance(m, DROPOUTS)}
-    if inside or dropouts - {*DROPOUTS_OF_NUMBERS} or not may_be_direct(net.module_):
+    # (Other dropouts may not be given a further axis.)
+    if inside or dropouts - {nn.Dropout} or not may_be_direct(net.module_):
         return False
     trial = _Trial(net, fold)
     return _tried(lambda: trial.why_not(direct=True), "it minds the axis") is None
