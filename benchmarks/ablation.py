@@ -21,6 +21,7 @@ tables and confirmed on the other, in all folds:
 import os
 import time
 from functools import partial
+from inspect import signature
 from itertools import product
 from pathlib import Path
 
@@ -52,19 +53,23 @@ from sklearn.metrics import balanced_accuracy_score
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix._default_net import HIDDEN
 from skmix._training.muon import Muon
+from skmix.networks import TabularNet
 
 OUT = RESULTS / "ablation.json"
 NET = {  # parameters of the net
     "one member": {"module__k": 1},
+    "4 members": {"module__k": 4},
     "8 members": {"module__k": 8},
     "no embedding of numbers": {"module__d_embedding": 1},
     "embedding of 8": {"module__d_embedding": 8},
     "no averaged weights": {"module__average_decay": 0.0},
     "averaged half as long": {"module__average_decay": 0.96},
     "averaged twice as long": {"module__average_decay": 0.99},
-    "half the learning rate": {"lr": 0.006},
-    "twice the learning rate": {"lr": 0.024},
+    "AdamW in all layers": {"optimizer__param_groups": []},
+    "learning rate 0.006": {"lr": 0.006},
+    "learning rate 0.02": {"lr": 0.02},
     "no dropout": {"module__dropout": 0.0},
     "dropout 0.3": {"module__dropout": 0.3},
     "no weight decay": {"optimizer__weight_decay": 0.0},
@@ -72,37 +77,52 @@ NET = {  # parameters of the net
     "1 block": {"module__n_blocks": 1},
     "3 blocks": {"module__n_blocks": 3},
     "blocks of 64": {"module__d_block": 64},
+    "blocks of 128": {"module__d_block": 128},
     "blocks of 256": {"module__d_block": 256},
     "not trained again on all rows": {"train_split": "other"},
+    "AdamW, 4 members of 128": {
+        "optimizer__param_groups": [],
+        "module__k": 4,
+        "module__d_block": 128,
+        "lr": 0.012,
+    },
+    "Muon, 8 members of 64": {
+        "optimizer": partial(Muon, betas=(0.9, 0.95), fused=True),
+        "optimizer__param_groups": [(HIDDEN, {"orthogonal": True})],
+        "module__k": 8,
+        "module__d_block": 64,
+        "lr": 0.01,
+    },
 }
 MIXUP = {  # parameters of the estimator
     "alpha 0": {"alpha": 0},
+    "alpha 0.2": {"alpha": 0.2},
     "mixed at the input": {"layers": "input"},
     "mixed behind the embedding": {"layers": "embedding"},
-}
-NARROW = {"module__k": 8, "module__d_block": 64, "lr": 0.006}
-HIDDEN = "members.[0-9]*.weight"
-
-
-def with_muon(rate, **params):
-    group = (HIDDEN, {"lr": rate, "orthogonal": True})
-    optimizer = partial(Muon, betas=(0.9, 0.95), fused=True)
-    return {"optimizer": optimizer, "optimizer__param_groups": [group], **params}
-
-
-SEVERAL = {  # parameters of the net that go together
-    "8 members of 64": NARROW,
-    "8 members of 64 with Muon 0.01": with_muon(0.01, **NARROW),
-    "8 members of 64 with Muon 0.02": with_muon(0.02, **NARROW),
 }
 DEFAULT, UNCALIBRATED = "default", "not calibrated"
 VARIANTS = [DEFAULT, *MIXUP, *NET]
 
 
+def says_something(variant, task):
+    """Whether a variant differs from the default of a task."""
+    classify = task == "classification"
+    if variant.startswith("mixed"):
+        return classify == ("behind" in variant)
+    if variant.startswith(("AdamW", "Muon")):
+        return classify == variant.startswith("AdamW")
+    module = signature(TabularNet).parameters.values()
+    params = {f"module__{p.name}": p.default for p in module}
+    params |= default_net("classifier" if classify else "regressor").get_params()
+    return variant not in NET or any(
+        params.get(name) != value for name, value in NET[variant].items()
+    )
+
+
 def estimator(variant, task, random_state):
     classify = task == "classification"
     net = default_net("classifier" if classify else "regressor")
-    params = dict((NET | SEVERAL).get(variant, {}))
+    params = dict(NET.get(variant, {}))
     if params.get("train_split") == "other":
         params["train_split"] = ValidSplit(5, stratified=classify)
     kind = MixupClassifier if classify else MixupRegressor
@@ -145,7 +165,12 @@ def units_of(args, scratch):
     of_task = [t for t in tables_or_exit(args.data) if args.task in (None, t.task)]
     tables = of_task if args.half is None else of_task[args.half :: 2]
     wanted = product(range(args.seeds), range(args.folds), tables, args.variants)
-    return [unit for unit in wanted if (*unit[:2], unit[2].name, unit[3]) not in known]
+    return [
+        (*numbers, table, variant)
+        for *numbers, table, variant in wanted
+        if says_something(variant, table.task)
+        and (*numbers, table.name, variant) not in known
+    ]
 
 
 def means_of(records):
@@ -202,8 +227,7 @@ def main():
     parser.add_argument("--half", type=int, choices=(0, 1), help="every other table")
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1)
-    allowed = [*VARIANTS, *SEVERAL]
-    some = partial(listed, allowed, str)
+    some = partial(listed, VARIANTS, str)
     parser.add_argument("--variants", type=some, default=VARIANTS)
     args = parser.parse_args()
     scratch = args.out.with_suffix(".jsonl")

@@ -50,13 +50,14 @@ from skmix import MixupClassifier, MixupRegressor
 
 OUT = RESULTS / "defaults.json"
 TIE = 0.005  # relative difference below which two scores count as equal
+ALPHAS = (0, 0.1, 0.2, 0.4, 1, "auto")
 SETTINGS = [
     {"alpha": alpha, "lam_per": lam_per}
-    for alpha in (0.0, 0.1, 0.2, 0.4, 1.0)
+    for alpha in ALPHAS
     for lam_per in ("batch", "row")[: 2 if alpha == 0.2 else 1]
 ]
 CELLS = {
-    "alpha": "{alpha:g}",
+    "alpha": "{alpha}",
     "lam_per": "{lam_per}",
     "won / tied / lost": "{wins} / {ties} / {losses}",
     "loss against alpha 0": "{ratio:.3f} ± {ratio_error:.3f}",
@@ -100,7 +101,7 @@ def measure_missing(tables, seeds, scratch):
             record |= {"rows": len(y), **scores}
             append(scratch, [record])
         records.append(known.get(key_of(record), record))
-    return pd.DataFrame(records)
+    return pd.DataFrame(records).astype({"alpha": str})
 
 
 def key_of(record):
@@ -113,7 +114,7 @@ def summarise(scores):
     `ratio` is the geometric mean over tables of the loss divided by that of alpha
     0, and `ratio_error` its relative standard error (tables being the sample).
     """
-    unmixed = scores[scores["alpha"] == 0].set_index("table")["loss"]
+    unmixed = scores[scores["alpha"] == "0"].set_index("table")["loss"]
     log = np.log(scores["loss"] / scores["table"].map(unmixed))
     scores = scores.assign(
         log=log, wins=log < -TIE, ties=log.abs() <= TIE, losses=log > TIE

@@ -97,7 +97,7 @@ SCORES = {  # the first of each task is what decides
     "regression": ("rmse", "r2"),
 }
 LOSS = {task: names[0] for task, names in SCORES.items()}
-HIGHER_IS_BETTER = ("acc", "bacc", "auc", "r2")
+HIGHER_IS_BETTER = ("acc", "bacc", "bacc_even", "auc", "r2")
 TITLES = {"ll": "log loss", "bacc": "balanced accuracy", "acc": "accuracy"}
 TITLES |= {"auc": "AUC", "brier": "Brier", "ece": "ECE", "rmse": "RMSE", "r2": "R²"}
 
@@ -237,7 +237,9 @@ def measure(unit):
     }
     if classify:
         proba = spread(predicted, estimator.classes_, n_classes=y.max() + 1)
-        return result | scores_of_classes(y[test], proba)
+        shares = np.bincount(y[train], minlength=proba.shape[1]).clip(1)
+        even = metrics.balanced_accuracy_score(y[test], (proba / shares).argmax(axis=1))
+        return result | {"bacc_even": even} | scores_of_classes(y[test], proba)
     rmse = metrics.root_mean_squared_error(y[test], predicted)
     return result | {"rmse": rmse, "r2": metrics.r2_score(y[test], predicted)}
 
@@ -342,7 +344,10 @@ def all_reruns(groups):
 def means(key, folds, common):
     task, table, model, source = key
     frame = pd.DataFrame([folds[fold] for fold in common])
-    scores = frame[[*SCORES[task], *COSTS]].mean().to_dict()
+    names = [*SCORES[task], *COSTS]
+    if "bacc_even" in frame and frame["bacc_even"].notna().all():
+        names.append("bacc_even")  # (what was imported has no probabilities)
+    scores = frame[names].mean().to_dict()
     if "bins" in frame and frame["bins"].notna().all():
         scores["ece_pooled"] = calibration_error(np.sum(frame["bins"].tolist(), axis=0))
     rounded = {name: float(f"{score:.5g}") for name, score in scores.items()}
@@ -363,7 +368,9 @@ def markdown(result, tasks):
         f"Won / tied / lost count tables; a difference of at most {TIE:.1%} is a tie. "
         "Ratios are geometric means over tables. The ECE ratio is one of means over "
         "tables: of the ECE of all folds together (pooled), or of the mean ECE over "
-        "folds (folds) if a model lacks the former. p: Wilcoxon's signed-rank test of "
+        "folds (folds) if a model lacks the former. Even priors: balanced accuracy of "
+        'the decision that `priors="uniform"` makes, by the same rule for both, where '
+        "the probabilities were kept. p: Wilcoxon's signed-rank test of "
         "log-ratios. CPU times of imported results come from another run.",
         "",
     ]
@@ -457,6 +464,7 @@ def comparison(both, task):
     if task == "classification":
         gain = (both["bacc"] - both["bacc_other"]).mean()
         cells |= {TITLES["bacc"]: tally(both, "bacc"), "difference": f"{gain:+.4f}"}
+        cells["even priors"] = even_tally(both)
         cells |= {TITLES[name]: tally(both, name) for name in ("acc", "auc", "brier")}
         cells["ECE ratio"] = ece_ratio(both)
     return cells | {"CPU s a fit, ratio": f"{time_ratio:.3g}"}
@@ -472,6 +480,13 @@ def tally(both, name):
     gap = sign * (both[name] / both[f"{name}_other"] - 1)
     counts = (gap < -TIE).sum(), (gap.abs() <= TIE).sum(), (gap > TIE).sum()
     return " / ".join(map(str, counts))
+
+
+def even_tally(both):
+    """Wins, ties and losses in balanced accuracy with priors="uniform", for both."""
+    names = ["bacc_even", "bacc_even_other"]
+    known = set(names) <= set(both) and both[names].notna().all(axis=None)
+    return tally(both, "bacc_even") if known else "-"
 
 
 def ece_ratio(both):

@@ -216,6 +216,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
 class MixupEstimator(BaseMixup):
     """What `MixupClassifier` and `MixupRegressor` share: a fit of one net."""
 
+    _mixes_in_doubt: bool  # with alpha="auto", where rows held out cannot tell
+
     @all_or_nothing
     def fit(
         self,
@@ -277,11 +279,12 @@ class MixupEstimator(BaseMixup):
         -----
         After an error the estimator is as it was before.
 
-        The default net is trained twice: until its loss on every
-        fifth row no longer improves; and then, from the same start, on all rows for
-        the best number of epochs. With `X_val` it is trained once, and keeps the
-        weights of the best epoch. Its parameters `refit` and `calibrate` turn the
-        second training and the calibration of a classifier off.
+        The default net is trained until its loss on every fifth row no longer improves,
+        with ``alpha="auto"`` both with mixing and without; and then, from the same
+        start, on all rows for the best number of epochs. With `X_val` there is no
+        training on all rows, and the weights of the best epoch are kept. Its parameters
+        `refit` and `calibrate` turn the last training and the calibration of a
+        classifier off.
         """
         self._check_parameters()
         options = {"reset": True, "min_rows": 2}
@@ -369,23 +372,33 @@ class MixupEstimator(BaseMixup):
         own_recipe = isinstance(net, _default_net.TabularNeuralNet)
         if validation is not None and own_recipe:
             net.set_params(refit=False)
-        data = rows, validation, seed
-        if self.alpha != "auto":
-            self._train(net, self.alpha, *data)
-            return net, self.alpha
-        if not own_recipe:
-            self._train(net, ALPHA, *data)
-            return net, ALPHA
-        mixed, plain = net, clone(net)
-        self._train(mixed, ALPHA, *data, "explore")
-        alpha = ALPHA
-        if mixed.found_.losses is not None:
-            self._train(plain, 0.0, *data, "explore")
-            losses = mixed.found_.losses, plain.found_.losses
-            if clearly_higher(*losses, mixed.found_.weight):
-                net, alpha = plain, 0.0
-        self._train(net, alpha, *data, "train_again")
+        train = partial(self._train, rows=rows, validation=validation, seed=seed)
+        if self.alpha == "auto" and own_recipe:
+            net, alpha = self._explored(net, partial(train, method="explore"))
+            train(net, alpha, method="train_again")
+        else:
+            alpha = ALPHA if self.alpha == "auto" else self.alpha
+            train(net, alpha)
         return net, alpha
+
+    def _explored(
+        self, net: NeuralNet, explore: Callable[..., None]
+    ) -> tuple[NeuralNet, float]:
+        """Train with and without mixing while rows are held out, and choose by these.
+
+        Return the net, which is to be trained again, and its alpha.
+        """
+        mixed, plain = net, clone(net)
+        explore(mixed, ALPHA)
+        if mixed.found_.losses is None:
+            return mixed, ALPHA
+        explore(plain, 0.0)
+        losses, weight = (mixed.found_.losses, plain.found_.losses), mixed.found_.weight
+        if self._mixes_in_doubt:
+            mixes = not clearly_higher(*losses, weight)
+        else:
+            mixes = clearly_higher(*losses[::-1], weight)
+        return (mixed, ALPHA) if mixes else (plain, 0.0)
 
     def _train(
         self,

@@ -228,6 +228,8 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
     (45, 3)
     """
 
+    _mixes_in_doubt = True
+
     def __init__(
         self,
         estimator: NeuralNet | None = None,
@@ -347,8 +349,8 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
     alpha : float, callable or "auto", default="auto"
         Strength of mixing; ``lam`` is drawn from Beta(alpha, alpha).
 
-        - "auto": 0.2, or 0 where mixing hurts. A net of the default kind is trained
-          both ways while rows are held out, and 0 is chosen if it makes their loss
+        - "auto": 0, or 0.2 where mixing helps. A net of the default kind is trained
+          both ways while rows are held out, and 0.2 is chosen if it makes their loss
           lower by more than two standard errors. For other nets it is 0.2.
         - 0: rows are not mixed.
         - 1: `lam` is uniform between 0 and 1.
@@ -491,6 +493,8 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
     >>> reg.predict(X_test).shape
     (111,)
     """
+
+    _mixes_in_doubt = False
 
     def __init__(
         self,

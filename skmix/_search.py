@@ -31,10 +31,9 @@ from skmix._base import (
     draw_seed,
     fitted_member,
 )
-from skmix._default_net import train_once, wants_scaled
+from skmix._default_net import train_once
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
-from skmix._mixup import mixup, named
 from skmix._preparation import (
     Preparation,
     Samples,
@@ -66,7 +65,9 @@ from skmix._vectorized.candidates import (
 )
 from skmix.networks import apply_temperature, fit_temperature
 
-D_EMBEDDING = 8  # of the default classifier: finer than alone, for more nets
+# Of the default nets: fewer nets in each of many members, and of a classifier's finer
+# embeddings than alone.
+FEW_NETS, D_EMBEDDING = 2, 8
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 EPS = np.finfo(np.float32).tiny
 
@@ -164,7 +165,7 @@ class _MixupCV(BaseMixup):
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))
         self._preparation = prepared
-        candidates = self._candidates(splits[0].net)
+        candidates = [Candidate(a, self.layers) for a in _checked_alphas(self.alphas)]
         scorer = self._scorer()
         scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
         self._try_out(scoring, splits, candidates[0])
@@ -270,16 +271,6 @@ class _MixupCV(BaseMixup):
                 "none. Set a train_split, or use ensemble=True."
             )
 
-    def _candidates(self, net: NeuralNet) -> list[Candidate]:
-        """Return every alpha; the default classifier tries each at two places."""
-        alphas, places = _checked_alphas(self.alphas), [self.layers]
-        default = self.layers == "auto" and wants_scaled(net)
-        if default and self._task == "Classifier" and named(self.mixing) is mixup:
-            places = ["input", "embedding"]
-        every = [Candidate(alpha, place) for place in places for alpha in alphas]
-        # Where nothing is mixed, the place does not matter.
-        return [c for c in every if c.alpha > 0 or c.layers is places[0]]
-
     def _member(self, **params: Any) -> MixupEstimator:
         """Return an unfitted estimator with the settings of this one."""
         own, kind = self.get_params(deep=False), self._member_kind
@@ -294,6 +285,12 @@ class _MixupCV(BaseMixup):
         own = {"estimator": self._given_net(), "random_state": seed}
         member = self._member(**params, **own)
         return fitted_member(member, self, net, prepared, self._draws)
+
+    def _given_net(self) -> NeuralNet:
+        net = super()._given_net()
+        if self.estimator is None:
+            net.set_params(module__k=FEW_NETS)
+        return net
 
     def _try_out(
         self, scoring: Scoring, splits: list[Split], candidate: Candidate
@@ -369,8 +366,8 @@ class _MixupCV(BaseMixup):
                 why = f"scoring={self.scoring!r} has no finite value for them."
             raise ValueError(f"Got no finite score for any alpha. {why}")
         _warn_of_scoreless(candidates, evidence)
-        params = _params(candidates)
         alphas = np.array([candidate.alpha for candidate in candidates])
+        params = [{"alpha": alpha} for alpha in alphas.tolist()]
         self.best_index_ = int(np.nanargmax(mean))
         self.alpha_ = float(alphas[self.best_index_])
         self.best_score_ = float(mean[self.best_index_])
@@ -383,8 +380,7 @@ class _MixupCV(BaseMixup):
         self.cv_results_ = _results(params, evidence, *seconds)
         sizes = [(len(split.test), len(split.rows.y)) for split in splits]
         n_test, n_train = np.mean(sizes, axis=0)
-        places = [candidate.layers for candidate in candidates]
-        self.gains_ = gains(alphas, places, scores, evidence.defined, n_test / n_train)
+        self.gains_ = gains(alphas, scores, evidence.defined, n_test / n_train)
         if len(splits) == 1:
             warnings.warn(
                 "One fold cannot tell how much a gain varies: `low` and `high` of "
@@ -473,14 +469,6 @@ def _over_folds(of_folds: list[Any], splits: list[Split], n_rows: int) -> np.nda
         times[split.test] += 1
     with np.errstate(invalid="ignore"):
         return total / times
-
-
-def _params(candidates: list[Candidate]) -> list[dict[str, Any]]:
-    """Return the parameters in which candidates differ, of each."""
-    params = [{"alpha": c.alpha, "layers": c.layers} for c in candidates]
-    if len({repr(c.layers) for c in candidates}) == 1:
-        return [{"alpha": p["alpha"]} for p in params]
-    return params
 
 
 def _results(
@@ -611,8 +599,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
-        As in `MixupClassifier`, except "auto" for the default net: it tries
-        each alpha both at the "input" and behind the "embedding".
+        As in `MixupClassifier`.
     class_weight : dict, "balanced" or None, default=None
         As in `MixupClassifier`.
     priors : "uniform", array-like of shape (n_classes,) or None, default=None
@@ -637,12 +624,12 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Index of the best candidate in `cv_results_`, its mean score over the folds
         (optimistic, since it is the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``. A candidate is an alpha, or an alpha at a
-        place. Members are trained together, so each has an equal share of the time.
+        The columns of ``GridSearchCV``. A candidate is an alpha. Members are trained
+        together, so each has an equal share of the time.
     gains_ : dict of ndarrays
         Gain of each candidate over alpha 0, in units of the score: ``alpha``,
-        ``layers``, ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval,
-        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
+        ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval, paired by
+        folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
         optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
         one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
@@ -683,10 +670,10 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     Notes
     -----
     Members are one module with an additional axis, trained by one optimizer. Each is
-    the same net as in a separate fit; only dropout draws other masks. Early stopping,
-    learning rate schedules and gradient clipping of skorch work for each member
-    separately. Members are trained one by one, with a warning that says why, if they
-    cannot be vectorized:
+    the same net as in a separate fit; only torch's own dropout, which the default net
+    does not use, draws other masks. Early stopping, learning rate schedules and
+    gradient clipping of skorch work for each member separately. Members are trained one
+    by one, with a warning that says why, if they cannot be vectorized:
 
     - nets that override methods of skorch, or have user-supplied iterators or other
       callbacks;
@@ -860,12 +847,12 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         Index of the best candidate in `cv_results_`, its mean score over the folds
         (optimistic, since it is the best of several), and its parameters.
     cv_results_ : dict of ndarrays
-        The columns of ``GridSearchCV``. A candidate is an alpha, or an alpha at a
-        place. Members are trained together, so each has an equal share of the time.
+        The columns of ``GridSearchCV``. A candidate is an alpha. Members are trained
+        together, so each has an equal share of the time.
     gains_ : dict of ndarrays
         Gain of each candidate over alpha 0, in units of the score: ``alpha``,
-        ``layers``, ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval,
-        paired by folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
+        ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval, paired by
+        folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
         optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
         one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
@@ -899,10 +886,10 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     Notes
     -----
     Members are one module with an additional axis, trained by one optimizer. Each is
-    the same net as in a separate fit; only dropout draws other masks. Early stopping,
-    learning rate schedules and gradient clipping of skorch work for each member
-    separately. Members are trained one by one, with a warning that says why, if they
-    cannot be vectorized:
+    the same net as in a separate fit; only torch's own dropout, which the default net
+    does not use, draws other masks. Early stopping, learning rate schedules and
+    gradient clipping of skorch work for each member separately. Members are trained one
+    by one, with a warning that says why, if they cannot be vectorized:
 
     - nets that override methods of skorch, or have user-supplied iterators or other
       callbacks;

@@ -262,20 +262,17 @@ def warn_of_undefined(failures: dict[int, Exception], name: str) -> None:
 
 def gains(
     alphas: np.ndarray,
-    places: list[Any],
     scores: np.ndarray,
     defined: np.ndarray,
     test_per_train: float,
 ) -> dict[str, np.ndarray]:
     """Return gains over alpha 0 by C candidates, with a 95 % interval paired by folds.
 
-    `places` are the candidates' layers, and `scores` of shape (C, F). Differences over
-    F folds share most of their training rows: their variance is
-    ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio 2003, equation 9). The
-    bounds are NaN for a single fold, or if all folds agree to the last digit.
+    `scores` are of shape (C, F). Differences over F folds share most of their training
+    rows: their variance is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio
+    2003, equation 9). The bounds are NaN for a single fold, or if all folds agree to
+    the last digit.
     """
-    layers = np.empty(len(places), dtype=object)
-    layers[:] = places
     of_fold = scores[:, defined] - scores[alphas == 0][:, defined]
     n_folds, mean = of_fold.shape[1], np.full(len(alphas), np.nan)
     half = mean.copy()
@@ -289,7 +286,7 @@ def gains(
         half = stats.t.ppf(0.975, n_folds - 1) * error
     half[alphas == 0] = 0.0  # nothing over itself
     low, high = mean - half, mean + half
-    return {"alpha": alphas, "layers": layers, "mean": mean, "low": low, "high": high}
+    return {"alpha": alphas, "mean": mean, "low": low, "high": high}
 
 
 # Shares in the prediction.

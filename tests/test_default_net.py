@@ -536,7 +536,7 @@ def noise(n=60):
 
 
 @pytest.mark.parametrize(
-    ("data", "alpha"), [(checkerboard(), 0), (noise(), 0.2)], ids=["board", "noise"]
+    ("data", "alpha"), [(checkerboard(800), 0), (noise(), 0.2)], ids=["board", "noise"]
 )
 @pytest.mark.parametrize("validated", ["held out", "given"])
 def test_auto_mixes_unless_it_clearly_hurts(data, alpha, validated):

@@ -96,7 +96,7 @@ ALPHAS, EVERY = np.array([0.0, 0.5, 1.0]), np.ones(3, dtype=bool)
 
 def test_gains_are_over_alpha_0_and_paired():
     scores = np.array([[0.1, 0.2, 0.3], [0.2, 0.3, 0.5], [0, 0.1, 0.1]])
-    told = gains(ALPHAS, ["input"] * 3, scores, EVERY, 0.5)
+    told = gains(ALPHAS, scores, EVERY, 0.5)
     assert_allclose(told["mean"], [0, 0.4 / 3, -0.4 / 3])
     half = 4.302653 * np.std([0.1, 0.1, 0.2], ddof=1) * (1 / 3 + 0.5) ** 0.5
     assert_allclose(told["high"] - told["mean"], [0, half, half], rtol=1e-6)
@@ -106,14 +106,14 @@ def test_gains_are_over_alpha_0_and_paired():
 @pytest.mark.parametrize("gain", [0, 0.05, -0.05])
 def test_folds_that_agree_to_the_last_digit_give_no_interval(gain):
     scores = np.array([[0.7, 0.8, 0.9], [0.7 + gain, 0.8 + gain, 0.9 + gain]])
-    told = gains(ALPHAS[:2], ["input"] * 2, scores, EVERY, 0.5)
+    told = gains(ALPHAS[:2], scores, EVERY, 0.5)
     assert_allclose(told["mean"], [0, gain], atol=1e-12)
     assert_array_equal(told["low"], [0, np.nan])
     assert_array_equal(told["high"], [0, np.nan])
 
 
 def test_one_fold_gives_no_interval():
-    told = gains(ALPHAS[:2], ["input"] * 2, np.array([[1.0], [3.0]]), EVERY[:1], 0.5)
+    told = gains(ALPHAS[:2], np.array([[1.0], [3.0]]), EVERY[:1], 0.5)
     assert_array_equal(told["mean"], [0, 2])
     assert_array_equal(told["high"], [0, np.nan])
 
@@ -126,7 +126,7 @@ def test_a_fold_without_a_score_is_left_out_and_one_that_diverged_is_not():
     evidence = Evidence(None, scores, diverged, 0)
     assert_array_equal(evidence.defined, [False, True, True])
     assert_allclose(evidence.mean_scores, [0.3, nan, 0.4])
-    told = gains(ALPHAS, ["input"] * 3, scores, evidence.defined, 0.5)
+    told = gains(ALPHAS, scores, evidence.defined, 0.5)
     assert_allclose(told["mean"], [0, nan, 0.1])
     diverged[:, 1] = True
     evidence = Evidence(None, np.where(diverged, nan, scores), diverged, 0)
