@@ -86,11 +86,9 @@ NET = {  # parameters of the net
         "module__d_block": 128,
         "lr": 0.012,
     },
-    "Muon, 8 members of 64": {
+    "Muon in hidden layers": {
         "optimizer": partial(Muon, betas=(0.9, 0.95), fused=True),
         "optimizer__param_groups": [(HIDDEN, {"orthogonal": True})],
-        "module__k": 8,
-        "module__d_block": 64,
         "lr": 0.01,
     },
 }
@@ -109,7 +107,7 @@ def says_something(variant, task):
     classify = task == "classification"
     if variant.startswith("mixed"):
         return classify == ("behind" in variant)
-    if variant.startswith(("AdamW", "Muon")):
+    if variant in ("AdamW in all layers", "Muon in hidden layers"):
         return classify == variant.startswith("AdamW")
     module = signature(TabularNet).parameters.values()
     params = {f"module__{p.name}": p.default for p in module}

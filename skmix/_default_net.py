@@ -23,6 +23,7 @@ from skmix._training.skorch_compat import (
     as_module_dtype,
     named_callbacks,
     shaped_like,
+    stop_caching,
     stops_early,
     watches_validation,
 )
@@ -174,8 +175,9 @@ class TabularNeuralNet(NeuralNet):
         """
         if not self.initialized_:
             self.sizes_ = self._sizes_of(X, y)
+            self.initialize()
         self.__dict__.pop("validation_history_", None)
-        with self._without_stopping():
+        with self._without_stopping(), self._uncached():
             super().partial_fit(X, y, classes, **fit_params)
         return self
 
@@ -237,7 +239,18 @@ class TabularNeuralNet(NeuralNet):
         # (Or skorch would announce a new initialization, and clear the same history.)
         self.initialized_, self.history_ = False, None
         self.initialize()
-        super().partial_fit(X, y, **fit_params)
+        with self._uncached():
+            super().partial_fit(X, y, **fit_params)
+
+    @contextmanager
+    def _uncached(self) -> Iterator[None]:
+        """Score training rows by predictions, and not by what members put out."""
+        uncached = stop_caching(self)
+        try:
+            yield
+        finally:
+            for owner in uncached:
+                owner.use_caching = True
 
     def _sizes_of(self, X: Any, y: Any) -> dict[str, Any]:
         """Find those arguments of the module in `X` and `y` that are not given."""
@@ -327,12 +340,11 @@ class TabularNetRegressor(TabularNeuralNet, NeuralNetRegressor):
 def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     """Return the unfitted skorch net that ``estimator=None`` stands for.
 
-    A `skmix.networks.TabularNet`, trained at a constant ``lr``: a regressor by AdamW,
-    a classifier, of twice the members and half the width, by Muon in its hidden layers
-    and AdamW elsewhere. One row in five is held out, and never mixed; training stops
-    after 20 epochs without a lower validation loss. Then the net is trained again on
-    all rows, for the best number of epochs, and a classifier is calibrated by the rows
-    held out (temperature scaling).
+    A `skmix.networks.TabularNet`, trained at a constant ``lr``: a regressor by AdamW, a
+    classifier by Muon in its hidden layers and AdamW elsewhere. One row in five is held
+    out, and never mixed; training stops after 20 epochs without a lower validation
+    loss. Then the net is trained again on all rows, for the best number of epochs, and
+    a classifier is calibrated by the rows held out (temperature scaling).
 
     Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
     (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
@@ -385,15 +397,13 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
             "criterion": nn.CrossEntropyLoss,
             "optimizer": partial(Muon, betas=(0.9, 0.95), fused=True),
             "optimizer__param_groups": [(HIDDEN, {"orthogonal": True})],
-            "module__k": 8,
-            "module__d_block": 64,
             "lr": 1e-2,
         }
     else:
         own = {
             "criterion": nn.MSELoss,
             "optimizer": partial(torch.optim.AdamW, betas=(0.9, 0.95), fused=True),
-            "lr": 1.2e-2,
+            "lr": 6e-3,
         }
     kind = TabularNetClassifier if classify else TabularNetRegressor
     return kind(

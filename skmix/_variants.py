@@ -376,8 +376,8 @@ class NoisyFeatures:
     --------
     >>> from skmix import MixupClassifier
     >>> from skmix.mixing import NoisyFeatures
-    >>> MixupClassifier(mixing=NoisyFeatures(), layers=["input", "embedding"]).alpha
-    0.2
+    >>> MixupClassifier(mixing=NoisyFeatures(), layers=["input", "embedding"]).mixing
+    NoisyFeatures(additive=0.4, multiplicative=0.2, mixing='mixup')
     """
 
     additive: float = 0.4

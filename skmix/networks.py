@@ -154,11 +154,11 @@ class TabularNet(nn.Module):
     bins : list of array-like, default=()
         Edges of the pieces of each number, for the first columns, as in
         `NumberEmbedding`.
-    k : int, default=4
+    k : int, default=8
         Members of the ensemble.
     n_blocks : int, default=2
         Blocks of a member: linear layer, ReLU and dropout.
-    d_block : int, default=128
+    d_block : int, default=64
         Units in each block.
     dropout : float, default=0.1
         Probability of a unit to be left out in training, as in `ByteDropout`.
@@ -195,7 +195,7 @@ class TabularNet(nn.Module):
     >>> bins = [[-1, 0, 1], [-1, -0.5, 0.5, 1]]
     >>> net, X = TabularNet(d_in=5, d_out=3, bins=bins), torch.zeros(8, 5)
     >>> net(X).shape, net.eval()(X).shape
-    (torch.Size([8, 3, 4]), torch.Size([8, 3]))
+    (torch.Size([8, 3, 8]), torch.Size([8, 3]))
     """
 
     n_averaged: torch.Tensor
@@ -206,9 +206,9 @@ class TabularNet(nn.Module):
         d_in: int,
         d_out: int,
         bins: Sequence[Any] = (),
-        k: int = 4,
+        k: int = 8,
         n_blocks: int = 2,
-        d_block: int = 128,
+        d_block: int = 64,
         dropout: float = 0.1,
         d_embedding: int = 4,
         average_decay: float = 0.98,

@@ -10,7 +10,14 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from skorch import NeuralNetRegressor
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, Freezer, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    LRScheduler,
+)
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
@@ -217,6 +224,26 @@ def test_both_trainings_start_alike_from_a_module_that_is_given(numbers):
     assert net.module_ is not module
     for name, parameter in net.module_.named_parameters():
         assert torch.equal(parameter, start[name]), name
+
+
+@pytest.mark.parametrize("alpha", [None, 0, 0.2])
+def test_scores_of_training_rows_are_of_predictions(numbers, alpha):
+    X, y = numbers
+    score = EpochScoring("accuracy", on_train=True, name="train_acc")
+    callbacks = [("train_acc", score)]
+    net = quick(refit=False, callbacks=callbacks, train_split=None, lr=0.05)
+    if alpha is not None:
+        clf = MixupClassifier(net, alpha=alpha, random_state=0).fit(X, y)
+        net, X = clf.estimator_, encoded(clf, X)
+    else:
+        X = X.astype(np.float32)
+        net.fit(X, y)
+    assert net.history[-1, "train_acc"] == net.score(X, y)
+    assert dict(net.callbacks_)["train_acc"].use_caching
+    before = net.history[-1, "train_acc"]
+    net.partial_fit(X, y)
+    assert len(net.history[:, "train_acc"]) == 8
+    assert net.history[3, "train_acc"] == before
 
 
 def test_what_is_explored_is_trained_again_as_by_fit(numbers):
@@ -523,7 +550,7 @@ def test_labels_that_are_no_class_indices_are_refused_with_the_way_out(labels):
 # An alpha that rows held out choose.
 
 
-def checkerboard(n=400):
+def checkerboard(n=600):
     """Labels without noise, of which mixed rows tell wrong things."""
     X = np.random.default_rng(0).uniform(0, 3, (n, 2))
     return X, np.floor(X).sum(axis=1).astype(int) % 2
@@ -536,7 +563,9 @@ def noise(n=60):
 
 
 @pytest.mark.parametrize(
-    ("data", "alpha"), [(checkerboard(800), 0), (noise(), 0.2)], ids=["board", "noise"]
+    ("data", "alpha"),
+    [(checkerboard(1_500), 0), (noise(), 0.2)],
+    ids=["board", "noise"],
 )
 @pytest.mark.parametrize("validated", ["held out", "given"])
 def test_auto_mixes_unless_it_clearly_hurts(data, alpha, validated):
@@ -568,7 +597,7 @@ def test_auto_mixes_where_no_row_is_held_out(numbers, task):
 
 
 def test_auto_goes_on_as_it_began():
-    X, y = checkerboard()
+    X, y = checkerboard(1_500)
     net = default_net("classifier").set_params(max_epochs=30, module__k=2)
     fits = [MixupClassifier(net, alpha=a, random_state=0) for a in ("auto", 0)]
     for fit in fits:

@@ -364,7 +364,10 @@ def test_epochs_without_mixing(cancer):
     ("alpha", "match"),
     [
         (lambda: 0.2, r"alpha=<lambda>\(\), but expected a function f\(epoch\)"),
-        ("0.2", "Got alpha='0.2', but expected a finite number of at least 0, or a"),
+        (
+            "0.2",
+            "Got alpha='0.2', but expected a finite number of at least 0, 'auto' or a",
+        ),
         (Schedule, "Got alpha=<class"),
     ],
 )

@@ -188,15 +188,19 @@ def test_checkpoints_hold_no_hook(cancer, tmp_path):
 def test_regressors_of_the_default_kind_mix_behind_the_embedding(cancer):
     X, y = cancer[0][:120], cancer[0][:120, 0]
     net = short_default_net("regressor")
-    auto = MixupRegressor(net, random_state=0).fit(X, y)
-    embedding = MixupRegressor(net, layers="embedding", random_state=0).fit(X, y)
-    at_input = MixupRegressor(net, layers="input", random_state=0).fit(X, y)
+    auto = MixupRegressor(net, alpha=0.2, random_state=0).fit(X, y)
+    embedding = MixupRegressor(net, layers="embedding", alpha=0.2, random_state=0).fit(
+        X, y
+    )
+    at_input = MixupRegressor(net, layers="input", alpha=0.2, random_state=0).fit(X, y)
     assert_array_equal(auto.predict(X), embedding.predict(X))
     assert not np.array_equal(auto.predict(X), at_input.predict(X))
     net = number_net(max_epochs=1)  # without an embedding, and so at the input
     assert_allclose(
-        MixupRegressor(net, random_state=0).fit(X, y).predict(X),
-        MixupRegressor(net, layers="input", random_state=0).fit(X, y).predict(X),
+        MixupRegressor(net, alpha=0.2, random_state=0).fit(X, y).predict(X),
+        MixupRegressor(net, layers="input", alpha=0.2, random_state=0)
+        .fit(X, y)
+        .predict(X),
     )
 
 
