@@ -136,6 +136,8 @@ def markdown(summary):
         table = [[*cells]]
         for row in (row for row in summary if row["task"] == task):
             known = {k: np.nan if v is None else v for k, v in row.items()}
+            if row["alpha"] != "auto":
+                known["alpha"] = f"{float(row['alpha']):g}"
             table.append([cell.format(**known) for cell in cells.values()])
         lines += titled(task.title(), table)
     return "\n".join(lines)

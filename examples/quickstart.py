@@ -40,8 +40,8 @@ from skmix import MixupClassifierCV, MixupRegressorCV, default_net
 from skmix._dtypes import ColumnReader
 
 ALPHAS = (0, 0.2, 1)
-# Half the width of the default net, to be quick.
-OF_FILES = {"module__d_block": 64}
+# A quarter of the nets of the default net, to be quick.
+OF_FILES = {"module__k": 2}
 OF_SCIKIT_LEARN = OF_FILES | {"module__d_embedding": 1, "batch_size": 64}
 TABLES = ("breast_cancer", "diabetes", "digits", "iris", "wine")  # of scikit-learn
 TAKEN = "digits"
@@ -275,7 +275,6 @@ def compare(X, X_aside, y, y_aside, classify, settings, n_jobs):
     net = default_net(task).set_params(**settings)
     options = {"cv": N_FOLDS, "ensemble": True, "random_state": 0}
     options |= {"n_jobs": n_jobs, "verbose": 1}
-    options |= {"layers": "input"} if classify else {}
     print("Searching. The bar shows the epochs; training may stop early.")
     search = kind(net, alphas=ALPHAS, **options).fit(X, y)
     alpha, models = search.alpha_, {f"skmix, alpha {search.alpha_:g}": search}
@@ -358,11 +357,10 @@ def verdict(alpha, losses, classify):
 
 def next_steps(alpha, classify):
     name = "MixupClassifier" if classify else "MixupRegressor"
-    layers = ', layers="input"' if classify and alpha else ""
     predict = "predict_proba" if classify else "predict"
     return (
         f"To use it:\n\n    from skmix import {name}\n"
-        f"    model = {name}(alpha={alpha:g}{layers}).fit(X, y)\n"
+        f"    model = {name}(alpha={alpha:g}).fit(X, y)\n"
         f"    model.{predict}(X_new)\n\n"
         f"This is one net. {name}CV() is better and takes longer. The models of skmix "
         f"above\nare ensembles of {N_FOLDS} nets, which are smaller, to be quick."

@@ -291,6 +291,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
     ("script", "option", "page"),
     [
         ("defaults.py", "--markdown", "docs/defaults.md"),
+        ("noise_free.py", "--markdown", "docs/defaults.md"),
         ("speed.py", "--markdown", "docs/speed.md"),
         ("pieces.py", "--markdown", "docs/speed.md"),
         ("quality.py", "--table", "docs/quality.md"),
