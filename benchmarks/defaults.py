@@ -114,7 +114,7 @@ def summarise(scores):
     `ratio` is the geometric mean over tables of the loss divided by that of alpha
     0, and `ratio_error` its relative standard error (tables being the sample).
     """
-    unmixed = scores[scores["alpha"] == "0"].set_index("table")["loss"]
+    unmixed = scores[scores["alpha"].isin(["0", "0.0"])].set_index("table")["loss"]
     log = np.log(scores["loss"] / scores["table"].map(unmixed))
     scores = scores.assign(
         log=log, wins=log < -TIE, ties=log.abs() <= TIE, losses=log > TIE

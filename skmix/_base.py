@@ -43,7 +43,7 @@ from skmix._preparation import (
 from skmix._selection import clearly_higher
 from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
-from skmix._training.epoch import warn_if_above_start
+from skmix._training.epoch import Diverged, warn_if_above_start
 from skmix.pairing import check_pairing
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
@@ -208,7 +208,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             net = f"skmix.default_net({self._task.lower()!r})"
             raise ValueError(
                 f"Got {', '.join(nested)}, but estimator=None, which stands for "
-                f"{net}, has no parameters to set. Pass estimator={net} instead."
+                f"a net like {net}, has no parameters to set. Pass estimator={net} "
+                "instead."
             )
         return super().set_params(**params)
 
@@ -216,7 +217,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
 class MixupEstimator(BaseMixup):
     """What `MixupClassifier` and `MixupRegressor` share: a fit of one net."""
 
-    _mixes_in_doubt: bool  # with alpha="auto", where rows held out cannot tell
+    # With alpha="auto" and a net of the default kind, where rows held out cannot tell.
+    _mixes_in_doubt: bool
 
     @all_or_nothing
     def fit(
@@ -331,7 +333,9 @@ class MixupEstimator(BaseMixup):
         self._preparation.target.check_priors(priors, complete=False)
         _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
         samples = self._preparation.transform_samples(samples)
-        alpha = getattr(self, "alpha_", ALPHA) if self.alpha == "auto" else self.alpha
+        alpha = self.alpha
+        if alpha == "auto":
+            alpha = getattr(self, "alpha_", self._alpha_in_doubt(net))
         with _one_epoch(net):
             self._train(net, alpha, samples, None, seed, "partial_fit")
         self._predict_by(net, alpha, samples)
@@ -369,17 +373,21 @@ class MixupEstimator(BaseMixup):
         self, net: NeuralNet, rows: Samples, validation: Any, seed: int
     ) -> tuple[NeuralNet, Any]:
         """Train on coded rows, and return the net that predicts, and its alpha."""
-        own_recipe = isinstance(net, _default_net.TabularNeuralNet)
-        if validation is not None and own_recipe:
+        if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
             net.set_params(refit=False)
         train = partial(self._train, rows=rows, validation=validation, seed=seed)
-        if self.alpha == "auto" and own_recipe:
+        if self.alpha == "auto" and _default_net.is_explored(net):
             net, alpha = self._explored(net, partial(train, method="explore"))
             train(net, alpha, method="train_again")
         else:
-            alpha = ALPHA if self.alpha == "auto" else self.alpha
+            alpha = self._alpha_in_doubt(net) if self.alpha == "auto" else self.alpha
             train(net, alpha)
         return net, alpha
+
+    def _alpha_in_doubt(self, net: NeuralNet) -> float:
+        """Return the alpha that "auto" stands for where rows held out cannot tell."""
+        own_recipe = isinstance(net, _default_net.TabularNeuralNet)
+        return 0.0 if own_recipe and not self._mixes_in_doubt else ALPHA
 
     def _explored(
         self, net: NeuralNet, explore: Callable[..., None]
@@ -388,17 +396,24 @@ class MixupEstimator(BaseMixup):
 
         Return the net, which is to be trained again, and its alpha.
         """
-        mixed, plain = net, clone(net)
-        explore(mixed, ALPHA)
-        if mixed.found_.losses is None:
-            return mixed, ALPHA
-        explore(plain, 0.0)
-        losses, weight = (mixed.found_.losses, plain.found_.losses), mixed.found_.weight
-        if self._mixes_in_doubt:
-            mixes = not clearly_higher(*losses, weight)
-        else:
-            mixes = clearly_higher(*losses[::-1], weight)
-        return (mixed, ALPHA) if mixes else (plain, 0.0)
+        alpha, error = self._alpha_in_doubt(net), None
+        other_net, other_alpha = clone(net), 0.0 if alpha else ALPHA
+        try:
+            explore(net, alpha)
+        except Diverged as diverged:
+            error = diverged
+        if not error and net.found_.losses is None:
+            return net, alpha
+        try:
+            explore(other_net, other_alpha)
+        except Diverged:
+            if error:
+                raise error from None
+            return net, alpha
+        found, others = vars(net).get("found_"), other_net.found_
+        if error or clearly_higher(found.losses, others.losses, found.weight):
+            return other_net, other_alpha
+        return net, alpha
 
     def _train(
         self,

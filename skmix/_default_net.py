@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import get_len
@@ -21,6 +22,7 @@ from skmix._training.muon import Muon
 from skmix._training.random import seeded
 from skmix._training.skorch_compat import (
     as_module_dtype,
+    is_skorchs_own,
     named_callbacks,
     shaped_like,
     stop_caching,
@@ -32,7 +34,7 @@ from skmix.preprocessing import increasing_edges, quantile_edges
 
 MIN_BATCH, MAX_BATCH = 16, 256
 N_BATCHES = 6  # at least so many in an epoch, as far as MIN_BATCH allows
-HIDDEN = "members.[0-9]*.weight"  # matrices of a `TabularNet`, but the output layer's
+HIDDEN = "*members.[0-9]*.weight"  # matrices of a `TabularNet`, but the output layer's
 
 
 class Found(NamedTuple):
@@ -116,7 +118,7 @@ class TabularNeuralNet(NeuralNet):
         Returns
         -------
         self : object
-            It has the attribute ``found_`` until `train_again`.
+            It has the attribute ``found_`` until `train_again` or `partial_fit`.
         """
         self.sizes_ = self._sizes_of(X, y)
         self.split_: tuple[Any, Any] | None = None
@@ -126,11 +128,13 @@ class TabularNeuralNet(NeuralNet):
             start = {part: clone(getattr(self, part), safe=False) for part in parts}
         # The block leaves the generators as they are, for the second training.
         with seeded(device=self.device) if twice else nullcontext():
-            self._train(X, y, **fit_params)
-            n_epochs = self._n_epochs_found(X) if twice else None
-            self.found_ = Found(n_epochs, start, *self._losses_held_out())
+            try:
+                self._train(X, y, **fit_params)
+                n_epochs = self._n_epochs_found(X) if twice else None
+                self.found_ = Found(n_epochs, start, *self._losses_held_out())
+            finally:
+                del self.split_
         self.validation_history_ = self.history
-        del self.split_
         return self
 
     def train_again(self, X: np.ndarray, y: np.ndarray, **fit_params: Any) -> Self:
@@ -144,7 +148,13 @@ class TabularNeuralNet(NeuralNet):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        NotFittedError
+            Before `explore`.
         """
+        check_is_fitted(self, "found_")
         found = self.found_
         del self.found_
         if found.n_epochs is not None:
@@ -176,7 +186,8 @@ class TabularNeuralNet(NeuralNet):
         if not self.initialized_:
             self.sizes_ = self._sizes_of(X, y)
             self.initialize()
-        self.__dict__.pop("validation_history_", None)
+        for name in ("validation_history_", "found_"):
+            self.__dict__.pop(name, None)
         with self._without_stopping(), self._uncached():
             super().partial_fit(X, y, classes, **fit_params)
         return self
@@ -186,7 +197,10 @@ class TabularNeuralNet(NeuralNet):
         train, valid = self.split_ or (None, None)
         if valid is None or valid is train:
             return None
-        return *data_from_dataset(valid), None
+        try:
+            return *data_from_dataset(valid), None
+        except AttributeError:  # of a dataset that does not hold them
+            return None
 
     # What skorch asks for.
 
@@ -443,6 +457,18 @@ def trains_twice(net: NeuralNet) -> bool:
     )
     recipe = isinstance(net, TabularNeuralNet) and net.refit and net.train_split
     return bool(recipe) and not any(map(watches_validation, others))
+
+
+def is_explored(net: NeuralNet) -> bool:
+    """Whether a net may be explored more than once, and one of its trainings kept.
+
+    Not if it has a `fit` of its own, or is trained once and has callbacks of the user,
+    which may write what the last training has made (checkpoints).
+    """
+    if not isinstance(net, TabularNeuralNet) or not is_skorchs_own(net, "fit"):
+        return False
+    callbacks = [callback for _, callback in named_callbacks(net)]
+    return trains_twice(net) or all(map(stops_early, callbacks))
 
 
 def train_once(net: NeuralNet, *, stopping: bool = True) -> NeuralNet:

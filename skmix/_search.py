@@ -288,7 +288,7 @@ class _MixupCV(BaseMixup):
 
     def _given_net(self) -> NeuralNet:
         net = super()._given_net()
-        if self.estimator is None:
+        if self.estimator is None and self.ensemble:
             net.set_params(module__k=FEW_NETS)
         return net
 
@@ -571,7 +571,8 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     ----------
     estimator : skorch.NeuralNetClassifier or similar, default=None
         As in `MixupClassifier`, except that None stands for
-        ``skmix.default_net("classifier")`` with ``module__d_embedding=8``.
+        ``skmix.default_net("classifier")`` with ``module__d_embedding=8`` and, unless
+        `ensemble` is False, ``module__k=2``: many members predict together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
         mixing) is added if it is missing.
@@ -800,7 +801,9 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     Parameters
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
-        As in `MixupRegressor`.
+        As in `MixupRegressor`, except that None stands for
+        ``skmix.default_net("regressor")`` with ``module__k=2``, unless `ensemble` is
+        False: many members predict together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
         mixing) is added if it is missing.

@@ -18,7 +18,7 @@ from skmix._preparation import rows_of
 BLEND_ROUNDS = 30
 EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
 HOPELESS = 1e6  # times the error of the best: no share for it
-CLEARLY = 2.0  # standard errors
+CLEARLY = 0.975  # confidence of a one-sided test, or two standard errors of many rows
 
 
 def folds_of(
@@ -128,14 +128,18 @@ def clearly_higher(
     Returns
     -------
     higher : bool
-        Whether the (weighted) mean of their differences is above `CLEARLY` of its
-        standard errors.
+        Whether the (weighted) mean of their differences is above 0 by Student's t test.
+        One row alone, or the weight of one, cannot tell.
     """
     weight = np.ones(len(losses)) if weight is None else weight
+    share = weight / weight.sum()
+    n_rows = 1 / np.sum(share**2)  # of equal weight, which would tell as much
+    if n_rows < 1 + 1e-9:
+        return False
     difference = losses - others
-    mean = np.average(difference, weights=weight)
-    error = np.sqrt(np.sum((weight * (difference - mean)) ** 2)) / weight.sum()
-    return bool(mean > CLEARLY * error)
+    mean = share @ difference
+    variance = np.sum((share * (difference - mean)) ** 2) * n_rows / (n_rows - 1)
+    return bool(mean > stats.t.ppf(CLEARLY, n_rows - 1) * np.sqrt(variance))
 
 
 class Evidence(NamedTuple):

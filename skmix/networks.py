@@ -81,7 +81,9 @@ class ByteDropout(nn.Dropout):
     A mask is a function of `seed`, `n_passes` and the shape alone: numbers that are
     counted, and mixed as in the generator SplitMix64 (Steele, Lea and Flood 2014), of
     eight bytes each. So a net draws the same masks whatever is trained beside it, and
-    goes on with them from a checkpoint. For `p` next to 0 or 1 it is
+    goes on with them from a checkpoint. A module that is passed as an instance keeps
+    its seeds. A pass that is repeated has another mask, so that
+    `torch.utils.checkpoint` must not repeat one. For `p` next to 0 or 1 it is
     `torch.nn.Dropout`.
 
     References
@@ -220,14 +222,6 @@ class TabularNet(nn.Module):
         self.members = _members(width, d_out, k, n_blocks, d_block, dropout)
         trained = nn.Sequential(self.embedding, self.members)
         self.averaged = deepcopy(trained).requires_grad_(False)
-        # Where each mean and its weight are, whatever tensors are there (under vmap).
-        self._places = [
-            (mean, part, name)
-            for mean, part in zip(
-                self.averaged.modules(), trained.modules(), strict=True
-            )
-            for name, _ in part.named_parameters(recurse=False)
-        ]
         self.register_buffer("n_averaged", torch.zeros(()))
         self.register_buffer("temperature", torch.ones(()))
 
@@ -249,10 +243,13 @@ class TabularNet(nn.Module):
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
         share = self.n_averaged.reciprocal().clamp(min=1 - self.average_decay)
-        for averaged, trained, name in self._places:
-            mean = getattr(averaged, name)
-            # (In place, `torch.func.vmap` would take its members one by one.)
-            mean.copy_(mean.lerp(getattr(trained, name), share.to(mean)))
+        for averaged, part in zip(
+            self.averaged, (self.embedding, self.members), strict=True
+        ):
+            for mean, trained in zip(averaged.modules(), part.modules(), strict=True):
+                for name, old in mean.named_parameters(recurse=False):
+                    # (In place, `torch.func.vmap` would take its members one by one.)
+                    old.copy_(old.lerp(getattr(trained, name), share.to(old)))
 
 
 def _members(

@@ -1,5 +1,7 @@
 """The default nets as skorch nets: their recipe, in skorch alone and in estimators."""
 
+from fnmatch import fnmatch
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
 from skorch import NeuralNetRegressor
 from skorch.callbacks import (
     Callback,
@@ -23,6 +26,8 @@ from skorch.helper import predefined_split
 
 from skmix import MixupClassifier, MixupRegressor, default_net
 from skmix._default_net import (
+    HIDDEN,
+    TabularNetClassifier,
     bins_of,
     hold_out,
     train_once,
@@ -30,6 +35,7 @@ from skmix._default_net import (
     wants_scaled,
 )
 from skmix._training import loss
+from skmix._training.epoch import Diverged
 from skmix._training.muon import Muon
 from skmix._training.skorch_compat import METHODS, is_skorchs_own, patience_of
 from skmix.networks import TabularNet
@@ -292,6 +298,34 @@ def test_without_rows_held_out_there_are_no_losses(numbers):
     assert net.found_.losses is None
 
 
+class Lazy(torch.utils.data.Dataset):
+    """A dataset of which no table can be taken."""
+
+    def __init__(self, X, y):
+        self.rows = list(zip(X.astype(np.float32), y, strict=True))
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i]
+
+
+def test_rows_of_a_lazy_dataset_are_validated_on_all_the_same(numbers):
+    net = quick(train_split=predefined_split(Lazy(*numbers)))
+    assert net.explore(*numbers).found_.losses is None
+    assert "valid_loss" in net.history[-1]
+
+
+def test_nothing_is_trained_again_that_was_not_explored(numbers):
+    net = quick()
+    with pytest.raises(NotFittedError):
+        net.train_again(*numbers)
+    net.explore(*numbers).partial_fit(*numbers)
+    with pytest.raises(NotFittedError):
+        net.train_again(*numbers)
+
+
 def test_a_fit_moves_the_generators_on(numbers):
     X, y = numbers
     nets = [quick().fit(X, y), quick(refit=False).fit(X, y)]
@@ -518,6 +552,14 @@ def test_the_default_optimizer_is_fused(task, optimizer):
     assert net.optimizer_.defaults["weight_decay"] == 1e-2
 
 
+def test_hidden_matrices_are_known_in_a_compiled_module():
+    names = ["_orig_mod.members.1.weight", "members.4.weight"]
+    others = ["averaged.1.1.weight", "members.output.weight", "members.1.bias"]
+    assert [fnmatch(name, HIDDEN) for name in names + others] == [True] * 2 + [
+        False
+    ] * 3
+
+
 @pytest.mark.parametrize("optimizer", [torch.optim.RMSprop, torch.optim.SGD])
 def test_another_optimizer_takes_its_place(numbers, optimizer):
     net = quick(optimizer=optimizer).fit(*numbers)
@@ -586,14 +628,75 @@ def test_auto_mixes_unless_it_clearly_hurts(data, alpha, validated):
     assert auto.n_iter_ == told.n_iter_
 
 
-@pytest.mark.parametrize("task", ["classifier", "regressor"])
-def test_auto_mixes_where_no_row_is_held_out(numbers, task):
+BOTH = [("classifier", MixupClassifier, 0.2), ("regressor", MixupRegressor, 0)]
+
+
+@pytest.mark.parametrize(("task", "one", "alpha"), BOTH)
+def test_where_no_row_is_held_out_classifiers_mix_and_regressors_do_not(
+    numbers, task, one, alpha
+):
     X, y = numbers
     net = quick(task, train_split=None, callbacks=None)
-    one = MixupClassifier if task == "classifier" else MixupRegressor
     auto = one(net, random_state=0).fit(X, y)
-    assert auto.alpha_ == 0.2
-    assert_same(one(net, alpha=0.2, random_state=0).fit(X, y).estimator_, auto)
+    assert auto.alpha_ == alpha
+    assert_same(one(net, alpha=alpha, random_state=0).fit(X, y).estimator_, auto)
+    classes = {"classes": [0, 1]} if task == "classifier" else {}
+    assert one(quick(task)).partial_fit(X, y, **classes).alpha_ == alpha
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_files_of_callbacks_are_those_of_the_net_that_is_kept(tmp_path, validated):
+    X, y = noise()
+    keeper = Checkpoint(dirname=tmp_path, monitor="valid_loss_best")
+    net = quick(callbacks=[keeper])
+    options = {"X_val": X, "y_val": y} if validated else {}
+    clf = MixupClassifier(net, random_state=0).fit(X, y, **options)
+    assert clf.alpha_ == 0.2
+    kept = torch.load(tmp_path / "params.pt")
+    told = MixupClassifier(net, alpha=0.2, random_state=0).fit(X, y, **options)
+    again = torch.load(tmp_path / "params.pt")
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert_same(told.estimator_, clf)
+
+
+class OwnFit(TabularNetClassifier):
+    calls = 0
+
+    def fit(self, X, y, **fit_params):
+        type(self).calls += 1
+        return super().fit(X, y, **fit_params)
+
+
+def test_a_net_with_a_fit_of_its_own_is_trained_by_it(numbers):
+    params = quick().get_params(deep=False)
+    params = {k: v for k, v in params.items() if k != "module"}
+    clf = MixupClassifier(OwnFit(TabularNet, **params), random_state=0).fit(*numbers)
+    assert OwnFit.calls == 1
+    assert clf.alpha_ == 0.2
+
+
+class DivergesWhere(Callback):
+    """A loss that is no number if rows are mixed, or if they are not, or always."""
+
+    def __init__(self, mixed):
+        self.mixed = mixed
+
+    def on_epoch_end(self, net, **kwargs):
+        if (net.history[-1, "lam_mean"] < 1) in self.mixed:
+            net.history.record("train_loss", np.nan)
+            raise Diverged("diverged on purpose")
+
+
+@pytest.mark.parametrize(("task", "one", "alpha"), BOTH)
+def test_a_training_that_diverges_leaves_the_other_one(numbers, task, one, alpha):
+    X, y = numbers
+    for mixed, left in (({True}, 0), ({False}, 0.2)):
+        net = quick(task)
+        net.callbacks = [*net.callbacks, ("diverges", DivergesWhere(mixed))]
+        assert one(net, random_state=0).fit(X, y).alpha_ == left
+    net.set_params(callbacks__diverges__mixed={True, False})
+    with pytest.raises(Diverged, match="on purpose"):
+        one(net, random_state=0).fit(X, y)
 
 
 def test_auto_goes_on_as_it_began():

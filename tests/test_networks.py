@@ -173,6 +173,19 @@ def test_a_temperature_divides_the_logarithms():
     assert_allclose(apply_temperature(hotter, 0.5), proba)
 
 
+def test_averaged_weights_follow_layers_that_were_replaced():
+    torch.manual_seed(0)
+    net = TabularNet(3, 2, k=2, d_block=4)
+    net.members, net.embedding = deepcopy(net.members), deepcopy(net.embedding)
+    net(torch.zeros(5, 3))
+    with torch.no_grad():
+        for parameter in net.members.parameters():
+            parameter.fill_(7)
+    net.n_averaged.zero_()  # (so that the next mean is of one step)
+    net(torch.zeros(5, 3))
+    assert all((mean == 7).all() for mean in net.averaged[1].parameters())
+
+
 # Dropout.
 
 

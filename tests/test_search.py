@@ -225,6 +225,7 @@ def test_members_of_the_default_net_have_few_nets(kind):
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     search = kind(alphas=(0,), cv=2, random_state=0).fit(X, y)
     assert _n_nets(search) == [2, 2]
+    assert _n_nets(search.set_params(ensemble=False).fit(X, y)) == [8]
     net = default_net(kind._task.lower()).set_params(max_epochs=1, module__k=5)
     assert _n_nets(kind(net, alphas=(0,), cv=2).fit(X, y)) == [5, 5]
 

@@ -192,3 +192,17 @@ def test_losses_that_are_equal_are_not_higher():
     losses = np.arange(5.0)
     assert not clearly_higher(losses, losses)
     assert clearly_higher(losses + 1, losses)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 50])
+def test_chance_is_rarely_clear_however_few_the_rows(n):
+    rng = np.random.default_rng(0)
+    zeros = np.zeros(n)
+    clear = np.mean([clearly_higher(rng.normal(size=n), zeros) for _ in range(4_000)])
+    assert clear <= 0.025 + 3 * np.sqrt(0.025 / 4_000)
+    assert clear > 0.015 or n == 1
+
+
+def test_the_weight_of_one_row_cannot_tell():
+    weight = np.array([0.0, 1.0, 0.0])
+    assert not clearly_higher(np.ones(3), np.zeros(3), weight)

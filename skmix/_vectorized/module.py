@@ -34,7 +34,7 @@ class VectorizedModule(nn.Module):
     ----------
     modules : list of torch.nn.Module
         M modules that differ in the values of their parameters and buffers, and in the
-        probabilities of `torch.nn.Dropout`, alone.
+        probabilities of `torch.nn.Dropout` and `skmix.networks.ByteDropout`, alone.
     direct : bool, default=False
         Pass rows of all members through the code of one, which must then not mind the
         further axis, and not by `torch.func.vmap`, which takes any code but twice the
@@ -194,7 +194,8 @@ def _own_dropouts(modules: list[nn.Module]) -> Iterator[tuple[str, torch.Tensor]
         if len(set(p)) > 1 and type(part) not in DROPOUTS_OF_NUMBERS:
             raise ValueError(
                 f"Got different probabilities of {type(part).__name__} ({name}), but "
-                "expected the same ones for all members, except of torch.nn.Dropout."
+                "expected the same ones for all members, except of torch.nn.Dropout "
+                "and skmix.networks.ByteDropout."
             )
         if len(set(p)) > 1:
             yield name, torch.tensor(p)
