@@ -43,7 +43,7 @@ from skmix._preparation import (
 from skmix._selection import clearly_higher
 from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
-from skmix._training.epoch import Diverged, warn_if_above_start
+from skmix._training.epoch import Diverged, interruptible, warn_if_above_start
 from skmix.pairing import check_pairing
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
@@ -54,14 +54,15 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def all_or_nothing(fit: Method) -> Method:
     """Let a method work on a copy of the estimator, which takes its place at the end.
 
-    Until then, and for good after an error, the estimator is as it was: for the
-    caller, for callbacks, for other threads.
+    Until then, and for good after an error or Ctrl-C, the estimator is as it was: for
+    the caller, for callbacks, for other threads.
     """
 
     @wraps(fit)
     def fit_a_draft(self: Any, *args: Any, **kwargs: Any) -> Any:
         draft = skorch_compat.twin(self)
-        fit(draft, *args, **kwargs)
+        with interruptible():
+            fit(draft, *args, **kwargs)
         self.__dict__ = vars(draft)
         return self
 

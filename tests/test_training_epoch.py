@@ -37,7 +37,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader
 
-from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, default_net
 from skmix._sampler import MixupSampler
 from skmix._training import epoch as epoch_module
 from skmix._training.epoch import (
@@ -664,6 +664,32 @@ def test_a_swallowed_interrupt_ends_a_fit_with_its_epoch(wine):
     with pytest.raises(KeyboardInterrupt):
         MixupClassifier(net).fit(*wine)
     assert Swallows.n_begun == 2
+
+
+class SwallowsAtTheBeginning(NeuralNetClassifier):
+    n_trained = 0
+
+    def initialize(self):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return super().initialize()
+
+    def train_step(self, batch, **fit_params):
+        type(self).n_trained += 1
+        return super().train_step(batch, **fit_params)
+
+
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+@pytest.mark.parametrize("many", [False, True])
+def test_an_interrupt_that_is_lost_before_training_ends_the_fit(wine, many):
+    params = logits_net(max_epochs=50).get_params(deep=False)
+    net = SwallowsAtTheBeginning(**params)
+    clf = MixupClassifierCV(net, cv=2) if many else MixupClassifier(net)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*wine)
+    assert SwallowsAtTheBeginning.n_trained == 0
+    assert not hasattr(clf, "classes_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_wish_of_a_callback_is_told_from_an_interrupt():

@@ -55,8 +55,9 @@ def callbacks_may_stop() -> Iterator[None]:
 def interruptible() -> Iterator[list[int]]:
     """End the block with a KeyboardInterrupt at Ctrl-C, even if it is caught inside.
 
-    Yields the list of the signals that have arrived so far. Nothing is done outside of
-    the main thread, which alone gets signals, and if Ctrl-C has no handler in Python.
+    Yields the list of the signals that have arrived so far. A block within another one
+    does not begin if a signal was lost there before. Nothing is done outside of the
+    main thread, which alone gets signals, and if Ctrl-C has no handler in Python.
     """
     arrived: list[int] = []
     with _noting(arrived):
@@ -78,20 +79,29 @@ def _noting(arrived: list[int]) -> Iterator[None]:
     if not main or not callable(handler):
         yield
         return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        try:
-            handler(number, frame)
-        except KeyboardInterrupt:
-            arrived.append(number)
-            raise
-
+    if isinstance(handler, _Note) and handler.arrived:
+        raise KeyboardInterrupt
+    note = _Note(handler, arrived)
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         if signal.getsignal(signal.SIGINT) is note:  # or another one was set meanwhile
             signal.signal(signal.SIGINT, handler)
+
+
+class _Note:
+    """A handler of Ctrl-C that notes what another one takes for an interruption."""
+
+    def __init__(self, handler: Callable[..., Any], arrived: list[int]) -> None:
+        self.handler, self.arrived = handler, arrived
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self.handler(number, frame)
+        except KeyboardInterrupt:
+            self.arrived.append(number)
+            raise
 
 
 KINDS = {"train": "training", "valid": "validation"}
