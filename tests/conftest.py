@@ -1,6 +1,7 @@
 """What every test shares: array API support, one torch thread, real tables."""
 
 import os
+import signal
 
 # Read by scipy when it is first imported, which scikit-learn's checks need.
 os.environ["SCIPY_ARRAY_API"] = "1"
@@ -51,3 +52,12 @@ settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=10_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard():
+    """A shell starts jobs in the background with Ctrl-C ignored; tests raise it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if before is not None:  # of a handler that is not Python's
+        signal.signal(signal.SIGINT, before)
