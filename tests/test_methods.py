@@ -84,7 +84,7 @@ def sample(table, kind):
 
     def fitted(name):
         kind = MixupRegressor if numbers else MixupClassifier
-        model = kind(net, random_state=0, **settings[name])
+        model = kind(net, random_state=0, **({"alpha": 0.2} | settings[name]))
         return model.fit(X, y if numbers else y.astype(str), groups=rows % 3)
 
     return X, fitted
