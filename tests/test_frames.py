@@ -317,6 +317,7 @@ def test_real_tables_as_they_are(table, name, n_rows):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Got columns that are not read as they are")
 @pytest.mark.parametrize("name", ["ames-housing", "california-housing"])
 def test_real_numbers_to_predict(table, name):
     X, y = table(name)
