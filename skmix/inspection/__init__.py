@@ -1,0 +1,1 @@
+"""See what mixing did: which rows entered, what changed, and whether it helped."""

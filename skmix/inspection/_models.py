@@ -1,0 +1,48 @@
+"""The skmix estimator in a model, and the same model at another alpha."""
+
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skmix._base import BaseMixup
+
+
+def mixup_of(model: Any) -> BaseMixup:
+    """Return the skmix estimator that a model is, or that its Pipeline ends in."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    if not isinstance(last, BaseMixup):
+        raise TypeError(
+            f"Got {type(last).__name__}, but expected a MixupClassifier, a "
+            "MixupRegressor, one of their CV variants, or a Pipeline that ends in one."
+        )
+    return last
+
+
+def steps_before(model: Any) -> Pipeline | None:
+    """Return the steps of a Pipeline before the skmix estimator, if there are any."""
+    return model[:-1] if isinstance(model, Pipeline) and len(model.steps) > 1 else None
+
+
+def with_params(model: Any, **params: Any) -> Any:
+    """Return an unfitted clone of a model, with other parameters of its estimator."""
+    model = clone(model)
+    mixup_of(model).set_params(**params)
+    return model
+
+
+def is_classifier(model: Any) -> bool:
+    """Whether the model predicts classes."""
+    return hasattr(mixup_of(model), "predict_proba")
+
+
+def is_search(model: Any) -> bool:
+    """Whether the model compares several alphas by itself."""
+    return "alphas" in mixup_of(model).get_params(deep=False)
+
+
+def at_alpha(model: Any, alpha: Any) -> Any:
+    """Return an unfitted clone of a model that mixes by `alpha`."""
+    if is_search(model):
+        return with_params(model, alphas=[alpha])
+    return with_params(model, alpha=alpha)
