@@ -215,6 +215,14 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         return super().set_params(**params)
 
 
+def net_of(estimator: BaseMixup) -> NeuralNet:
+    """Return the net that an estimator is given, or that ``estimator=None`` stands for.
+
+    It is a copy where it is the default net, and the user's object where it is given.
+    """
+    return estimator._given_net()
+
+
 class MixupEstimator(BaseMixup):
     """What `MixupClassifier` and `MixupRegressor` share: a fit of one net."""
 

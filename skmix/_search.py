@@ -190,6 +190,7 @@ class _MixupCV(BaseMixup):
         data = self._targets(samples.y), samples.weight
         evidence = self._evidence(members, trained, splits, data, scoring)
         self._report(candidates, trained, evidence, splits)
+        self._store([kept[split.test] for split in splits], evidence.by_fold)
         weights = self._weights(evidence, *data)
         self._keep(members, weights, splits)
         if not self.ensemble:
@@ -327,11 +328,12 @@ class _MixupCV(BaseMixup):
         target, weight = data
         start = time.perf_counter()
         failures, diverged = {}, trained.diverged.copy()
-        scores, predicted = np.full(diverged.shape, np.nan), []
+        scores, predicted, held_out = np.full(diverged.shape, np.nan), [], []
         for c, nets in enumerate(trained.nets):
             pairs = zip(nets, splits, strict=True)
             of_folds = [self._held_out(*pair) for pair in pairs]
             predicted.append(_over_folds(of_folds, splits, len(target)))
+            held_out.append(of_folds)
             for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
                 diverged[c, f] |= not np.isfinite(of_fold).all()
                 if diverged[c, f]:
@@ -349,7 +351,8 @@ class _MixupCV(BaseMixup):
                     failures[f] = error
         seconds = time.perf_counter() - start
         warn_of_undefined(failures, repr(self.scoring))
-        return Evidence(np.array(predicted), scores, diverged, seconds)
+        by_fold = [np.array(of_fold) for of_fold in zip(*held_out, strict=True)]
+        return Evidence(np.array(predicted), by_fold, scores, diverged, seconds)
 
     def _report(
         self, candidates: Any, trained: Trained, evidence: Evidence, splits: Any
@@ -388,6 +391,13 @@ class _MixupCV(BaseMixup):
                 UserWarning,
                 stacklevel=4,
             )
+
+    def _store(self, rows: list[np.ndarray], predictions: list[np.ndarray]) -> None:
+        """Keep what each candidate predicts of rows held out, if that is wanted."""
+        for name in ("fold_rows_", "fold_predictions_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if self.store_cv_results:
+            self.fold_rows_, self.fold_predictions_ = rows, predictions
 
     def _weights(
         self, evidence: Evidence, target: np.ndarray, weight: np.ndarray | None
@@ -458,6 +468,7 @@ class _MixupCV(BaseMixup):
         self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
+        check_option("store_cv_results", self.store_cv_results, (True, False))
 
 
 def _over_folds(of_folds: list[Any], splits: list[Split], n_rows: int) -> np.ndarray:
@@ -613,6 +624,9 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Seed of the default folds and, as in `MixupClassifier`, of each member. All
         members of a fold start from the same weights, and see the same batches,
         partners and quantiles of `lam`.
+    store_cv_results : bool, default=False
+        Keep what each candidate predicts of rows held out, `fold_predictions_`, which
+        ``skmix.inspection.MixupEffect.from_search`` reads.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
         - 1: shows a bar of the epochs with the remaining time.
@@ -639,6 +653,12 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     oof_proba_ : ndarray of shape (n_samples, n_classes)
         Out-of-fold probabilities of each row, from members that were not trained on it,
         before calibration. NaN for rows in no validation fold, or of weight 0.
+    fold_rows_ : list of ndarray of shape (n_test,), int
+        Numbers of the rows that each fold holds out, those of weight 0 left out. With
+        ``store_cv_results=True`` only.
+    fold_predictions_ : list of ndarray of shape (n_candidates, n_test, n_classes)
+        The probabilities that the candidates predict of these rows; NaN where training
+        diverged. With ``store_cv_results=True`` only.
     estimators_ : list of MixupClassifier
         The estimators that predict, each fitted on the training rows of a fold, or one
         fitted on all rows.
@@ -740,6 +760,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         | Sequence[Any]
         | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
+        store_cv_results: bool = False,
         verbose: int = 0,
     ):
         self.estimator = estimator
@@ -757,6 +778,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.priors = priors
         self.categorical_features = categorical_features
         self.random_state = random_state
+        self.store_cv_results = store_cv_results
         self.verbose = verbose
 
     def _given_net(self) -> NeuralNet:
@@ -838,6 +860,9 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         Seed of the default folds and, as in `MixupRegressor`, of each member. All
         members of a fold start from the same weights, and see the same batches,
         partners and quantiles of `lam`.
+    store_cv_results : bool, default=False
+        Keep what each candidate predicts of rows held out, `fold_predictions_`, which
+        ``skmix.inspection.MixupEffect.from_search`` reads.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
         - 1: shows a bar of the epochs with the remaining time.
@@ -864,6 +889,12 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     oof_prediction_ : ndarray of shape (n_samples,)
         Out-of-fold prediction of each row, from members that were not trained on it.
         NaN for rows in no validation fold, or of weight 0.
+    fold_rows_ : list of ndarray of shape (n_test,), int
+        Numbers of the rows that each fold holds out, those of weight 0 left out. With
+        ``store_cv_results=True`` only.
+    fold_predictions_ : list of ndarray of shape (n_candidates, n_test)
+        The numbers that the candidates predict of these rows; NaN where training
+        diverged. With ``store_cv_results=True`` only.
     estimators_ : list of MixupRegressor
         The estimators that predict, each fitted on the training rows of a fold, or one
         fitted on all rows.
@@ -948,6 +979,7 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         | Sequence[Any]
         | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
+        store_cv_results: bool = False,
         verbose: int = 0,
     ):
         self.estimator = estimator
@@ -963,6 +995,7 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         self.clean_weight = clean_weight
         self.categorical_features = categorical_features
         self.random_state = random_state
+        self.store_cv_results = store_cv_results
         self.verbose = verbose
 
     def _targets(self, y: np.ndarray) -> np.ndarray:

@@ -149,6 +149,8 @@ class Evidence(NamedTuple):
     ----------
     predicted : ndarray of shape (C, n) or (C, n, n_classes)
         Means over the folds that validate on a row; NaN for rows in no such fold.
+    by_fold : list of ndarray of shape (C, n_test) or (C, n_test, n_classes)
+        The predictions of each fold.
     scores : ndarray of shape (C, F)
         NaN where training diverged, or where the score is undefined.
     diverged : ndarray of shape (C, F), bool
@@ -156,6 +158,7 @@ class Evidence(NamedTuple):
     """
 
     predicted: np.ndarray
+    by_fold: list[np.ndarray]
     scores: np.ndarray
     diverged: np.ndarray
     seconds: float

@@ -5,7 +5,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skmix._base import BaseMixup
+from skmix._base import BaseMixup, net_of
 
 
 def mixup_of(model: Any) -> BaseMixup:
@@ -25,9 +25,17 @@ def steps_before(model: Any) -> Pipeline | None:
 
 
 def with_params(model: Any, **params: Any) -> Any:
-    """Return an unfitted clone of a model, with other parameters of its estimator."""
+    """Return an unfitted clone of a model, with other parameters of its estimator.
+
+    Parameters of the net may be among them also where ``estimator=None`` stands for
+    the default net.
+    """
     model = clone(model)
-    mixup_of(model).set_params(**params)
+    estimator = mixup_of(model)
+    nested = any(name.startswith("estimator__") for name in params)
+    if nested and params.get("estimator", estimator.estimator) is None:
+        estimator.set_params(estimator=net_of(estimator))
+    estimator.set_params(**params)
     return model
 
 

@@ -1,0 +1,417 @@
+"""What settings predict of rows held out, in the folds of a repeated cross-validation.
+
+Members of a search are trained side by side, and so are a user's nets where that is the
+same as fits one by one. Any other model is fitted setting by setting, as it is.
+"""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.utils import check_random_state
+
+from skmix._base import BaseMixup, net_of
+from skmix._default_net import TabularNeuralNet
+from skmix._dtypes import as_frame
+from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._preparation import is_dict, rows_of
+from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix._training.epoch import Diverged
+from skmix._training.skorch_compat import may_watch_validation, named_callbacks
+from skmix._validation import (
+    check_groups,
+    check_no_target_missing,
+    check_sample_weight,
+    check_single_target,
+    is_number,
+)
+from skmix.inspection._models import (
+    is_classifier,
+    is_search,
+    mixup_of,
+    steps_before,
+    with_params,
+)
+from skmix.inspection._settings import Setting
+
+SEARCHES: dict[type, type] = {
+    MixupClassifier: MixupClassifierCV,
+    MixupRegressor: MixupRegressorCV,
+}
+
+
+class Data(NamedTuple):
+    """A user's rows of positive weight.
+
+    Attributes
+    ----------
+    X : table
+    y : ndarray of shape (n,)
+        As given.
+    target : ndarray of shape (n,)
+        Indices of classes, or numbers.
+    n_classes : int
+        0 for numbers.
+    weight, groups : ndarray of shape (n,) or None
+    """
+
+    X: Any
+    y: np.ndarray
+    target: np.ndarray
+    n_classes: int
+    weight: np.ndarray | None
+    groups: np.ndarray | None
+
+    @classmethod
+    def of(cls, model: Any, X: Any, y: Any, sample_weight: Any, groups: Any) -> "Data":
+        """Check what a user passes for a model."""
+        task = "Classifier" if is_classifier(model) else "Regressor"
+        check_single_target(y, task, type(mixup_of(model)).__name__)
+        check_no_target_missing(y)
+        y = np.asarray(y)
+        weight = check_sample_weight(sample_weight, y)
+        groups = None if groups is None else check_groups(groups, y)
+        X = dict(X) if is_dict(X) else as_frame(X)
+        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        if weight is not None and not weight.all():
+            kept = np.flatnonzero(weight)
+            X, y, weight = rows_of(X, kept), y[kept], weight[kept]
+            groups = rows_of(groups, kept)
+        if task == "Regressor":
+            return cls(X, y, y.astype(np.float64), 0, weight, groups)
+        classes, target = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"Got y with the one class {classes[0]!r}, but expected at least 2, "
+                "without which there is nothing to tell apart."
+            )
+        return cls(X, y, target, len(classes), weight, groups)
+
+
+class Fold(NamedTuple):
+    """Rows to train on, rows held out, and the seed of the nets."""
+
+    train: np.ndarray
+    test: np.ndarray
+    seed: int
+
+
+class HeldOut(NamedTuple):
+    """Predictions of S settings for the rows that F folds hold out.
+
+    Attributes
+    ----------
+    tests : list of ndarray of shape (n_test,), int
+    predicted : list of ndarray of shape (S, n_test) or (S, n_test, n_classes)
+        For each fold; NaN where training diverged.
+    scores : ndarray of shape (S, F) or None
+        Those of a scorer of the user.
+    chosen : ndarray of shape (S, F), object
+        The alpha that each model was trained by, which "auto" chooses.
+    n_repeats : int
+        The folds are sorted, repeat by repeat.
+    test_per_train : float
+    """
+
+    tests: list[np.ndarray]
+    predicted: list[np.ndarray]
+    scores: np.ndarray | None
+    chosen: np.ndarray
+    n_repeats: int
+    test_per_train: float
+
+
+# Folds.
+
+
+def repeated_folds(
+    model: Any, data: Data, cv: Any, n_repeats: int, random_state: Any
+) -> list[list[Fold]]:
+    """Return the folds of each repeat, with other seeds in each.
+
+    An int as `cv` is shuffled folds, other ones in each repeat, stratified by classes,
+    and with each group in one fold.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than the folds need.
+    """
+    random = check_random_state(random_state)
+    if isinstance(cv, Iterable) and not hasattr(cv, "split"):
+        cv = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+    repeats = []
+    for _ in range(n_repeats):
+        seed = int(random.randint(np.iinfo(np.int32).max))
+        splitter = _splitter(model, data, cv, seed)
+        zeros = np.zeros(len(data.y))
+        # One row of the rarest class is in fewer folds than there are, which is fine:
+        # it is not there for the baseline, either.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")
+            pairs = list(splitter.split(zeros, data.y, data.groups))
+        repeats.append([Fold(train, test, seed) for train, test in pairs])
+    for fold in repeats[0]:
+        _check_fold(data, fold)
+    return repeats
+
+
+def _splitter(model: Any, data: Data, cv: Any, seed: int) -> Any:
+    if not is_number(cv):
+        return check_cv(cv, data.y, classifier=is_classifier(model))
+    if cv < 2 or cv != int(cv):
+        raise ValueError(f"Got cv={cv!r}, but expected an int of at least 2.")
+    _check_rows(data, int(cv))
+    kinds = {
+        (True, False): StratifiedKFold,
+        (False, False): KFold,
+        (True, True): StratifiedGroupKFold,
+        (False, True): GroupKFold,
+    }
+    kind = kinds[is_classifier(model), data.groups is not None]
+    return kind(int(cv), shuffle=True, random_state=seed)
+
+
+def _check_rows(data: Data, n_folds: int) -> None:
+    """Refuse fewer rows, classes or groups than folds."""
+    way_out = f"Pass cv=2, say, instead of cv={n_folds}, or more rows."
+    if len(data.y) < 2 * n_folds:
+        raise ValueError(
+            f"Got {len(data.y)} rows, which are too few for {n_folds} folds of at "
+            f"least 2 rows. {way_out}"
+        )
+    if data.n_classes and np.bincount(data.target).max() < n_folds:
+        raise ValueError(
+            f"Got no class with as many rows as there are folds ({n_folds}). {way_out}"
+        )
+    if data.groups is not None and len(np.unique(data.groups)) < n_folds:
+        raise ValueError(
+            f"Got {len(np.unique(data.groups))} groups, which are too few for "
+            f"{n_folds} folds. {way_out}"
+        )
+
+
+def _check_fold(data: Data, fold: Fold) -> None:
+    if np.isin(fold.train, fold.test).any():
+        raise ValueError(
+            "Got a fold from cv that trains on rows which it holds out, but expected "
+            "the two to have no row in common."
+        )
+    if data.n_classes and len(np.unique(data.target[fold.train])) < 2:
+        raise ValueError(
+            "Got a fold from cv whose training rows are all of one class, but "
+            "expected at least 2. Use shuffled folds, such as cv=5."
+        )
+
+
+# Predictions.
+
+
+def predictions(
+    model: Any,
+    settings: list[Setting],
+    data: Data,
+    repeats: list[list[Fold]],
+    scoring: Any,
+    n_jobs: Any,
+) -> HeldOut:
+    """Train all settings in all folds, and predict the rows held out."""
+    side_by_side = _search_of(model, settings)
+    if side_by_side is None:
+        work = [
+            delayed(_one_by_one)(model, settings, data, fold, scoring)
+            for fold in _flat(repeats)
+        ]
+    else:
+        at_once = [[f] for f in _flat(repeats)] if steps_before(model) else repeats
+        work = [
+            delayed(_side_by_side)(model, side_by_side, settings, data, folds, scoring)
+            for folds in at_once
+        ]
+    parts = Parallel(n_jobs=n_jobs)(work)
+    found = parts if side_by_side is None else [p for part in parts for p in part]
+    sizes = np.array([(len(f.test), len(f.train)) for f in _flat(repeats)])
+    n_test, n_train = sizes.mean(axis=0)
+    return HeldOut(
+        tests=[fold.test for fold in _flat(repeats)],
+        predicted=[part[0] for part in found],
+        scores=None if scoring is None else np.stack([part[1] for part in found], 1),
+        chosen=np.stack([part[2] for part in found], axis=1),
+        n_repeats=len(repeats),
+        test_per_train=float(n_test / n_train),
+    )
+
+
+def _flat(repeats: list[list[Fold]]) -> list[Fold]:
+    return [fold for folds in repeats for fold in folds]
+
+
+def _fitted_steps(model: Any, data: Data, fold: Fold) -> tuple[Any, Any, Any]:
+    """Return the skmix estimator, and the table as the steps before pass it on.
+
+    They are fitted once a fold, on the rows to train on.
+    """
+    train, test = rows_of(data.X, fold.train), rows_of(data.X, fold.test)
+    before = steps_before(with_params(model))
+    if before is not None:
+        train = before.fit_transform(train, data.y[fold.train])
+        test = before.transform(test)
+    return mixup_of(model), as_frame(train), as_frame(test)
+
+
+def _one_by_one(
+    model: Any, settings: list[Setting], data: Data, fold: Fold, scoring: Any
+) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Fit each setting to a fold as it is; return predictions, scores and alphas."""
+    estimator, X_train, X_test = _fitted_steps(model, data, fold)
+    y_train, y_test = data.y[fold.train], data.y[fold.test]
+    weight = rows_of(data.weight, fold.train)
+    groups = rows_of(data.groups, fold.train)
+    predicted, scores, alphas = [], [], []
+    for setting in settings:
+        own = {"alpha": setting.alpha, "random_state": fold.seed, "verbose": 0}
+        fitted = with_params(estimator, **(own | setting.params))
+        try:
+            fitted.fit(X_train, y_train, weight, groups=groups)
+        except Diverged as error:
+            warnings.warn(f"{setting.name} has diverged: {error}", stacklevel=2)
+            predicted.append(_undefined(data, fold))
+            scores.append(np.nan)
+            alphas.append(setting.alpha)
+            continue
+        predicted.append(_predicted(fitted, X_test, data))
+        alphas.append(fitted.alpha_)
+        if scoring is not None:
+            scorer = check_scoring(fitted, scoring)
+            given = {}
+            if data.weight is not None:
+                given["sample_weight"] = data.weight[fold.test]
+            scores.append(float(scorer(fitted, X_test, y_test, **given)))
+    return np.array(predicted), scores, np.array(alphas, dtype=object)
+
+
+def _undefined(data: Data, fold: Fold) -> np.ndarray:
+    shape = (len(fold.test), data.n_classes) if data.n_classes else (len(fold.test),)
+    return np.full(shape, np.nan)
+
+
+def _predicted(fitted: Any, X: Any, data: Data) -> np.ndarray:
+    """Return numbers, or probabilities with a column for each class of the table."""
+    if not data.n_classes:
+        return np.asarray(fitted.predict(X))
+    proba = fitted.predict_proba(X)
+    spread = np.zeros((len(proba), data.n_classes))
+    spread[:, np.searchsorted(np.unique(data.y), fitted.classes_)] = proba
+    return spread
+
+
+# Side by side, by a search.
+
+
+def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
+    """Return an unfitted search that trains what fits one by one would train.
+
+    None if there is none: for a net of the default kind that holds out rows to stop by
+    and is calibrated, for a net that watches validation rows, for an alpha that is no
+    number, and for subclasses, which may do anything.
+    """
+    estimator = mixup_of(model)
+    if is_search(model):
+        return estimator
+    kind = SEARCHES.get(type(estimator))
+    if kind is None or not all(is_number(setting.alpha) for setting in settings):
+        return None
+    net = net_of(estimator)
+    watching = any(
+        may_watch_validation(callback) for _, callback in named_callbacks(net)
+    )
+    if isinstance(net, TabularNeuralNet) or net.train_split or watching:
+        return None
+    own = estimator.get_params(deep=False)
+    names = kind().get_params(deep=False).keys() & own.keys()
+    search: BaseMixup = kind(ensemble=True, **{name: own[name] for name in names})
+    return search
+
+
+def _side_by_side(
+    model: Any,
+    search: BaseMixup,
+    settings: list[Setting],
+    data: Data,
+    folds: list[Fold],
+    scoring: Any,
+) -> list[tuple[np.ndarray, Any, np.ndarray]]:
+    """Train alphas and folds as one net; return for each fold what `_one_by_one` does.
+
+    Settings with other parameters of the net are trained one after the other.
+    """
+    X, y, weight, groups, pairs = _table_of(model, data, folds)
+    by_params = defaultdict(list)
+    for k, setting in enumerate(settings):
+        by_params[setting.name if setting.params else ""].append(k)
+    found: list[list[Any]] = [[None] * len(settings) for _ in folds]
+    scores = np.full((len(folds), len(settings)), np.nan)
+    for numbers in by_params.values():
+        alphas = sorted({float(settings[k].alpha) for k in numbers})
+        own = {"alphas": alphas, "cv": pairs, "random_state": folds[0].seed}
+        own |= {"scoring": scoring, "store_cv_results": True, "verbose": 0}
+        fitted = with_params(search, **(own | settings[numbers[0]].params))
+        with _of_one_fold():
+            fitted.fit(X, y, weight, groups=groups)
+        trained = fitted.cv_results_["param_alpha"].tolist()
+        for k in numbers:
+            c = trained.index(settings[k].alpha)
+            for f, of_fold in enumerate(fitted.fold_predictions_):
+                found[f][k] = of_fold[c]
+                scores[f, k] = fitted.cv_results_[f"split{f}_test_score"][c]
+    trained_by = np.array([setting.alpha for setting in settings], dtype=object)
+    return [(np.array(found[f]), scores[f], trained_by) for f in range(len(folds))]
+
+
+def _table_of(model: Any, data: Data, folds: list[Fold]) -> tuple[Any, ...]:
+    """Return the rows for a search, and its folds, by their row numbers.
+
+    Steps of a Pipeline are fitted to the training rows of a fold, so that each fold has
+    a table of its own: its training rows, and below them those held out.
+    """
+    if steps_before(model) is None:
+        pairs = [(fold.train, fold.test) for fold in folds]
+        return data.X, data.y, data.weight, data.groups, pairs
+    (fold,) = folds
+    _, X_train, X_test = _fitted_steps(model, data, fold)
+    rows = np.r_[fold.train, fold.test]
+    n_train = len(fold.train)
+    pairs = [(np.arange(n_train), np.arange(n_train, len(rows)))]
+    per_row = (rows_of(values, rows) for values in (data.y, data.weight, data.groups))
+    return _below(X_train, X_test), *per_row, pairs
+
+
+def _below(X: Any, other: Any) -> Any:
+    """Put the rows of a table below those of another, of the same kind."""
+    if isinstance(X, pd.DataFrame):
+        return pd.concat([X, other], ignore_index=True)
+    if sparse.issparse(X):
+        return sparse.vstack([X, other], format="csr")
+    return np.concatenate([X, other])
+
+
+@contextmanager
+def _of_one_fold() -> Iterator[None]:
+    """Let a search be silent about gains that nobody asks it for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One fold cannot tell", UserWarning)
+        yield
