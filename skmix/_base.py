@@ -121,8 +121,22 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         groups = None if groups is None else _validation.check_groups(groups, y)
         return Samples(X, y, weight, groups)
 
-    def _given_net(self) -> NeuralNet:
-        """Return the user-supplied net, or the default net."""
+    def net_to_fit(self) -> NeuralNet:
+        """Return the net that `fit` clones.
+
+        Returns
+        -------
+        net : skorch.NeuralNet
+            `estimator`, or, where it is None, a new default net.
+
+        Examples
+        --------
+        >>> from skmix import MixupClassifier, MixupClassifierCV
+        >>> MixupClassifier().net_to_fit().lr
+        0.01
+        >>> MixupClassifierCV().net_to_fit().get_params()["module__k"]
+        2
+        """
         if self.estimator is None:
             classify = self._task == "Classifier"
             return _default_net.default_net("classifier" if classify else "regressor")
@@ -130,7 +144,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
 
     def _new_net(self) -> NeuralNet:
         """Return a net to fit."""
-        given = self._given_net()
+        given = self.net_to_fit()
         categorical = copy(self.categorical_features)
         self._fitted_with = changes.Recipe.of(given), categorical
         return new_net(given, verbose=self.verbose)
@@ -213,14 +227,6 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
                 "instead."
             )
         return super().set_params(**params)
-
-
-def net_of(estimator: BaseMixup) -> NeuralNet:
-    """Return the net that an estimator is given, or that ``estimator=None`` stands for.
-
-    It is a copy where it is the default net, and the user's object where it is given.
-    """
-    return estimator._given_net()
 
 
 class MixupEstimator(BaseMixup):
@@ -355,12 +361,12 @@ class MixupEstimator(BaseMixup):
         net.set_params(verbose=self.verbose)
         # (A call is one epoch, whatever their number, which is refused all the same.)
         _validation.check_integer(
-            "max_epochs", self._given_net().max_epochs, at_least=0
+            "max_epochs", self.net_to_fit().max_epochs, at_least=0
         )
         if not hasattr(self, "_fitted_with"):
             return
         before, categorical = self._fitted_with
-        now = changes.Recipe.of(self._given_net())
+        now = changes.Recipe.of(self.net_to_fit())
         names = changes.changed_params(before, now)
         refused = [f"estimator__{name}" for name in changes.unsettable(net, names)]
         if before.kind is not now.kind:

@@ -283,12 +283,13 @@ class _MixupCV(BaseMixup):
         self, params: dict[str, Any], net: NeuralNet, prepared: Preparation, seed: int
     ) -> MixupEstimator:
         """Return the estimator that a net makes which was trained by these params."""
-        own = {"estimator": self._given_net(), "random_state": seed}
+        own = {"estimator": self.net_to_fit(), "random_state": seed}
         member = self._member(**params, **own)
         return fitted_member(member, self, net, prepared, self._draws)
 
-    def _given_net(self) -> NeuralNet:
-        net = super()._given_net()
+    def net_to_fit(self) -> NeuralNet:
+        """Return the net that `fit` clones, as in `MixupClassifier`."""
+        net = super().net_to_fit()
         if self.estimator is None and self.ensemble:
             net.set_params(module__k=FEW_NETS)
         return net
@@ -781,8 +782,9 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.store_cv_results = store_cv_results
         self.verbose = verbose
 
-    def _given_net(self) -> NeuralNet:
-        net = super()._given_net()
+    def net_to_fit(self) -> NeuralNet:
+        """Return the net that `fit` clones, as in `MixupClassifier`."""
+        net = super().net_to_fit()
         if self.estimator is None:
             net.set_params(module__d_embedding=D_EMBEDDING)
         return net

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from sample_nets import Linear, logits_net, number_net, short_default_net
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.model_selection import GroupKFold, ShuffleSplit
@@ -12,13 +12,13 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from sample_nets import Linear, logits_net, number_net, short_default_net
 from skmix import (
     MixupClassifier,
     MixupClassifierCV,
     MixupRegressor,
     MixupRegressorCV,
 )
+from skmix._training.random import generator_states, same_states
 from skmix.inspection import MixupEffect, mixup_effect
 from skmix.inspection._comparison import _choice, compare
 from skmix.inspection._effect import _effect
@@ -185,14 +185,12 @@ def test_side_by_side_equals_one_by_one():
     settings = settings_of(model, (0.2, 1.0), None)
     data = Data.of(model, X, Y, None, None)
     repeats = repeated_folds(model, data, 3, 2, 0)
-    together = predictions(model, settings.all, data, repeats, None, None)
+    together = predictions(model, settings.all, data, repeats)
 
     class Own(MixupClassifier):
         """A subclass, which may do anything, so that it is fitted as it is."""
 
-    alone = predictions(
-        Own(net(module=Linear), alpha=0.5), settings.all, data, repeats, None, None
-    )
+    alone = predictions(Own(net(module=Linear), alpha=0.5), settings.all, data, repeats)
     for one, other in zip(together.predicted, alone.predicted, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-8)
 
@@ -282,6 +280,7 @@ def test_the_default_net_chooses_by_itself():
     assert "chosen by the estimator" in repr(effect)
 
 
+@pytest.mark.slow
 def test_named_grids_of_the_default_net():
     model = MixupClassifierCV(short_default_net(), alphas=(0.2, 1))
     against = ["dropout", "label_smoothing", "weight_decay"]
@@ -364,6 +363,7 @@ def test_labels_and_frames_of_any_kind():
     pd.testing.assert_frame_equal(one.table, other.table)
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_does_not_matter():
     model = MixupClassifier(short_default_net(), alpha=0.2)
     one = mixup_effect(model, X, Y, **QUICK)
@@ -373,11 +373,10 @@ def test_the_number_of_processes_does_not_matter():
 
 def test_the_model_and_the_generators_stay_as_they_were():
     model = MixupClassifier(net(), alpha=0.2, random_state=3).fit(X, Y)
-    before = model.predict_proba(X), torch.get_rng_state(), np.random.get_state()[1]
+    proba, states = model.predict_proba(X), generator_states()
     mixup_effect(model, X, Y, **QUICK)
-    np.testing.assert_array_equal(before[0], model.predict_proba(X))
-    assert torch.equal(before[1], torch.get_rng_state())
-    np.testing.assert_array_equal(before[2], np.random.get_state()[1])
+    np.testing.assert_array_equal(proba, model.predict_proba(X))
+    assert same_states(states, generator_states())
     assert model.random_state == 3
 
 
@@ -424,8 +423,8 @@ def test_errors_about_targets():
     model = MixupClassifier(net(), alpha=0.2)
     with pytest.raises(ValueError, match="one class"):
         mixup_effect(model, X, np.zeros(120), **QUICK)
+    regressor = MixupRegressor(short_default_net("regressor"), alpha=0.2)
     with pytest.raises(ValueError, match="label_smoothing"):
-        regressor = MixupRegressor(short_default_net("regressor"), alpha=0.2)
         mixup_effect(regressor, X, X[:, 0], **QUICK, against="label_smoothing")
 
 

@@ -1,6 +1,7 @@
 """Does mixing help here? A verdict by paired, repeated cross-validation."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -250,12 +251,39 @@ def mixup_effect(
     >>> effect.table.loc["alpha=0.2"].index.tolist()[:3]
     ['log_loss', 'brier', 'accuracy']
     """
+    data = Data.of(estimator, X, y, sample_weight, groups)
+    return measured_effect(
+        estimator,
+        data,
+        alphas=alphas,
+        against=against,
+        scoring=scoring,
+        cv=cv,
+        n_repeats=n_repeats,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+
+
+def measured_effect(
+    estimator: Any,
+    data: Data,
+    *,
+    alphas: Any,
+    against: Any,
+    scoring: Any,
+    cv: Any,
+    n_repeats: int,
+    random_state: Any,
+    n_jobs: int | None,
+    advance: Callable[[int, int], Any] = lambda done, more: None,
+) -> MixupEffect:
+    """Do what `mixup_effect` does, and tell `advance` of steps done and to be done."""
     check_integer("n_repeats", n_repeats, at_least=1)
     settings = settings_of(estimator, alphas, against)
-    data = Data.of(estimator, X, y, sample_weight, groups)
     repeats = repeated_folds(estimator, data, cv, n_repeats, random_state)
-    every = settings.all
-    held_out = predictions(estimator, every, data, repeats, scoring, n_jobs)
+    options = {"scoring": scoring, "n_jobs": n_jobs, "advance": advance}
+    held_out = predictions(estimator, settings.all, data, repeats, **options)
     name = None if scoring is None else _name_of(scoring)
     return _effect(compare(settings, data, held_out, name))
 

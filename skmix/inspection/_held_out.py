@@ -6,7 +6,7 @@ same as fits one by one. Any other model is fitted setting by setting, as it is.
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_random_state
 
-from skmix._base import BaseMixup, net_of
+from skmix._base import BaseMixup
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
@@ -226,10 +226,15 @@ def predictions(
     settings: list[Setting],
     data: Data,
     repeats: list[list[Fold]],
-    scoring: Any,
-    n_jobs: Any,
+    *,
+    scoring: Any = None,
+    n_jobs: int | None = None,
+    advance: Callable[[int, int], Any] = lambda done, more: None,
 ) -> HeldOut:
-    """Train all settings in all folds, and predict the rows held out."""
+    """Train all settings in all folds, and predict the rows held out.
+
+    ``advance(done, more)`` is told of steps of work that are done and to be done.
+    """
     side_by_side = _search_of(model, settings)
     if side_by_side is None:
         work = [
@@ -242,7 +247,11 @@ def predictions(
             delayed(_side_by_side)(model, side_by_side, settings, data, folds, scoring)
             for folds in at_once
         ]
-    parts = Parallel(n_jobs=n_jobs)(work)
+    advance(0, len(work))
+    parts = []
+    for part in Parallel(n_jobs=n_jobs, return_as="generator")(work):
+        parts.append(part)
+        advance(1, 0)
     found = parts if side_by_side is None else [p for part in parts for p in part]
     sizes = np.array([(len(f.test), len(f.train)) for f in _flat(repeats)])
     n_test, n_train = sizes.mean(axis=0)
@@ -335,7 +344,7 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     kind = SEARCHES.get(type(estimator))
     if kind is None or not all(is_number(setting.alpha) for setting in settings):
         return None
-    net = net_of(estimator)
+    net = estimator.net_to_fit()
     watching = any(
         may_watch_validation(callback) for _, callback in named_callbacks(net)
     )

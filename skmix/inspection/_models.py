@@ -5,7 +5,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skmix._base import BaseMixup, net_of
+from skmix._base import BaseMixup
 
 
 def mixup_of(model: Any) -> BaseMixup:
@@ -34,7 +34,7 @@ def with_params(model: Any, **params: Any) -> Any:
     estimator = mixup_of(model)
     nested = any(name.startswith("estimator__") for name in params)
     if nested and params.get("estimator", estimator.estimator) is None:
-        estimator.set_params(estimator=net_of(estimator))
+        estimator.set_params(estimator=estimator.net_to_fit())
     estimator.set_params(**params)
     return model
 

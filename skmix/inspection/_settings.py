@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
-from skmix._base import net_of
 from skmix._default_net import TabularNeuralNet
 from skmix._validation import check_alpha, is_number, wrong
 from skmix.inspection._models import is_classifier, is_search, mixup_of
@@ -147,7 +146,7 @@ def _params_of(model: Any, family: str, grid: Any, n_settings: int) -> list[Any]
     """Return the parameters of each setting of a family."""
     estimator = mixup_of(model)
     if isinstance(grid, str):
-        net = net_of(estimator)
+        net = estimator.net_to_fit()
         if not isinstance(net, TabularNeuralNet):
             raise ValueError(
                 f"Got against={grid!r} and a net of your own ({type(net).__name__}), "
@@ -171,7 +170,7 @@ def _params_of(model: Any, family: str, grid: Any, n_settings: int) -> list[Any]
             f"{n_settings} alphas above 0, and a family may have no more: the best of "
             "more settings would win by chance. Leave some out, or pass more alphas."
         )
-    known = net_of(estimator).get_params(deep=True).keys()
+    known = estimator.net_to_fit().get_params(deep=True).keys()
     for name in params[0]:
         nested = name.removeprefix("estimator__")
         if nested == name and name not in estimator.get_params(deep=False):
