@@ -163,8 +163,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         )
 
     def _sampler_maker(self) -> Callable[..., Any]:
-        """Return a function of net, seed, `alpha` and `layers` that makes a sampler."""
-        names = ("lam_per", "mixing", "pairing", "clean_weight")
+        """Return a function of net, seed and `alpha` that makes a sampler."""
+        names = ("lam_per", "mixing", "pairing", "layers", "clean_weight")
         settings = {name: getattr(self, name) for name in names}
         return partial(make_sampler, task=self._task.lower(), **settings)
 
@@ -444,7 +444,7 @@ class MixupEstimator(BaseMixup):
         fit_net(
             net,
             rows,
-            sampler=make_sampler(net, seed, alpha=alpha, layers=self.layers),
+            sampler=make_sampler(net, seed, alpha=alpha),
             preparation=self._preparation,
             seed=seed,
             validation=validation,

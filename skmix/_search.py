@@ -57,7 +57,6 @@ from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
 from skmix._vectorized.candidates import (
-    Candidate,
     Split,
     Trained,
     train_members,
@@ -165,12 +164,12 @@ class _MixupCV(BaseMixup):
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))
         self._preparation = prepared
-        candidates = [Candidate(a, self.layers) for a in _checked_alphas(self.alphas)]
+        alphas = _checked_alphas(self.alphas)
         scorer = self._scorer()
         scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
-        self._try_out(scoring, splits, candidates[0])
+        self._try_out(scoring, splits, alphas[0])
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
-        trained = train_members(candidates, splits, **options)
+        trained = train_members(alphas, splits, **options)
         if why := trained.why_not_vectorized:
             warnings.warn(
                 f"Members are trained one by one, and not vectorized: {why}. This "
@@ -178,18 +177,18 @@ class _MixupCV(BaseMixup):
                 UserWarning,
                 stacklevel=3,
             )
-        if alphas := _rising(candidates, trained):
-            warn_of_rising_losses(alphas)
+        if rising := _rising(alphas, trained):
+            warn_of_rising_losses(rising)
         members = [
             [
-                self._fitted(candidate._asdict(), net, split.preparation, seed)
+                self._fitted(alpha, net, split.preparation, seed)
                 for net, split in zip(nets, splits, strict=True)
             ]
-            for candidate, nets in zip(candidates, trained.nets, strict=True)
+            for alpha, nets in zip(alphas, trained.nets, strict=True)
         ]
         data = self._targets(samples.y), samples.weight
         evidence = self._evidence(members, trained, splits, data, scoring)
-        self._report(candidates, trained, evidence, splits)
+        self._report(alphas, trained, evidence, splits)
         self._store([kept[split.test] for split in splits], evidence.by_fold)
         weights = self._weights(evidence, *data)
         self._keep(members, weights, splits)
@@ -280,11 +279,11 @@ class _MixupCV(BaseMixup):
         return kind(**(shared | {"verbose": 0} | params))
 
     def _fitted(
-        self, params: dict[str, Any], net: NeuralNet, prepared: Preparation, seed: int
+        self, alpha: float, net: NeuralNet, prepared: Preparation, seed: int
     ) -> MixupEstimator:
-        """Return the estimator that a net makes which was trained by these params."""
+        """Return the estimator that a net makes which was trained by this alpha."""
         own = {"estimator": self.net_to_fit(), "random_state": seed}
-        member = self._member(**params, **own)
+        member = self._member(alpha=alpha, **own)
         return fitted_member(member, self, net, prepared, self._draws)
 
     def net_to_fit(self) -> NeuralNet:
@@ -294,16 +293,14 @@ class _MixupCV(BaseMixup):
             net.set_params(module__k=FEW_NETS)
         return net
 
-    def _try_out(
-        self, scoring: Scoring, splits: list[Split], candidate: Candidate
-    ) -> None:
+    def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
-        split, net = splits[0], untrained(splits[0], candidate)
+        split, net = splits[0], untrained(splits[0], alpha)
         self._draws = draws_to_predict(net, split.rows.X)
         scored = scoring.scorer is not None
         if scored and np.isfinite(self._held_out(net, split)).all():
             fold = split.preparation, split.seed
-            member = self._fitted(candidate._asdict(), net, *fold)
+            member = self._fitted(alpha, net, *fold)
             scoring.check(member, [split.test for split in splits])
 
     def _held_out(self, net: NeuralNet, split: Split) -> np.ndarray:
@@ -356,7 +353,7 @@ class _MixupCV(BaseMixup):
         return Evidence(np.array(predicted), by_fold, scores, diverged, seconds)
 
     def _report(
-        self, candidates: Any, trained: Trained, evidence: Evidence, splits: Any
+        self, tried: list[float], trained: Trained, evidence: Evidence, splits: Any
     ) -> None:
         """Set `cv_results_` and the attributes that follow from it."""
         scores, mean = evidence.scores, evidence.mean_scores
@@ -369,8 +366,8 @@ class _MixupCV(BaseMixup):
             else:
                 why = f"scoring={self.scoring!r} has no finite value for them."
             raise ValueError(f"Got no finite score for any alpha. {why}")
-        _warn_of_scoreless(candidates, evidence)
-        alphas = np.array([candidate.alpha for candidate in candidates])
+        _warn_of_scoreless(tried, evidence)
+        alphas = np.array(tried)
         params = [{"alpha": alpha} for alpha in alphas.tolist()]
         self.best_index_ = int(np.nanargmax(mean))
         self.alpha_ = float(alphas[self.best_index_])
@@ -434,11 +431,10 @@ class _MixupCV(BaseMixup):
         train_once(net, stopping=not n_epochs)
         if n_epochs:
             net.set_params(max_epochs=n_epochs)
-        best = {"layers": self.layers} | self.best_params_
-        sampler = self._sampler_maker()(net, seed, **best)
+        sampler = self._sampler_maker()(net, seed, alpha=self.alpha_)
         coded = preparation.transform_samples(samples)
         fit_net(net, coded, sampler=sampler, preparation=preparation, seed=seed)
-        self.estimators_ = [self._fitted(best, net, preparation, seed)]
+        self.estimators_ = [self._fitted(self.alpha_, net, preparation, seed)]
         self._shares, self._preparations = np.ones(1), [preparation]
         self._preparation = preparation
 
@@ -507,29 +503,28 @@ def _results(
     return results
 
 
-def _warn_of_scoreless(candidates: list[Candidate], evidence: Evidence) -> None:
-    """Warn of candidates that have no score though others have one."""
+def _warn_of_scoreless(alphas: list[float], evidence: Evidence) -> None:
+    """Warn of alphas that have no score though others have one."""
     diverged = evidence.diverged.any(axis=1)
     scoreless = np.isnan(evidence.mean_scores)
     for which, why in [
         (scoreless & diverged, "Training has diverged in a fold."),
         (scoreless & ~diverged, "The score is undefined in a fold."),
     ]:
-        alphas = sorted({candidates[c].alpha for c in np.flatnonzero(which)})
-        if alphas:
+        without = [alphas[c] for c in np.flatnonzero(which)]
+        if without:
             warnings.warn(
-                f"Got no finite score for alpha in {alphas}, which is NaN and does "
+                f"Got no finite score for alpha in {without}, which is NaN and does "
                 f"not predict. {why}",
                 UserWarning,
                 stacklevel=5,
             )
 
 
-def _rising(candidates: list[Candidate], trained: Trained) -> list[float]:
+def _rising(alphas: list[float], trained: Trained) -> list[float]:
     """Return alphas whose losses ended above their start in most folds."""
     # Among many members one or the other ends above by chance.
-    rising = np.flatnonzero(trained.rising.mean(axis=1) > 0.5)
-    return sorted({candidates[c].alpha for c in rising})
+    return [alphas[c] for c in np.flatnonzero(trained.rising.mean(axis=1) > 0.5)]
 
 
 # Alphas and rows.

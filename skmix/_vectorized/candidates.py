@@ -1,7 +1,7 @@
-"""The training of all members of a search: each candidate in each fold.
+"""The training of all members of a search: each alpha in each fold.
 
 Members of one architecture are trained vectorized where that is possible and faster,
-and else one by one. Which members are trained together depends on candidates and folds,
+and else one by one. Which members are trained together depends on alphas and folds,
 and never on the number of processes.
 """
 
@@ -72,7 +72,8 @@ class Split(NamedTuple):
         All of them, coded.
     seed : int
     make_sampler : callable
-        ``make_sampler(net, seed, alpha=, layers=)`` returns what draws for a fit.
+        ``make_sampler(net, seed, alpha=)`` returns what draws for a fit, or for
+        several that differ in alpha alone.
     """
 
     net: NeuralNet
@@ -90,32 +91,26 @@ class Split(NamedTuple):
         train_once(net, stopping=not trains_twice(net))
         return net.set_params(train_split=None)
 
-    def sampler_of(
-        self, net: NeuralNet, candidate: Any, alpha: Any = None
-    ) -> MixupSampler:
-        """Return what draws for fits of a candidate, or for several alphas like it."""
-        alpha = candidate.alpha if alpha is None else list(alpha)
-        return self.make_sampler(net, self.seed, alpha=alpha, layers=candidate.layers)
-
-    def mixes_inside(self, candidate: Any) -> bool:
+    @property
+    def mixes_inside(self) -> bool:
         """Whether rows are mixed behind a layer."""
-        layers = self.sampler_of(self.net, candidate).layers
+        layers = self.make_sampler(self.net, self.seed, alpha=0.0).layers
         return any(layer is not None for layer in layers)
 
     def shared_sampler(
-        self, net: NeuralNet, candidate: Any, alphas: Any
+        self, net: NeuralNet, alphas: list[float]
     ) -> MixupSampler | None:
         """Return the sampler of fits that differ in alpha; None if none mixes."""
-        sampler = self.sampler_of(net, candidate, alphas)
+        sampler = self.make_sampler(net, self.seed, alpha=alphas)
         check_layers_of(net.module_, sampler.layers)
         return None if sampler.is_off else sampler
 
-    def fit(self, net: NeuralNet, candidate: Any) -> None:
+    def fit(self, net: NeuralNet, alpha: float) -> None:
         """Train a net by its own `fit`."""
         fit_net(
             net,
             self.rows,
-            sampler=self.sampler_of(net, candidate),
+            sampler=self.make_sampler(net, self.seed, alpha=alpha),
             preparation=self.preparation,
             seed=self.seed,
             validation=self.validation,
@@ -131,29 +126,17 @@ class Split(NamedTuple):
         self.preparation.target.check_output(net, output)
 
 
-class Candidate(NamedTuple):
-    """A setting that is compared with others in all folds."""
-
-    alpha: float
-    layers: Any
-
-    @property
-    def place(self) -> str | tuple[str, ...]:
-        """What those that are trained together have in common: all but alpha."""
-        return self.layers if isinstance(self.layers, str) else tuple(self.layers)
-
-
 class Trained(NamedTuple):
-    """What became of C candidates in F folds.
+    """What became of C alphas in F folds.
 
     Attributes
     ----------
     nets : list of list of skorch.NeuralNet
-        For each candidate, the trained nets of its folds.
+        For each alpha, the trained nets of its folds.
     curves : ndarray of shape (C, F, n_epochs)
         Loss on rows held out after each epoch; NaN for epochs that were not run.
     epochs : ndarray of shape (C,), int
-        After how many epochs members of a candidate predict, where their net is of the
+        After how many epochs members of an alpha predict, where their net is of the
         default recipe; else 0.
     diverged, rising : ndarray of shape (C, F), bool
         Whether a loss was no finite number, and whether it ended above its start.
@@ -174,7 +157,7 @@ class Trained(NamedTuple):
     seconds: float = 0.0
 
 
-def untrained(split: Split, candidate: Candidate) -> NeuralNet:
+def untrained(split: Split, alpha: float) -> NeuralNet:
     """Return a net that is initialised, after a look at its first outputs.
 
     Raises
@@ -183,7 +166,7 @@ def untrained(split: Split, candidate: Candidate) -> NeuralNet:
         If the outputs cannot be right.
     """
     with one_thread_each(), seeded(split.seed, split.net.device):
-        start = _Start(split, candidate, [candidate.alpha])
+        start = _Start(split, [alpha])
         net, batches = start.net, start.fold.train
         if isinstance(batches, Batches):
             rows, _ = batches.take(batches.indices[: batches.batch_size])
@@ -194,17 +177,17 @@ def untrained(split: Split, candidate: Candidate) -> NeuralNet:
 
 
 def train_members(
-    candidates: list[Candidate],
+    alphas: list[float],
     splits: list[Split],
     *,
     verbose: bool,
     n_jobs: int | None = None,
 ) -> Trained:
-    """Train a net for each candidate and fold.
+    """Train a net for each alpha and fold.
 
     Parameters
     ----------
-    candidates : list of Candidate
+    alphas : list of float
     splits : list of Split
     verbose : bool
         Whether to show a progress bar, on the standard output.
@@ -212,7 +195,7 @@ def train_members(
         Processes, as in joblib.
     """
     begin = time.perf_counter()
-    why, parts = _parts(candidates, splits)
+    why, parts = _parts(alphas, splits)
     n_jobs = min(effective_n_jobs(n_jobs), len(parts))
     total, unit = sum(part.n_steps for part in parts), parts[0].unit
     bar = tqdm(total=total, disable=not verbose, unit=unit, file=sys.stdout)
@@ -251,9 +234,9 @@ def _carried(part: "_Part", splits: list[Split]) -> Trained:
 
 
 def _joined(trained: list[Trained], order: np.ndarray) -> Trained:
-    """Put together what parts have become, candidates in their own order again."""
+    """Put together what parts have become, alphas in their own order again."""
     n_epochs = max(part.curves.shape[2] for part in trained)
-    nets = [of_candidate for part in trained for of_candidate in part.nets]
+    nets = [of_alpha for part in trained for of_alpha in part.nets]
     curves = np.concatenate([_lengthened(part.curves, n_epochs) for part in trained])
     return Trained(
         nets=[nets[k] for k in order],
@@ -271,14 +254,14 @@ def _lengthened(curves: np.ndarray, n_epochs: int) -> np.ndarray:
     return np.pad(curves, width, constant_values=np.nan)
 
 
-# Which candidates are trained together.
+# Which alphas are trained together.
 
 
 class _Part(NamedTuple):
-    """Candidates whose members are trained in one process, in all folds."""
+    """Alphas whose members are trained in one process, in all folds."""
 
-    candidates: list[Candidate]
-    numbers: list[int]  # which of all candidates they are
+    alphas: list[float]
+    numbers: list[int]  # which of all alphas they are
     way: Way  # together, each as a vectorized group of one, or by the net's own fit
     n_steps: int  # of the progress bar
 
@@ -290,9 +273,9 @@ class _Part(NamedTuple):
         """Train the members."""
         with one_thread_each(), seeded(splits[0].seed, splits[0].net.device):
             if self.way == "alone":
-                return _one_after_the_other(self.candidates, splits, advance)
+                return _one_after_the_other(self.alphas, splits, advance)
             singly = self.way == "singly"
-            joint = _JointTraining(self.candidates, splits, singly=singly)
+            joint = _JointTraining(self.alphas, splits, singly=singly)
             joint.run(advance)
             return joint.trained()
 
@@ -301,9 +284,9 @@ class _Part(NamedTuple):
     ) -> list[list[NeuralNet]]:
         """Return nets that were trained elsewhere, by their states."""
         grid: list[list[NeuralNet]] = []
-        for of_candidate in states:
+        for of_alpha in states:
             grid.append([])
-            for split, state in zip(splits, of_candidate, strict=True):
+            for split, state in zip(splits, of_alpha, strict=True):
                 alone = self.way == "alone"
                 net = train_once(clone(split.net)) if alone else split.new_net()
                 with Stream(split.seed, split.net.device).resumed():
@@ -313,38 +296,31 @@ class _Part(NamedTuple):
         return grid
 
 
-def _parts(
-    candidates: list[Candidate], splits: list[Split]
-) -> tuple[str | None, list[_Part]]:
+def _parts(alphas: list[float], splits: list[Split]) -> tuple[str | None, list[_Part]]:
     """Return why members cannot be vectorized, or None, and the parts they make."""
-    why, way, at_once = _way(candidates, splits)
-    groups = [list(range(len(candidates)))]
+    why, way, at_once = _way(alphas, splits)
+    groups = [list(range(len(alphas)))]
     if way == "vectorized":
-        groups = list(_alike(candidates, splits).values())
+        groups = _alike(alphas, splits)
     n_steps = len(splits) if way == "alone" else splits[0].net.max_epochs
     parts = []
     for group in groups:
         for k in range(0, len(group), at_once):
             some = group[k : k + at_once]
-            parts.append(_Part([candidates[c] for c in some], some, way, n_steps))
+            parts.append(_Part([alphas[c] for c in some], some, way, n_steps))
     return why, parts
 
 
-def _way(
-    candidates: list[Candidate], splits: list[Split]
-) -> tuple[str | None, Way, int]:
+def _way(alphas: list[float], splits: list[Split]) -> tuple[str | None, Way, int]:
     """Return why members cannot be vectorized, how they are trained, how many at once.
 
     Where steps are large, folds choose the epochs of the default net together all the
     same.
     """
     split, net = splits[0], splits[0].net
-    alphas = [candidate.alpha for candidate in candidates]
-    firsts = {candidate.place: candidate for candidate in candidates}.values()
     with one_thread_each(), seeded(split.seed, net.device):
-        starts = [_Start(split, candidate, alphas) for candidate in firsts]
-        reasons = [why_not_vectorized(s.net, s.sampler, s.fold) for s in starts]
-        why, start = next(filter(None, reasons), None), starts[0]
+        start = _Start(split, alphas)
+        why = why_not_vectorized(start.net, start.sampler, start.fold)
         if why is not None:
             return why, "alone", 1
         if not is_worth_it(start.net, start.fold):
@@ -353,31 +329,31 @@ def _way(
     return None, "vectorized", max(1, n_members // len(splits))
 
 
-def _alike(
-    candidates: list[Candidate], splits: list[Split]
-) -> dict[tuple[Any, bool], list[int]]:
-    """Numbers of candidates that are trained together, by what they have in common."""
-    alike = defaultdict(list)
-    for c, candidate in enumerate(candidates):
-        # With mixing behind a layer a batch also holds partners; at alpha 0 it does
-        # not, so that these members are a group of their own.
-        apart = candidate.alpha == 0 and splits[0].mixes_inside(candidate)
-        alike[candidate.place, apart].append(c)
-    return alike
+def _alike(alphas: list[float], splits: list[Split]) -> list[list[int]]:
+    """Return groups of alphas that are trained together, by their numbers.
+
+    With mixing behind a layer a batch also holds partners; at alpha 0 it does not, so
+    that these members are a group of their own.
+    """
+    every = list(range(len(alphas)))
+    if not splits[0].mixes_inside:
+        return [every]
+    mixed = [c for c in every if alphas[c] > 0]
+    return [group for group in ([c for c in every if c not in mixed], mixed) if group]
 
 
 def _one_after_the_other(
-    candidates: list[Candidate], splits: list[Split], advance: Advance
+    alphas: list[float], splits: list[Split], advance: Advance
 ) -> Trained:
     """Fit each member by the `fit` of its net, and its own early stopping."""
-    shape = len(candidates), len(splits)
+    shape = len(alphas), len(splits)
     nets = {}
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
         net = nets[c, f] = train_once(clone(splits[f].net))
         try:
-            splits[f].fit(net, candidates[c])
-            mixed = candidates[c].alpha > 0
+            splits[f].fit(net, alphas[c])
+            mixed = alphas[c] > 0
             rising[c, f] = history_ends_above_start(net.history, mixed=mixed)
         except Diverged:
             record_divergence(net)
@@ -388,7 +364,7 @@ def _one_after_the_other(
     for cell, curve in losses.items():
         curves[cell][: len(curve)] = curve
     grid = _grid(nets, shape)
-    epochs = np.zeros(len(candidates), dtype=int)
+    epochs = np.zeros(len(alphas), dtype=int)
     if trains_twice(splits[0].net):  # how long members were trained, on average
         epochs[:] = [round(np.mean(list(map(best_epoch, nets)))) for nets in grid]
     return Trained(grid, curves, epochs, diverged, rising, vectorized=False)
@@ -397,7 +373,7 @@ def _one_after_the_other(
 def _grid(
     nets: dict[tuple[int, int], NeuralNet], shape: tuple[int, int]
 ) -> list[list[NeuralNet]]:
-    """Return the nets of each candidate, by their candidate and fold."""
+    """Return the nets of each alpha, by their alpha and fold."""
     return [[nets[c, f] for f in range(shape[1])] for c in range(shape[0])]
 
 
@@ -416,12 +392,12 @@ def _curve(net: NeuralNet) -> np.ndarray:
 class _Start:
     """What members of a fold that differ in alpha start from."""
 
-    def __init__(self, split: Split, candidate: Candidate, alphas: list[float]) -> None:
+    def __init__(self, split: Split, alphas: list[float]) -> None:
         self.split = split
         stream = Stream(split.seed, split.net.device)
         with stream.resumed():
             self.net = self._initialised()
-        self.sampler = split.shared_sampler(self.net, candidate, alphas)
+        self.sampler = split.shared_sampler(self.net, alphas)
         loader = split.loader(self.net, self.sampler)
         train, valid = loader.split(split.rows.X, split.rows.y)
         train = loader.iterator(train, training=True)
@@ -454,39 +430,39 @@ class _Start:
 
 
 class _Group(NamedTuple):
-    """Members that are vectorized, with the candidate and the fold of each."""
+    """Members that are vectorized, with the alpha and the fold of each."""
 
     fit: VectorizedFit
     cells: list[tuple[int, int]]
 
 
 class _JointTraining:
-    """Members of C candidates in F folds, trained side by side.
+    """Members of C alphas in F folds, trained side by side.
 
     A net of the default recipe predicts as it was after the epoch whose loss was least
-    on average over the folds, and a candidate stops when that is long ago. Any other
+    on average over the folds, and an alpha stops when that is long ago. Any other
     net is trained until its own callbacks, or `max_epochs`, end that.
     """
 
     def __init__(
-        self, candidates: list[Candidate], splits: list[Split], *, singly: bool
+        self, alphas: list[float], splits: list[Split], *, singly: bool
     ) -> None:
         net = splits[0].net
-        self.candidates, self.splits, self.singly = candidates, splits, singly
+        self.alphas, self.splits, self.singly = alphas, splits, singly
         self.max_epochs = net.max_epochs
         self.patience = _patience(net) if trains_twice(net) else None
-        self.groups = _groups(candidates, splits, singly=singly)
+        self.groups = _groups(alphas, splits, singly=singly)
         self.nets = {
             cell: net
             for group in self.groups
             for cell, net in zip(group.cells, group.fit.nets, strict=True)
         }
-        shape = len(candidates), len(splits), self.max_epochs
+        shape = len(alphas), len(splits), self.max_epochs
         self.curves = np.full(shape, np.nan)
-        self.best = np.full(len(candidates), np.inf)
-        self.epochs = np.zeros(len(candidates), dtype=int)
+        self.best = np.full(len(alphas), np.inf)
+        self.epochs = np.zeros(len(alphas), dtype=int)
         self.diverged = np.zeros(shape[:2], dtype=bool)
-        # Of members: their states at the best epoch of their candidate, and the losses
+        # Of members: their states at the best epoch of their alpha, and the losses
         # of batches in their first epoch and in their last.
         self.kept: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
         self.losses: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
@@ -511,7 +487,7 @@ class _JointTraining:
             self.nets[cell].module_.load_state_dict(state)
 
     def trained(self) -> Trained:
-        """Return what became of the candidates."""
+        """Return what became of the alphas."""
         return Trained(
             nets=_grid(self.nets, self.diverged.shape),
             curves=self.curves,
@@ -539,7 +515,7 @@ class _JointTraining:
         """Whether losses ended above their start, (C, F) bool."""
         rising = np.zeros_like(self.diverged)
         for (c, f), (first, last) in self.losses.items():
-            mixed, again = self.candidates[c].alpha > 0, first is not last
+            mixed, again = self.alphas[c] > 0, first is not last
             if not self.diverged[c, f]:
                 above = ends_above_start(first, last, mixed=mixed, comparable=again)
                 rising[c, f] = above
@@ -551,7 +527,7 @@ class _JointTraining:
             group.fit.stop(numbers)
 
     def _keep_best(self, epoch: int, patience: float) -> None:
-        """Keep members whose candidate was never better; stop those long past it."""
+        """Keep members whose alpha was never better; stop those long past it."""
         for c, losses in enumerate(self.curves[:, :, epoch]):
             if patience == np.inf:  # the last one counts
                 self.epochs[c] += not np.isnan(losses).any()
@@ -570,25 +546,21 @@ def _patience(net: NeuralNet) -> float:
     return np.inf if patience is None else -(-patience // 2)
 
 
-def _groups(
-    candidates: list[Candidate], splits: list[Split], *, singly: bool
-) -> list[_Group]:
+def _groups(alphas: list[float], splits: list[Split], *, singly: bool) -> list[_Group]:
     """Make groups of members that are alike, or, `singly`, of each member."""
-    alike = [[c] for c in range(len(candidates))]
-    if not singly:
-        alike = list(_alike(candidates, splits).values())
+    one_each = [[c] for c in range(len(alphas))]
     groups = []
-    for numbers in alike:
-        alphas, together = [candidates[c].alpha for c in numbers], defaultdict(list)
+    for numbers in one_each if singly else _alike(alphas, splits):
+        together = defaultdict(list)
         for f, split in enumerate(splits):
-            start = _Start(split, candidates[numbers[0]], alphas)
+            start = _Start(split, [alphas[c] for c in numbers])
             together[(f,) if singly else start.shape()].append((f, start))
         groups += [_group_of(numbers, starts) for starts in together.values()]
     return groups
 
 
 def _group_of(numbers: list[int], starts: list[tuple[int, _Start]]) -> _Group:
-    """Make a group of candidates, by their numbers, in the folds of `starts`."""
+    """Make a group of alphas, by their numbers, in the folds of `starts`."""
     nets, cells = [], []
     for f, start in starts:
         nets += [start.net, *(start.another_net() for _ in numbers[1:])]
