@@ -639,10 +639,10 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         together, so each has an equal share of the time.
     gains_ : dict of ndarrays
         Gain of each candidate over alpha 0, in units of the score: ``alpha``,
-        ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval, paired by
-        folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
-        optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
-        one fold, or if all folds agree to the last digit.
+        ``mean``, and the bounds ``low`` and ``high`` of 95 % intervals, which are
+        paired by folds [2]_ and hold for all candidates at once. Below 0 mixing hurts.
+        The gain of the chosen alpha is optimistic: measure it on test rows. ``low`` and
+        ``high`` are NaN if there is one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
         Loss of the net on the unmixed validation rows after each epoch (for the default
         regressor, with standardised targets). NaN for epochs that were not run.
@@ -711,7 +711,8 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
        Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
     .. [2] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
-       Learning 52, 2003, equation 9, with the quantile of Student's t
+       Learning 52, 2003, equation 9, with 0.4 of what it adds for shared rows:
+       docs/inspection.md
 
     Examples
     --------
@@ -876,10 +877,10 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         together, so each has an equal share of the time.
     gains_ : dict of ndarrays
         Gain of each candidate over alpha 0, in units of the score: ``alpha``,
-        ``mean``, and the bounds ``low`` and ``high`` of a 95 % interval, paired by
-        folds [2]_. Below 0 mixing hurts. The gain of the chosen alpha is
-        optimistic: measure it on test rows. ``low`` and ``high`` are NaN if there is
-        one fold, or if all folds agree to the last digit.
+        ``mean``, and the bounds ``low`` and ``high`` of 95 % intervals, which are
+        paired by folds [2]_ and hold for all candidates at once. Below 0 mixing hurts.
+        The gain of the chosen alpha is optimistic: measure it on test rows. ``low`` and
+        ``high`` are NaN if there is one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
         Loss of the net on the unmixed validation rows after each epoch (for the default
         regressor, with standardised targets). NaN for epochs that were not run.
@@ -941,7 +942,8 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     .. [1] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: Beyond
        Empirical Risk Minimization", ICLR 2018, https://arxiv.org/abs/1710.09412
     .. [2] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
-       Learning 52, 2003, equation 9, with the quantile of Student's t
+       Learning 52, 2003, equation 9, with 0.4 of what it adds for shared rows:
+       docs/inspection.md
 
     Examples
     --------

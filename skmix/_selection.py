@@ -13,6 +13,7 @@ from scipy.optimize import nnls
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skmix._intervals import joint_intervals
 from skmix._preparation import rows_of
 
 BLEND_ROUNDS = 30
@@ -273,27 +274,21 @@ def gains(
     defined: np.ndarray,
     test_per_train: float,
 ) -> dict[str, np.ndarray]:
-    """Return gains over alpha 0 by C candidates, with a 95 % interval paired by folds.
+    """Return gains over alpha 0 by C candidates, with 95 % intervals paired by folds.
 
-    `scores` are of shape (C, F). Differences over F folds share most of their training
-    rows: their variance is ``var * (1 / F + n_test / n_train)`` (Nadeau and Bengio
-    2003, equation 9). The bounds are NaN for a single fold, or if all folds agree to
-    the last digit.
+    `scores` are of shape (C, F). The intervals hold jointly: see `joint_intervals`.
+    Their bounds are NaN for a single fold, or if all folds agree to the last digit. A
+    candidate without a score in one of the `defined` folds has no gain.
     """
-    of_fold = scores[:, defined] - scores[alphas == 0][:, defined]
-    n_folds, mean = of_fold.shape[1], np.full(len(alphas), np.nan)
-    half = mean.copy()
-    if n_folds:
-        mean = of_fold.mean(axis=1)
-    if n_folds > 1:
-        spread = of_fold.std(axis=1, ddof=1)
-        noise = 1e-12 * np.abs(scores[:, defined]).max(axis=1)  # of rounding
-        spread[spread <= noise] = np.nan
-        error = spread * np.sqrt(1 / n_folds + test_per_train)
-        half = stats.t.ppf(0.975, n_folds - 1) * error
-    half[alphas == 0] = 0.0  # nothing over itself
-    low, high = mean - half, mean + half
-    return {"alpha": alphas, "mean": mean, "low": low, "high": high}
+    scores = scores[:, defined]
+    of_fold = scores - scores[alphas == 0]
+    of_fold[np.isnan(of_fold).any(axis=1)] = np.nan
+    size = np.abs(scores).max(axis=1, initial=0)
+    told = joint_intervals(of_fold, test_per_train=test_per_train, scale=size)
+    found = {"alpha": alphas} | told._asdict()
+    for bound in ("low", "high"):
+        found[bound][alphas == 0] = told.mean[alphas == 0]  # nothing over itself
+    return found
 
 
 # Shares in the prediction.

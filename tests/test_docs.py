@@ -306,6 +306,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("methods.py", "--markdown", "docs/methods.md"),
         ("search.py", "--table", "docs/search.md"),
         ("choice.py", "--table", "docs/search.md"),
+        ("intervals.py", "--markdown", "docs/inspection.md"),
         ("quickstart.py", "--table", "docs/quickstart.md"),
     ],
 )

@@ -25,7 +25,7 @@ LAYERS = [
     }
     | {"_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
-    {"_preparation", "_selection", "_base", "_estimators"},
+    {"_preparation", "_intervals", "_selection", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
