@@ -154,6 +154,16 @@ def test_without_other_folds_there_is_no_choice():
     assert effect.chosen["setting"].isna().all()
 
 
+def test_alpha_0_in_all_folds_is_said():
+    plain = np.full(5, 0.6)
+    effect = effect_of([plain, plain + 0.1 + NOISE], with_baseline=True)
+    row = effect.table.loc[("chosen alpha", "log_loss")]
+    assert effect.verdict == "no evidence"
+    assert row["difference"] == 0
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert "alpha 0, no mixing, was chosen in all of the 5 folds" in repr(effect)
+
+
 def test_a_diverged_setting_is_not_taken():
     scores = np.array([[0.0, 0.0, 0.0], [5.0, np.nan, 5.0]])
     assert _choice(scores, 1).tolist() == [0, 1, 0]

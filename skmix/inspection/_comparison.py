@@ -204,8 +204,9 @@ def _table(
 ) -> pd.DataFrame:
     """Summarise one metric, (candidates, F), that of alpha 0 first."""
     difference = of_row - of_row[0]
+    size = np.nanmax(np.abs(of_row[1:]), axis=1, initial=0)
     mean, low, high = joint_intervals(
-        difference[1:], held_out.n_repeats, held_out.test_per_train
+        difference[1:], held_out.n_repeats, held_out.test_per_train, scale=size
     )
     known = np.isfinite(difference)
     scores = np.where(known, of_row, np.nan)

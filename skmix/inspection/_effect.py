@@ -367,6 +367,8 @@ def _first_sentence(effect: MixupEffect) -> str:
     n_folds = int(row["n_folds"])
     if not n_folds:
         return f"{begin}: no fold could compare the {word} with that of alpha 0."
+    if set(_taken(effect)) == {"0"}:
+        return f"{begin}: alpha 0, no mixing, was chosen in all of the {n_folds} folds."
     lower = row["difference"] <= 0
     way = "lower" if lower else "higher"
     low, high = (-row["high"], -row["low"]) if lower else (row["low"], row["high"])
@@ -380,16 +382,22 @@ def _first_sentence(effect: MixupEffect) -> str:
     )
 
 
+def _taken(effect: MixupEffect) -> list[str]:
+    """Return the alphas that mixing took, fold by fold."""
+    mixing = effect.chosen[effect.chosen["family"] == MIXING]
+    names: list[str] = mixing["setting"].dropna().tolist()
+    return [name.removeprefix("alpha=") for name in names]
+
+
 def _what_mixed(effect: MixupEffect) -> str:
     """Say which alpha the verdict is about."""
-    taken = effect.chosen[effect.chosen["family"] == MIXING]["setting"].dropna()
-    counts = Counter(taken.str.removeprefix("alpha="))
-    if effect.candidate != CHOSEN and "auto" not in effect.candidate:
+    by_itself = "auto" in effect.candidate
+    if effect.candidate != CHOSEN and not by_itself:
         return effect.candidate.replace("alpha=", "alpha ")
-    parts = [f"{name} in {n}" for name, n in counts.most_common()]
-    how = "chosen by the estimator" if "auto" in effect.candidate else "chosen inside"
-    where = "in each fold" if "auto" in effect.candidate else "the folds"
-    return f"the alpha {how} {where} ({', '.join(parts)})"
+    counts = Counter(_taken(effect)).most_common()
+    parts = ", ".join(f"{name} in {n}" for name, n in counts)
+    how = "by the estimator in each fold" if by_itself else "inside the folds"
+    return f"the alpha chosen {how} ({parts})"
 
 
 def _second_sentence(effect: MixupEffect) -> str:
