@@ -36,6 +36,8 @@ LAYERS = [
         "inspection",
         "inspection._models",
         "inspection._metrics",
+        "inspection._changes",
+        "inspection._displays",
     },
 ]
 LAYER_OF = {name: k for k, layer in enumerate(LAYERS) for name in layer}
