@@ -37,7 +37,10 @@ LAYERS = [
         "inspection._models",
         "inspection._metrics",
         "inspection._changes",
+        "inspection._segments",
+        "inspection._alphas",
         "inspection._displays",
+        "inspection._replay",
     },
 ]
 LAYER_OF = {name: k for k, layer in enumerate(LAYERS) for name in layer}

@@ -114,13 +114,12 @@ def fitted_pairs(
     check_no_target_missing(y)
     if baseline is not None:
         return [_given_pair(estimator, baseline, X, y, sample_weight)]
-    mixed = mixup_of(estimator)
     _check_mixes(estimator)
     X, y = indexable(X), _targets(estimator, y)
     _check_length(X, y)
     weight = check_sample_weight(sample_weight, y)
     groups = None if groups is None else check_groups(groups, y)
-    seed = draw_seed(mixed.random_state if random_state is None else random_state)
+    seed = seed_of(estimator, random_state)
     classify = sklearn.base.is_classifier(estimator)
     folds = _folds(cv, X, y, weight, groups, classify, seed)
     work = (
@@ -130,6 +129,13 @@ def fitted_pairs(
         for k, fold in enumerate(folds)
     )
     return list(Parallel(n_jobs=n_jobs)(work))
+
+
+def seed_of(model: Any, random_state: Any) -> int:
+    """Return a seed of its own, or that of the model if `random_state` is None."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    own = getattr(last, "random_state", None)
+    return draw_seed(own if random_state is None else random_state)
 
 
 def _given_pair(mixed: Any, plain: Any, X: Any, y: Any, sample_weight: Any) -> Pair:
@@ -370,9 +376,9 @@ def predicted(model: Any, X: Any) -> np.ndarray:
     return np.asarray(of_rows, dtype=np.float64)
 
 
-def refuse_numbers(pairs: Sequence[Pair], name: str) -> None:
-    """Raise if the models predict numbers."""
-    if not sklearn.base.is_classifier(pairs[0].mixed):
+def refuse_numbers(model: Any, name: str) -> None:
+    """Raise if a model predicts numbers."""
+    if sklearn.base.is_regressor(model):
         raise TypeError(
             f"Got a regressor, but {name} looks at probabilities and so expected a "
             "classifier. For numbers there are row_effects and SegmentDisplay."
@@ -605,6 +611,7 @@ def calibration_effect(
     >>> list(effect.index)
     ['mixed', 'plain']
     """
+    refuse_numbers(estimator, "calibration_effect")
     pairs = fitted_pairs(
         estimator,
         X,
@@ -621,7 +628,6 @@ def calibration_effect(
 
 def calibration_of(pairs: Sequence[Pair]) -> pd.DataFrame:
     """Return what `calibration_effect` does, from pairs of classifiers."""
-    refuse_numbers(pairs, "calibration_effect")
     of = held_out(pairs)
     rows = {"mixed": of.mixed, "plain": of.plain}
     return pd.DataFrame({k: _calibration(of, p) for k, p in rows.items()}).T
