@@ -233,17 +233,19 @@ def test_segments_of_frames_with_categories_and_of_numbers(points):
 
 
 def test_confidence_and_margin_are_counted_by_weight():
-    mixed = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]])
+    mixed = np.array([[0.4, 0.3, 0.3], [0.1, 0.79, 0.11]])
     plain = np.array([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     display = ConfidenceDisplay(mixed, plain, weight=np.array([1.0, 3.0])).plot()
-    words = ["without mixing (mean 0.50)", "with mixing (mean 0.70)"]
+    words = ["without mixing (mean 0.50)", "with mixing (mean 0.69)"]
     assert texts(display.ax_) == words
     shares, edges, _ = display.ax_.patches[1].get_data()
     assert shares.sum() == pytest.approx(1)
-    assert shares[np.searchsorted(edges, 0.8) - 1] == pytest.approx(0.75)
+    assert shares[np.searchsorted(edges, 0.79) - 1] == pytest.approx(0.75)
     assert edges[0] == pytest.approx(1 / 3)
-    display.plot(kind="margin")
-    assert texts(display.ax_)[1] == "with mixing (mean 0.55)"
+    display = display.plot(kind="margin")
+    shares = display.ax_.patches[-1].get_data().values
+    assert sorted(shares)[-2:] == pytest.approx([0.25, 0.75])
+    assert texts(display.ax_)[-1] == "with mixing (mean 0.54)"
     with pytest.raises(ValueError, match="Got kind='size'"):
         display.plot(kind="size")
 
@@ -277,9 +279,9 @@ def test_reliability_is_that_of_scikit_learn():
 
 def test_reliability_of_several_classes_is_about_being_right():
     rng = np.random.default_rng(0)
-    y, proba = rng.integers(3, size=100), rng.dirichlet([1, 1, 1], size=100)
-    weight = rng.integers(0, 3, size=100)
-    rows = np.repeat(np.arange(100), weight)
+    y, proba = rng.integers(3, size=500), rng.dirichlet([1, 1, 1], size=500)
+    weight = rng.integers(0, 3, size=500)
+    rows = np.repeat(np.arange(500), weight)
     display = ReliabilityDisplay.from_predictions(
         y, proba, proba, sample_weight=weight, n_bins=5
     )
@@ -288,6 +290,15 @@ def test_reliability_of_several_classes_is_about_being_right():
     found = display.mixed.prob_true, display.mixed.prob_pred
     assert np.allclose(found, expected)
     assert "right" in display.plot().ax_.get_ylabel()
+
+
+def test_a_bin_of_few_rows_is_no_point():
+    proba = np.repeat([[0.8, 0.2], [0.6, 0.4]], [97, 3], axis=0)
+    y = np.zeros(100, dtype=int)
+    display = ReliabilityDisplay.from_predictions(y, proba, proba, n_bins=5)
+    assert display.mixed.prob_pred == pytest.approx([0.2])
+    display = ReliabilityDisplay.from_predictions(y, proba, proba, n_bins=10)
+    assert display.mixed.prob_pred == pytest.approx([0.2, 0.4])
 
 
 def test_reliability_of_nets(points):
@@ -367,7 +378,7 @@ def test_a_pipeline_may_end_in_the_search(points, search):
     net = number_net(module__d=8, module__d_out=1, max_epochs=2)
     reg = MixupRegressorCV(net, alphas=[1], cv=2, scoring="r2", random_state=0)
     display = AlphaDisplay.from_estimator(reg.fit(X, X[:, 0] * 2.0))
-    assert display.ax_.get_title() == "r2"
+    assert display.ax_.get_title() == "r2, by alpha"
 
 
 def grid(model, params, **options):
@@ -382,7 +393,7 @@ def test_scikit_learns_searches_with_several_metrics(points):
     found = grid(model, params, scoring=metrics).fit(X, y)
     display = AlphaDisplay.from_estimator(found)
     assert display.table["alpha"].tolist() == [0, 0.5] * 2
-    assert [ax.get_title() for ax in display.ax_] == metrics
+    assert [ax.get_title() for ax in display.ax_] == [f"{m}, by alpha" for m in metrics]
     gain = np.diff([folds_of(found.cv_results_, "accuracy", c) for c in (1, 0)], axis=0)
     assert display.table.loc[1, "mean"] == pytest.approx(gain.mean())
     _, axes = plt.subplots(1, 2)
@@ -474,7 +485,7 @@ def test_searches_that_cannot_be_drawn_say_why(points):
     pipe = make_pipeline(StandardScaler(), Ridge())
     found = grid(pipe, {"ridge__alpha": [0, 1]}).fit(X, X[:, 0])
     display = AlphaDisplay.from_estimator(found, parameter="ridge__alpha")
-    assert display.ax_.get_title() == "score"
+    assert display.ax_.get_title() == "score, by alpha"
     with pytest.raises(ValueError, match="but expected 'alpha'"):
         AlphaDisplay.from_estimator(found, parameter="alpha")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import CalibrationDisplay
 
-from skmix._validation import check_integer, check_option
+from skmix._validation import check_integer, check_option, is_number
 from skmix.inspection._alphas import scores_by_alpha, text_of
 from skmix.inspection._changes import (
     Pair,
@@ -30,6 +30,7 @@ STYLES: dict[str, dict[str, Any]] = {
     WITHOUT: {"color": ORANGE, "linestyle": "--", "marker": "s"},
 }
 N_BARS = 20  # of a histogram
+FEW = 0.2  # of an equal share of the rows: too few for a point of a reliability curve
 
 
 def check_matplotlib() -> Any:
@@ -468,7 +469,8 @@ class ReliabilityDisplay:
 
     Notes
     -----
-    A point is the mean over the rows in a bin. Where there are few rows it jumps.
+    A point is the mean over the rows in a bin. Bins with few rows are left out: with
+    less than a fifth of an equal share, which is 2 % of all rows in one of ten bins.
 
     Examples
     --------
@@ -649,7 +651,7 @@ def _calibration(
     sure = proba[:, 1] if binary else proba.max(axis=1)
     true = y == 1 if binary else y == proba.argmax(axis=1)
     bins = by_confidence(sure, true, weight, n_bins)
-    used = bins.share > 0
+    used = bins.share >= FEW / n_bins
     return CalibrationDisplay(bins.accuracy[used], bins.confidence[used], sure)
 
 
@@ -770,6 +772,7 @@ class HistoryDisplay:
             # (A line of a single epoch would not be seen.)
             marker = "o" if len(values) < 2 else None
             ax.plot(values.index, values, label=label, marker=marker, **style)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         title = "Loss in training, by epoch"
         ax.set(xlabel="Epoch", ylabel="Mean loss", title=title)
         ax.legend(loc="best")
@@ -909,14 +912,16 @@ class AlphaDisplay:
     def _plot_metric(self, table: pd.DataFrame, name: str, ax: Any) -> None:
         places, mean = np.arange(len(table)), table["mean"].to_numpy()
         reach = [mean - table["low"].to_numpy(), table["high"].to_numpy() - mean]
-        ax.plot(places, mean, color=BLUE, marker="o", label="mean over the folds")
+        ax.plot(places, mean, "o", color=BLUE, label="mean over the folds")
+        numbers = table["alpha"].map(is_number).to_numpy(dtype=bool)
+        ax.plot(places[numbers], mean[numbers], color=BLUE)
         # (Intervals that are not known are NaN, and not drawn.)
         style = {"fmt": "none", "ecolor": BLUE, "capsize": 5}
         ax.errorbar(places, mean, yerr=reach, label="95 % interval", **style)
         if self.relative:
             ax.axhline(0, color=GREY, linestyle="--", label="no mixing")
         ax.set_xticks(places, [text_of(alpha) for alpha in table["alpha"]])
-        ax.set(xlabel="alpha (strength of mixing)", title=name)
+        ax.set(xlabel="alpha (strength of mixing)", title=f"{name}, by alpha")
         ax.set_ylabel("Gain over alpha 0 (above 0 mixing helps)")
         if not self.relative:
             ax.set_ylabel("Score (higher is better)")
