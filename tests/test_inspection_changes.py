@@ -457,6 +457,10 @@ def test_errors_teach(points):
         row_effects(MixupClassifierCV(alphas=(0,)), X, y)
     with pytest.raises(ValueError, match="Got one class in y"):
         row_effects(quick(), X, ["a"] * 90)
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        row_effects(quick(), X, number)
+    with pytest.raises(TypeError, match=r"Got alphas=0\.2"):
+        row_effects(MixupClassifierCV(alphas=0.2), X, y)
     some = np.r_[np.flatnonzero(y != "a"), np.flatnonzero(y == "a")[:4]]
     with pytest.raises(ValueError, match=r"4 rows of class 'a' .* for cv=5"):
         row_effects(quick(), X[some], y[some])

@@ -152,9 +152,10 @@ def _best(scores: np.ndarray, candidates: list[int]) -> np.ndarray:
 def _design_of(search: Any) -> tuple[int, float]:
     """Return how often folds were repeated, and rows held out per row to train on."""
     last = _last(search)
-    if hasattr(last.cv, "test_size"):  # ShuffleSplit and its kin, never the same folds
-        share = last.cv.test_size if is_number(last.cv.test_size) else DEFAULT_TEST
-        return 1, share / (1 - share) if share < 1 else DEFAULT_TEST
+    if hasattr(last.cv, "train_size"):  # ShuffleSplit and its kin
+        share = last.cv.test_size
+        share = share if is_number(share) and share < 1 else DEFAULT_TEST
+        return 1, share / (1 - share)
     n_repeats = getattr(last.cv, "n_repeats", 1)
     n_folds = last.n_splits_ / n_repeats
     return n_repeats, 1 / (n_folds - 1) if n_folds > 1 else np.nan

@@ -21,6 +21,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch.dataset import get_len
 
@@ -194,8 +195,8 @@ def _check_mixes(estimator: Any) -> None:
     """Refuse an estimator that mixes nothing."""
     params = mixup_of(estimator).get_params(deep=False)
     name = "alphas" if is_search(estimator) else "alpha"
-    alphas = list(params[name]) if name == "alphas" else [params[name]]
-    if alphas and all(is_number(alpha) and alpha == 0 for alpha in alphas):
+    alphas = np.asarray(params[name], dtype=object).ravel()
+    if len(alphas) and all(is_number(alpha) and alpha == 0 for alpha in alphas):
         raise ValueError(
             f"Got {name}={params[name]!r}, and so no alpha above 0: nothing to "
             "compare. Set an alpha that mixes, such as 0.2; its counterpart at "
@@ -274,6 +275,7 @@ def _folds(
     counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
     strata = y
     if classify:
+        check_classification_targets(y)
         _check_several(y[counted])
     if cv is None or is_number(cv):
         n_splits = 5 if cv is None else cv

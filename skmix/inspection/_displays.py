@@ -31,6 +31,15 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 N_BARS = 20  # of a histogram
 FEW = 0.2  # of an equal share of the rows: too few for a point of a reliability curve
+# By their column: what they are called, and how they are drawn.
+LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mixed_train_loss": ("mixed rows", {"color": BLUE, "linestyle": "-"}),
+    "clean_train_loss": (
+        "the same rows, unmixed",
+        {"color": ORANGE, "linestyle": "--"},
+    ),
+    "valid_loss": ("rows held out", {"color": "black", "linestyle": ":"}),
+}
 
 
 def check_matplotlib() -> Any:
@@ -686,15 +695,6 @@ class HistoryDisplay:
     'Epoch'
     """
 
-    WORDS = {  # noqa: RUF012
-        "mixed_train_loss": ("mixed rows", {"color": BLUE, "linestyle": "-"}),
-        "clean_train_loss": (
-            "the same rows, unmixed",
-            {"color": ORANGE, "linestyle": "--"},
-        ),
-        "valid_loss": ("rows held out", {"color": "black", "linestyle": ":"}),
-    }
-
     def __init__(self, losses: pd.DataFrame) -> None:
         self.losses = losses
 
@@ -758,16 +758,16 @@ class HistoryDisplay:
         ValueError
             If there is no column of losses.
         """
-        known = [name for name in self.WORDS if name in self.losses]
+        known = [name for name in LOSSES if name in self.losses]
         if not known:
             raise ValueError(
                 f"Got the columns {list(self.losses)}, but expected some of "
-                f"{', '.join(self.WORDS)}."
+                f"{', '.join(LOSSES)}."
             )
         self.ax_ = ax = _axes(ax)
         self.figure_ = ax.figure
         for column in known:
-            label, style = self.WORDS[column]
+            label, style = LOSSES[column]
             values = self.losses[column].dropna()
             # (A line of a single epoch would not be seen.)
             marker = "o" if len(values) < 2 else None
