@@ -140,7 +140,7 @@ class _MixupCV(BaseMixup):
             check_classification_targets(read.y)
         n_samples, weight = len(read.y), read.weight
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
-        samples, table = read.weighted(), rows_of(_indexable(X), kept)
+        samples, table = read.weighted(), rows_of(indexable(X), kept)
         keep = partial(_kept, kept=kept, n_samples=n_samples)
         metadata = self._routed(samples, keep, groups, sample_weight, params)
         to_splitter, to_scorer = metadata
@@ -548,7 +548,7 @@ def _checked_alphas(alphas: Any) -> list[float]:
     return sorted({0.0, *map(float, numbers)})
 
 
-def _indexable(X: Any) -> Any:
+def indexable(X: Any) -> Any:
     """Return a table of which rows can be taken."""
     if is_dict(X):
         return dict(X)

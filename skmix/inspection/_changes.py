@@ -1,0 +1,668 @@
+"""Pairs of models that differ in mixing alone, and what that changes for each row.
+
+The models of a pair are fitted in a fold of a cross-validation, or given. Whatever is
+said about a change is computed from their predictions for rows that neither has seen.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import sklearn.base
+from joblib import Parallel, delayed
+from sklearn import get_config
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from skorch.dataset import get_len
+
+from skmix._base import draw_seed
+from skmix._preparation import check_targets, rows_of
+from skmix._search import indexable
+from skmix._selection import folds_of, looks_at_groups
+from skmix._validation import (
+    check_groups,
+    check_integer,
+    check_no_target_missing,
+    check_sample_weight,
+    is_number,
+)
+from skmix.inspection._metrics import (
+    ACCURACY,
+    ECE,
+    SIGNED_ECE,
+    log_losses,
+)
+from skmix.inspection._models import at_alpha, is_search, mixup_of, with_params
+from skmix.networks import apply_temperature, fit_temperature
+
+
+class Pair(NamedTuple):
+    """A model that mixes and one that does not, and rows that neither has seen.
+
+    Attributes
+    ----------
+    mixed, plain : fitted estimators
+    rows : ndarray of shape (n,), int
+        Numbers of the rows in the whole table.
+    X : table of n rows
+    y : ndarray of shape (n,)
+        Labels or targets.
+    weight : ndarray of shape (n,), float64, or None
+    """
+
+    mixed: Any
+    plain: Any
+    rows: np.ndarray
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray | None
+
+
+class HeldOut(NamedTuple):
+    """Predictions of all pairs for their rows, one pair after the other.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n,), int
+        Numbers of the rows in the whole table; those in several folds are repeated.
+    pair : ndarray of shape (n,), int
+        Number of the pair.
+    y : ndarray of shape (n,)
+        Indices of classes, or numbers.
+    mixed, plain : ndarray of shape (n, n_classes) or (n,), float64
+    weight : ndarray of shape (n,), float64, or None
+    classes : ndarray of shape (n_classes,), or None
+    """
+
+    rows: np.ndarray
+    pair: np.ndarray
+    y: np.ndarray
+    mixed: np.ndarray
+    plain: np.ndarray
+    weight: np.ndarray | None
+    classes: np.ndarray | None
+
+
+# Pairs.
+
+
+def fitted_pairs(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    baseline: Any = None,
+    cv: Any = 5,
+    sample_weight: Any = None,
+    groups: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+) -> list[Pair]:
+    """Return pairs of models, one for each fold, or the one that is given.
+
+    Arguments are those of `row_effects`.
+    """
+    check_no_target_missing(y)
+    if baseline is not None:
+        return [_given_pair(estimator, baseline, X, y, sample_weight)]
+    _check_mixes(estimator)
+    X, y = indexable(X), _targets(estimator, y)
+    _check_length(X, y)
+    weight = check_sample_weight(sample_weight, y)
+    groups = None if groups is None else check_groups(groups, y)
+    seed = seed_of(estimator, random_state)
+    classify = sklearn.base.is_classifier(estimator)
+    folds = _folds(cv, X, y, weight, groups, classify, seed)
+    work = (
+        delayed(_fitted_pair)(
+            estimator, X, y, weight, groups, fold, np.random.SeedSequence([seed, k])
+        )
+        for k, fold in enumerate(folds)
+    )
+    return list(Parallel(n_jobs=n_jobs)(work))
+
+
+def seed_of(model: Any, random_state: Any) -> int:
+    """Return a seed of its own, or that of the model if `random_state` is None."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    own = getattr(last, "random_state", None)
+    return draw_seed(own if random_state is None else random_state)
+
+
+def _given_pair(mixed: Any, plain: Any, X: Any, y: Any, sample_weight: Any) -> Pair:
+    """Check two fitted models, and return them with all rows."""
+    kinds = [_kind(mixed), _kind(plain)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"Got a {kinds[0]} and a {kinds[1]} as its baseline, but expected two of "
+            "a kind. Fit the baseline for the same targets."
+        )
+    for name, model in (("an estimator", mixed), ("a baseline", plain)):
+        try:
+            check_is_fitted(model)
+        except NotFittedError:
+            raise NotFittedError(
+                f"Got {name} that is not fitted. With a baseline, both models must "
+                "be fitted, and X and y hold rows that neither has seen. Call fit, or "
+                "leave out the baseline: both are then fitted in folds."
+            ) from None
+    y = _targets(mixed, y)
+    _check_length(X, y)
+    if kinds[0] == "classifier":
+        _check_classes(mixed.classes_, plain.classes_, y)
+    weight = check_sample_weight(sample_weight, y)
+    return Pair(mixed, plain, np.arange(len(y)), X, y, weight)
+
+
+def _kind(model: Any) -> str:
+    """Return what a model predicts, in the words of scikit-learn."""
+    for kind, is_one in (
+        ("classifier", sklearn.base.is_classifier),
+        ("regressor", sklearn.base.is_regressor),
+    ):
+        if hasattr(model, "__sklearn_tags__") and is_one(model):
+            return kind
+    raise TypeError(
+        f"Got {type(model).__name__}, but expected a classifier or a regressor of "
+        "scikit-learn's kind."
+    )
+
+
+def _check_classes(classes: np.ndarray, others: np.ndarray, y: np.ndarray) -> None:
+    if not np.array_equal(classes, others):
+        raise ValueError(
+            f"Got a baseline with the classes {others.tolist()}, but expected those of "
+            f"the estimator: {classes.tolist()}. Fit both on rows of all classes."
+        )
+    if unknown := sorted(set(y.tolist()) - set(classes.tolist())):
+        raise ValueError(
+            f"Got the labels {unknown} in y, but the models know only "
+            f"{classes.tolist()}. Leave out rows of other classes."
+        )
+
+
+def _check_mixes(estimator: Any) -> None:
+    """Refuse an estimator that mixes nothing."""
+    params = mixup_of(estimator).get_params(deep=False)
+    name = "alphas" if is_search(estimator) else "alpha"
+    alphas = np.asarray(params[name], dtype=object).ravel()
+    if len(alphas) and all(is_number(alpha) and alpha == 0 for alpha in alphas):
+        raise ValueError(
+            f"Got {name}={params[name]!r}, and so no alpha above 0: nothing to "
+            "compare. Set an alpha that mixes, such as 0.2; its counterpart at "
+            "alpha=0 is made here."
+        )
+
+
+def _targets(model: Any, y: Any) -> np.ndarray:
+    """Return labels or numbers, of shape (n,)."""
+    numeric = not sklearn.base.is_classifier(model)
+    return check_targets(y, numeric=numeric)
+
+
+def _check_length(X: Any, y: np.ndarray) -> None:
+    n_rows = X.shape[0] if hasattr(X, "shape") else get_len(X)
+    if n_rows != len(y):
+        raise ValueError(
+            f"Got X of {n_rows} rows and y of {len(y)}, but expected as many."
+        )
+
+
+def _fitted_pair(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    groups: np.ndarray | None,
+    fold: tuple[np.ndarray, np.ndarray],
+    sequence: np.random.SeedSequence,
+) -> Pair:
+    """Fit an estimator and its counterpart at alpha 0, from the same seed."""
+    train, test = fold
+    seeded = _seeded(estimator, int(sequence.generate_state(1)[0]))
+    by_row = {"sample_weight": weight, "groups": groups}
+    by_row = {name: rows_of(v, train) for name, v in by_row.items() if v is not None}
+    models = [seeded, at_alpha(seeded, 0)]
+    for model in models:
+        model.fit(rows_of(X, train), y[train], **_fit_params(model, by_row))
+    held_out = {"rows": test, "X": rows_of(X, test), "y": y[test]}
+    return Pair(seeded, models[1], **held_out, weight=rows_of(weight, test))
+
+
+def _seeded(estimator: Any, seed: int) -> Any:
+    """Return an unfitted clone with this seed, where no other one is set before it."""
+    model = with_params(estimator, random_state=seed)
+    if isinstance(model, Pipeline):
+        for _, step in model.steps[:-1]:
+            # (A step may be "passthrough".)
+            own = step.get_params() if hasattr(step, "get_params") else {}
+            if "random_state" in own and own["random_state"] is None:
+                step.set_params(random_state=seed)
+    return model
+
+
+def _fit_params(model: Any, by_row: dict[str, Any]) -> dict[str, Any]:
+    """Return weights and groups by the names that the fit of a model has for them."""
+    if not isinstance(model, Pipeline):
+        return by_row
+    if not get_config()["enable_metadata_routing"]:
+        return {f"{model.steps[-1][0]}__{name}": v for name, v in by_row.items()}
+    requests = mixup_of(model).get_metadata_routing()
+    grouped = requests.consumes("fit", ["groups"])
+    return {name: v for name, v in by_row.items() if name != "groups" or grouped}
+
+
+def _folds(
+    cv: Any,
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    groups: np.ndarray | None,
+    classify: bool,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the rows to fit on and those held out, for each fold."""
+    counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+    strata = y
+    if classify:
+        check_classification_targets(y)
+        _check_several(y[counted])
+    if cv is None or is_number(cv):
+        n_splits = 5 if cv is None else cv
+        check_integer("cv", n_splits, at_least=2)
+        if classify:
+            _check_rare(y, counted, n_splits)
+            # Rows of weight 0 are not trained on, so they must not count in a fold.
+            strata = 2 * np.unique(y, return_inverse=True)[1] + counted
+        _check_groups_for(groups, n_splits)
+        cv = _shuffled(n_splits, classify, groups is not None, seed)
+    metadata = {"groups": groups} if looks_at_groups(cv) else {}
+    with warnings.catch_warnings():  # of strata of weight 0 with few rows
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = folds_of(
+            cv,
+            X if hasattr(X, "shape") else np.zeros(len(y)),
+            strata,
+            kept=np.arange(len(y)),
+            n_samples=len(y),
+            classify=classify,
+            seed=seed,
+            metadata=metadata,
+        )
+    for train, _ in folds:
+        lacking = set(y.tolist()) - set(y[train][counted[train]].tolist())
+        if classify and lacking:
+            raise ValueError(
+                f"Got a fold without any row of class {lacking.pop()!r} to fit on. "
+                "Use fewer or stratified folds, merge this class with another, or "
+                "leave out its rows."
+            )
+    return folds
+
+
+def _check_several(y: np.ndarray) -> None:
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"Got one class in y, {classes.tolist()}, but expected at least two (among "
+            "rows of a weight above 0)."
+        )
+
+
+def _check_rare(y: np.ndarray, counted: np.ndarray, n_splits: int) -> None:
+    classes, of_row = np.unique(y, return_inverse=True)
+    n_rows = np.bincount(of_row[counted], minlength=len(classes))
+    rare = n_rows.argmin()
+    if n_rows[rare] < n_splits:
+        label = classes.tolist()[rare]
+        raise ValueError(
+            f"Got {n_rows[rare]} rows of class {label!r} (of a weight above 0) for "
+            f"cv={n_splits} folds, but expected one for each fold. Use fewer folds, "
+            "merge this class with another, or leave out its rows."
+        )
+
+
+def _check_groups_for(groups: np.ndarray | None, n_splits: int) -> None:
+    if groups is not None and len(np.unique(groups)) < n_splits:
+        raise ValueError(
+            f"Got {len(np.unique(groups))} groups for cv={n_splits} folds, but "
+            "expected one for each fold. Use fewer folds."
+        )
+
+
+def _shuffled(n_splits: int, classify: bool, grouped: bool, seed: int) -> Any:
+    kinds = {
+        (True, False): StratifiedKFold,
+        (True, True): StratifiedGroupKFold,
+        (False, False): KFold,
+        (False, True): GroupKFold,
+    }
+    kind = kinds[classify, grouped]
+    return kind(n_splits=n_splits, shuffle=True, random_state=seed)
+
+
+# Predictions for the rows held out.
+
+
+def held_out(pairs: Sequence[Pair]) -> HeldOut:
+    """Predict the rows of each pair by both of its models."""
+    classify = sklearn.base.is_classifier(pairs[0].mixed)
+    classes = np.asarray(pairs[0].mixed.classes_) if classify else None
+    y = np.concatenate([pair.y for pair in pairs])
+    weights = [pair.weight for pair in pairs if pair.weight is not None]
+    return HeldOut(
+        rows=np.concatenate([pair.rows for pair in pairs]),
+        pair=np.repeat(np.arange(len(pairs)), [len(pair.y) for pair in pairs]),
+        y=y.astype(float) if classes is None else np.searchsorted(classes, y),
+        mixed=np.concatenate([predicted(pair.mixed, pair.X) for pair in pairs]),
+        plain=np.concatenate([predicted(pair.plain, pair.X) for pair in pairs]),
+        weight=np.concatenate(weights) if weights else None,
+        classes=classes,
+    )
+
+
+def predicted(model: Any, X: Any) -> np.ndarray:
+    """Return probabilities of classes, or numbers."""
+    classify = sklearn.base.is_classifier(model)
+    of_rows = model.predict_proba(X) if classify else model.predict(X)
+    return np.asarray(of_rows, dtype=np.float64)
+
+
+def refuse_numbers(model: Any, name: str) -> None:
+    """Raise if a model predicts numbers."""
+    if sklearn.base.is_regressor(model):
+        raise TypeError(
+            f"Got a regressor, but {name} looks at probabilities and so expected a "
+            "classifier. For numbers there are row_effects and SegmentDisplay."
+        )
+
+
+# Loss by row.
+
+
+def row_effects(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    baseline: Any = None,
+    cv: Any = 5,
+    sample_weight: Any = None,
+    groups: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Tell for each row how mixing changes its loss.
+
+    The estimator and its counterpart at alpha 0 are fitted in the folds of a
+    cross-validation, from the same seed within a fold. The loss of a row is that of
+    the models which have not seen it: the log loss of a label, or the squared error of
+    a number.
+
+    Parameters
+    ----------
+    estimator : MixupClassifier, MixupRegressor, MixupClassifierCV, MixupRegressorCV, \
+            or a Pipeline that ends in one
+        The model with mixing. It is cloned, unless there is a `baseline`.
+    X : table of n_samples rows
+        Whatever `estimator` takes.
+    y : array-like of shape (n_samples,)
+        Labels or targets.
+    baseline : fitted classifier or regressor, default=None
+        The model without mixing. With it `estimator` must be fitted, too; then nothing
+        is fitted, and `X` and `y` are rows that neither has seen. Both may be any
+        models of scikit-learn's kind.
+    cv : int, splitter or iterable, default=5
+        Folds in which both are fitted, if there is no `baseline`. An int is that many
+        shuffled folds, stratified by classes, which keep `groups` together.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights in `fit`. Rows of weight 0 are not trained on, but looked at.
+    groups : array-like of shape (n_samples,), default=None
+        A group for each row, for the folds and for `fit`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds and of the models, which is another one in each fold. None
+        takes the estimator's.
+    n_jobs : int or None, default=None
+        Number of processes, which fit the pairs of several folds at once.
+
+    Returns
+    -------
+    effects : DataFrame of shape (n_samples, 4)
+        One row for each row of `X`, with its index, those that mixing hurts most first.
+
+        - ``label`` or ``target``: what is in `y`.
+        - ``loss``, ``loss_plain``: with mixing and without, float64.
+        - ``change``: the first minus the second; above 0 mixing hurts.
+
+        A row in several folds has the mean of their losses; one in none has NaN.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none of skmix, and there is no `baseline`.
+    ValueError
+        If there is no alpha above 0, a single class, or a class with fewer rows than
+        folds; if the two models have different tasks or classes; or as in `fit`.
+    NotFittedError
+        If there is a `baseline`, and one of the two is not fitted.
+
+    See Also
+    --------
+    calibration_effect : Whether probabilities are too high or too low.
+    mixup_effect : Whether the mean changes by more than chance.
+
+    Notes
+    -----
+    The change of a single row is mostly chance: each fit starts elsewhere. Look at
+    groups of rows, as below, and repeat them with another `random_state`.
+
+    With ``alpha="auto"`` a fold may choose alpha 0, and its rows change little.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import row_effects
+    >>> X, y = load_wine(return_X_y=True, as_frame=True)
+    >>> net = default_net("classifier").set_params(max_epochs=3, module__d_block=16)
+    >>> clf = MixupClassifier(net, alpha=1, random_state=0)
+    >>> effects = row_effects(clf, X, y, cv=2)
+    >>> list(effects.columns)
+    ['label', 'loss', 'loss_plain', 'change']
+
+    Whom does mixing hurt? The mean change of each class, or by any column:
+
+    >>> effects.groupby("label")["change"].mean().shape
+    (3,)
+    >>> effects["change"].groupby(X["alcohol"] > 13).mean().shape
+    (2,)
+    """
+    pairs = fitted_pairs(
+        estimator,
+        X,
+        y,
+        baseline=baseline,
+        cv=cv,
+        sample_weight=sample_weight,
+        groups=groups,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+    return effects_of_rows(pairs, X, y)
+
+
+def effects_of_rows(pairs: Sequence[Pair], X: Any, y: Any) -> pd.DataFrame:
+    """Return what `row_effects` does, from pairs for rows of this table."""
+    of, name = held_out(pairs), "target"
+    if of.classes is None:
+        losses = [(predicted - of.y) ** 2 for predicted in (of.mixed, of.plain)]
+    else:
+        name = "label"
+        losses = [log_losses(of.y, proba) for proba in (of.mixed, of.plain)]
+    y = _targets(pairs[0].mixed, y)
+    times = np.bincount(of.rows, minlength=len(y))
+    with np.errstate(invalid="ignore"):
+        mixed, plain = (np.bincount(of.rows, loss, len(y)) / times for loss in losses)
+    columns = {name: y, "loss": mixed, "loss_plain": plain, "change": mixed - plain}
+    index = X.index if isinstance(X, pd.DataFrame) else None
+    effects = pd.DataFrame(columns, index=index)
+    return effects.sort_values("change", ascending=False, kind="stable")
+
+
+# Calibration.
+
+
+def calibration_effect(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    baseline: Any = None,
+    cv: Any = 5,
+    sample_weight: Any = None,
+    groups: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Tell whether probabilities are too high or too low, with mixing and without.
+
+    The estimator and its counterpart at alpha 0 are fitted in the folds of a
+    cross-validation, from the same seed within a fold, and predict the rows held out.
+
+    Parameters
+    ----------
+    estimator : MixupClassifier, MixupClassifierCV, or a Pipeline that ends in one
+        The model with mixing. It is cloned, unless there is a `baseline`.
+    X : table of n_samples rows
+        Whatever `estimator` takes.
+    y : array-like of shape (n_samples,)
+        Labels.
+    baseline : fitted classifier, default=None
+        As in `row_effects`.
+    cv : int, splitter or iterable, default=5
+        As in `row_effects`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights in `fit`, and in everything that is returned.
+    groups : array-like of shape (n_samples,), default=None
+        A group for each row, for the folds and for `fit`.
+    random_state : int, RandomState instance or None, default=None
+        As in `row_effects`.
+    n_jobs : int or None, default=None
+        Number of processes, which fit the pairs of several folds at once.
+
+    Returns
+    -------
+    effect : DataFrame of shape (2, 6), float64
+        The rows are "mixed" and "plain".
+
+        - ``confidence``: the mean of the highest probability of each row.
+        - ``accuracy``: the share of rows of which it is that of the label.
+        - ``ece``: expected calibration error, the mean distance of the two in 15 bins
+          of equal width of the confidence [1]_.
+        - ``signed_ece``: confidence minus accuracy. Above 0 the model is too sure of
+          itself, below 0 not sure enough.
+        - ``ece_after_temperature``: the error that temperature scaling [1]_ leaves, its
+          temperature fitted on the rows that the other folds hold out. NaN with a
+          `baseline` or one fold, where there are no other rows.
+        - ``temperature``: what would calibrate all these rows best. Above 1 the model
+          is too sure of itself, below 1 not sure enough.
+
+    Raises
+    ------
+    TypeError
+        If the model predicts numbers. And as in `row_effects`.
+    ValueError, NotFittedError
+        As in `row_effects`.
+
+    See Also
+    --------
+    ReliabilityDisplay : The same as a picture.
+    sklearn.calibration.CalibratedClassifierCV : Calibrates a classifier.
+
+    Notes
+    -----
+    The default net has a temperature of its own, which it fits on rows that it holds
+    out, with mixing and without.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
+       Networks", ICML 2017, https://arxiv.org/abs/1706.04599
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import calibration_effect
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=3, module__d_block=16)
+    >>> clf = MixupClassifier(net, alpha=1, random_state=0)
+    >>> effect = calibration_effect(clf, X, y, cv=2)
+    >>> effect.loc["mixed", "signed_ece"].shape
+    ()
+    >>> list(effect.index)
+    ['mixed', 'plain']
+    """
+    refuse_numbers(estimator, "calibration_effect")
+    pairs = fitted_pairs(
+        estimator,
+        X,
+        y,
+        baseline=baseline,
+        cv=cv,
+        sample_weight=sample_weight,
+        groups=groups,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+    return calibration_of(pairs)
+
+
+def calibration_of(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return what `calibration_effect` does, from pairs of classifiers."""
+    of = held_out(pairs)
+    rows = {"mixed": of.mixed, "plain": of.plain}
+    return pd.DataFrame({k: _calibration(of, p) for k, p in rows.items()}).T
+
+
+def _calibration(of: HeldOut, proba: np.ndarray) -> dict[str, float]:
+    y, weight = of.y, of.weight
+    everyone = np.ones(len(y), dtype=bool)
+    return {
+        "confidence": float(np.average(proba.max(axis=1), weights=weight)),
+        "accuracy": ACCURACY.of(y, proba, weight),
+        "ece": ECE.of(y, proba, weight),
+        "signed_ece": SIGNED_ECE.of(y, proba, weight),
+        "ece_after_temperature": _ece_after_temperature(of, proba),
+        "temperature": _temperature(of, proba, everyone),
+    }
+
+
+def _ece_after_temperature(of: HeldOut, proba: np.ndarray) -> float:
+    """Return the error where each pair has a temperature by the rows of the others."""
+    scaled = proba.copy()
+    for pair in np.unique(of.pair):
+        own = of.pair == pair
+        others = ~np.isin(of.rows, of.rows[own])
+        if not others.any():
+            return float("nan")
+        scaled[own] = apply_temperature(proba[own], _temperature(of, proba, others))
+    return ECE.of(of.y, scaled, of.weight)
+
+
+def _temperature(of: HeldOut, proba: np.ndarray, rows: np.ndarray) -> float:
+    """Return the temperature that calibrates these rows, by weights of mean 1."""
+    weight = rows_of(of.weight, rows)
+    if weight is not None:
+        weight = weight / weight[weight > 0].mean()
+    return fit_temperature(proba[rows], of.y[rows], weight)

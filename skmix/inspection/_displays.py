@@ -1,0 +1,940 @@
+"""Pictures of what mixing did, by scikit-learn's conventions for displays.
+
+matplotlib is imported when something is drawn. Two curves differ in more than their
+colour, so that they can be told apart in grey.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.calibration import CalibrationDisplay
+
+from skmix._validation import check_integer, check_option, is_number
+from skmix.inspection._alphas import scores_by_alpha, text_of
+from skmix.inspection._changes import (
+    Pair,
+    fitted_pairs,
+    held_out,
+    refuse_numbers,
+    seed_of,
+)
+from skmix.inspection._metrics import by_confidence
+from skmix.inspection._segments import along_segments, refuse_dict
+
+BLUE, ORANGE, GREY = "#0b5394", "#d97a1a", "#8a8a8a"
+WITH, WITHOUT = "with mixing", "without mixing"
+STYLES: dict[str, dict[str, Any]] = {
+    WITH: {"color": BLUE, "linestyle": "-", "marker": "o"},
+    WITHOUT: {"color": ORANGE, "linestyle": "--", "marker": "s"},
+}
+N_BARS = 20  # of a histogram
+FEW = 0.2  # of an equal share of the rows: too few for a point of a reliability curve
+# By their column: what they are called, and how they are drawn.
+LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mixed_train_loss": ("mixed rows", {"color": BLUE, "linestyle": "-"}),
+    "clean_train_loss": (
+        "the same rows, unmixed",
+        {"color": ORANGE, "linestyle": "--"},
+    ),
+    "valid_loss": ("rows held out", {"color": "black", "linestyle": ":"}),
+}
+
+
+def check_matplotlib() -> Any:
+    """Return `matplotlib.pyplot`, or say how to install it."""
+    try:
+        import matplotlib.pyplot
+    except ImportError as error:
+        raise ImportError(
+            "Pictures need matplotlib, which is not installed. Install it with "
+            'pip install "skmix[plots]"'
+        ) from error
+    return matplotlib.pyplot
+
+
+def _axes(ax: Any) -> Any:
+    pyplot = check_matplotlib()
+    return pyplot.subplots(layout="constrained")[1] if ax is None else ax
+
+
+# Between two rows.
+
+
+class SegmentDisplay:
+    """Predictions on the way from one row to another, with mixing and without.
+
+    A net that is trained on mixed rows should be linear between rows. A classifier is
+    asked for the probability of the first row's class, between rows of different
+    classes. Of a regressor it is seen how far it leaves the straight line between its
+    predictions for the two rows.
+
+    Use `from_estimator` to create one. The parameters are stored as attributes.
+
+    Parameters
+    ----------
+    t : ndarray of shape (n_points,), float64
+        Shares of the second row, from 0 to 1.
+    mixed, plain : ndarray of shape (n_pairs, n_points), float64
+        Predictions with mixing and without, along each segment.
+    task : {"classifier", "regressor"}, default="classifier"
+        What was predicted: probabilities, or numbers in standard deviations of `y`.
+
+    Attributes
+    ----------
+    nonlinearity_ : dict of str to float
+        For "mixed" and "plain", the mean distance of a prediction from the straight
+        line between those for the two rows. It is 0 for a model that is linear in
+        between.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    ConfidenceDisplay : Whether the net is less confident at the rows themselves.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import SegmentDisplay
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__d_block=16)
+    >>> clf = MixupClassifier(net, alpha=1, random_state=0)
+    >>> display = SegmentDisplay.from_estimator(clf, X, y, cv=2)
+    >>> display.mixed.shape
+    (200, 21)
+    >>> sorted(display.nonlinearity_)
+    ['mixed', 'plain']
+    """
+
+    def __init__(
+        self,
+        t: np.ndarray,
+        mixed: np.ndarray,
+        plain: np.ndarray,
+        *,
+        task: Literal["classifier", "regressor"] = "classifier",
+    ) -> None:
+        self.t = t
+        self.mixed = mixed
+        self.plain = plain
+        self.task = task
+
+    @property
+    def nonlinearity_(self) -> dict[str, float]:
+        """Mean distance from the straight line, with mixing and without."""
+        both = {"mixed": self.mixed, "plain": self.plain}
+        return {name: float(self._distances(of).mean()) for name, of in both.items()}
+
+    def _distances(self, predictions: np.ndarray) -> np.ndarray:
+        """Return distances from the line between the ends, (n_pairs, n_points)."""
+        first, last = predictions[:, :1], predictions[:, -1:]
+        line = (1 - self.t) * first + self.t * last
+        return np.asarray(np.abs(predictions - line))
+
+    @classmethod
+    def from_pairs(
+        cls,
+        pairs: Sequence[Pair],
+        *,
+        n_pairs: int = 200,
+        n_points: int = 21,
+        random_state: Any = None,
+    ) -> Self:
+        """Predict along segments by pairs of models, and draw nothing yet.
+
+        Each pair of models has its part of the segments, between rows that it has not
+        seen. The other arguments are those of `from_estimator`.
+        """
+        options: dict[str, Any] = {"n_pairs": n_pairs, "n_points": n_points}
+        segments = along_segments(pairs, **options, random_state=random_state)
+        return cls(*segments[:3], task=segments.task)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        baseline: Any = None,
+        cv: Any = 5,
+        n_pairs: int = 200,
+        n_points: int = 21,
+        sample_weight: Any = None,
+        groups: Any = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Fit the estimator with mixing and without in folds, and draw the segments.
+
+        Parameters
+        ----------
+        estimator : MixupClassifier, MixupRegressor, MixupClassifierCV, \
+                MixupRegressorCV, or a Pipeline that ends in one
+            The model with mixing. It is cloned, unless there is a `baseline`.
+        X : table of n_samples rows
+            Whatever `estimator` takes, except a dict. Numbers are interpolated in these
+            columns; all other columns, and those in the estimator's
+            ``categorical_features``, switch in the middle from the value of the first
+            row to that of the second. So do numbers of which one is missing.
+        y : array-like of shape (n_samples,)
+            Labels or targets.
+        baseline : fitted classifier or regressor, default=None
+            The model without mixing, as in `row_effects`.
+        cv : int, splitter or iterable, default=5
+            As in `row_effects`.
+        n_pairs : int, default=200
+            Number of segments. The first row is drawn from the rows held out, in
+            proportion to its weight, and the second one from those of another label or
+            target.
+        n_points : int, default=21
+            Points on each segment, both ends included.
+        sample_weight, groups : array-like of shape (n_samples,), default=None
+            As in `row_effects`.
+        random_state : int, RandomState instance or None, default=None
+            As in `row_effects`; also the seed of the segments.
+        n_jobs : int or None, default=None
+            As in `row_effects`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SegmentDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `X` is a dict. And as in `row_effects`.
+        ValueError, NotFittedError
+            As in `row_effects`.
+        """
+        check_matplotlib()
+        refuse_dict(X)
+        seed = seed_of(estimator, random_state)
+        pairs = fitted_pairs(
+            estimator,
+            X,
+            y,
+            baseline=baseline,
+            cv=cv,
+            sample_weight=sample_weight,
+            groups=groups,
+            random_state=seed,
+            n_jobs=n_jobs,
+        )
+        options: dict[str, Any] = {"n_pairs": n_pairs, "n_points": n_points}
+        return cls.from_pairs(pairs, **options, random_state=seed).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the mean over all segments.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : SegmentDisplay
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        off = self.nonlinearity_
+        for name, key, of in (
+            (WITH, "mixed", self.mixed),
+            (WITHOUT, "plain", self.plain),
+        ):
+            shown = of if self.task == "classifier" else self._distances(of)
+            mean = shown.mean(axis=0)
+            style = STYLES[name] | {"markevery": max(len(self.t) // 10, 1)}
+            label = f"{name} ({off[key]:.3f} off the line)"
+            ax.plot(self.t, mean, label=label, **style)
+            line = {"color": style["color"], "linestyle": ":", "linewidth": 1}
+            ax.plot([0, 1], [mean[0], mean[-1]], **line)
+        ax.plot([], [], ":", color=GREY, label="a straight line between the ends")
+        ax.set(xlabel="Share of the second row")
+        if self.task == "classifier":
+            ax.set(
+                ylim=(0, 1),
+                ylabel="Mean probability of the first row's class",
+                title="From a row to a row of another class",
+            )
+        else:
+            ax.set(
+                ylabel="Mean distance (standard deviations of y)",
+                title="From a row to another: how far off the straight line",
+            )
+        ax.legend(loc="best")
+        return self
+
+
+# Confidence.
+
+
+class ConfidenceDisplay:
+    """How sure a classifier is of rows it has not seen, with mixing and without.
+
+    Use `from_estimator` to create one. The parameters are stored as attributes.
+
+    Parameters
+    ----------
+    mixed, plain : ndarray of shape (n, n_classes), float64
+        Probabilities with mixing and without, for the same rows.
+    weight : ndarray of shape (n,), float64, default=None
+        Weights of the rows.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    ReliabilityDisplay : Whether it is right as often as it is sure.
+    calibration_effect : The means as numbers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import ConfidenceDisplay
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__d_block=16)
+    >>> clf = MixupClassifier(net, alpha=1, random_state=0)
+    >>> display = ConfidenceDisplay.from_estimator(clf, X, y, cv=2, kind="margin")
+    >>> display.mixed.shape
+    (178, 3)
+    """
+
+    def __init__(
+        self, mixed: np.ndarray, plain: np.ndarray, *, weight: np.ndarray | None = None
+    ) -> None:
+        self.mixed = mixed
+        self.plain = plain
+        self.weight = weight
+
+    @classmethod
+    def from_pairs(cls, pairs: Sequence[Pair]) -> Self:
+        """Predict the rows that pairs of models have not seen, and draw nothing yet."""
+        of = held_out(pairs)
+        return cls(of.mixed, of.plain, weight=of.weight)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        baseline: Any = None,
+        cv: Any = 5,
+        kind: Literal["confidence", "margin"] = "confidence",
+        sample_weight: Any = None,
+        groups: Any = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Fit the classifier with mixing and without in folds, and draw its confidence.
+
+        Parameters
+        ----------
+        estimator : MixupClassifier, MixupClassifierCV, or a Pipeline that ends in one
+            The model with mixing. It is cloned, unless there is a `baseline`.
+        X : table of n_samples rows
+            Whatever `estimator` takes.
+        y : array-like of shape (n_samples,)
+            Labels.
+        baseline : fitted classifier, default=None
+            The model without mixing, as in `row_effects`.
+        cv : int, splitter or iterable, default=5
+            As in `row_effects`.
+        kind : {"confidence", "margin"}, default="confidence"
+            As in `plot`.
+        sample_weight, groups : array-like of shape (n_samples,), default=None
+            As in `row_effects`; rows count by their weight.
+        random_state : int, RandomState instance or None, default=None
+            As in `row_effects`.
+        n_jobs : int or None, default=None
+            As in `row_effects`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : ConfidenceDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the model predicts numbers. And as in `row_effects`.
+        ValueError, NotFittedError
+            As in `row_effects`.
+        """
+        check_matplotlib()
+        refuse_numbers(estimator, cls.__name__)
+        check_option("kind", kind, ("confidence", "margin"))
+        pairs = fitted_pairs(
+            estimator,
+            X,
+            y,
+            baseline=baseline,
+            cv=cv,
+            sample_weight=sample_weight,
+            groups=groups,
+            random_state=random_state,
+            n_jobs=n_jobs,
+        )
+        return cls.from_pairs(pairs).plot(ax, kind=kind)
+
+    def plot(
+        self, ax: Any = None, *, kind: Literal["confidence", "margin"] = "confidence"
+    ) -> Self:
+        """Draw how many rows have which confidence.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+        kind : {"confidence", "margin"}, default="confidence"
+            - "confidence": the highest probability of a row.
+            - "margin": the highest minus the second highest.
+
+        Returns
+        -------
+        display : ConfidenceDisplay
+        """
+        check_option("kind", kind, ("confidence", "margin"))
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        lowest = 1 / self.mixed.shape[1] if kind == "confidence" else 0
+        edges = np.linspace(lowest, 1, N_BARS + 1)
+        styles: dict[str, dict[str, Any]] = {
+            WITHOUT: {"fill": True, "color": ORANGE, "alpha": 0.45},
+            WITH: {"color": BLUE, "linewidth": 2},
+        }
+        for name, proba in ((WITHOUT, self.plain), (WITH, self.mixed)):
+            values = _confidence(proba, kind)
+            weight = np.ones(len(values)) if self.weight is None else self.weight
+            # (Rounding may put a uniform row just below the lowest confidence.)
+            rows, _ = np.histogram(values.clip(lowest, 1), edges, weights=weight)
+            mean = np.average(values, weights=weight)
+            label = f"{name} (mean {mean:.2f})"
+            ax.stairs(rows / weight.sum(), edges, label=label, **styles[name])
+            line = {"color": STYLES[name]["color"], "linewidth": 1.5}
+            ax.axvline(mean, linestyle=STYLES[name]["linestyle"], **line)
+        words = {
+            "confidence": "Confidence (highest probability)",
+            "margin": "Margin (highest minus second highest probability)",
+        }
+        title = "How sure the model is of rows it has not seen"
+        ax.set(xlabel=words[kind], ylabel="Share of rows", title=title)
+        ax.set(xlim=(lowest, 1))
+        ax.legend(loc="upper left")
+        return self
+
+
+def _confidence(proba: np.ndarray, kind: str) -> np.ndarray:
+    """Return the highest probability of each row, or its lead over the second one."""
+    ordered = np.sort(proba, axis=1)
+    lead = 0 if kind == "confidence" else ordered[:, -2]
+    return np.asarray(ordered[:, -1] - lead)
+
+
+class ReliabilityDisplay:
+    """Whether a classifier is right as often as it says, with mixing and without.
+
+    It holds two of scikit-learn's ``CalibrationDisplay`` on one pair of axes. With two
+    classes they are about the probability of the second one, with more about the
+    confidence, the highest probability.
+
+    Use `from_estimator` or `from_predictions` to create one. The parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    mixed, plain : sklearn.calibration.CalibrationDisplay
+        Displays with mixing and without, not yet drawn.
+    label : object, default=None
+        The class that it is about; None if it is about all of them.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    calibration_effect : The same as numbers.
+
+    Notes
+    -----
+    A point is the mean over the rows in a bin. Bins with few rows are left out: with
+    less than a fifth of an equal share, which is 2 % of all rows in one of ten bins.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import ReliabilityDisplay
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__d_block=16)
+    >>> clf = MixupClassifier(net, alpha=1, random_state=0)
+    >>> display = ReliabilityDisplay.from_estimator(clf, X, y, cv=2, n_bins=5)
+    >>> type(display.mixed).__name__
+    'CalibrationDisplay'
+    """
+
+    def __init__(
+        self, mixed: CalibrationDisplay, plain: CalibrationDisplay, *, label: Any = None
+    ) -> None:
+        self.mixed = mixed
+        self.plain = plain
+        self.label = label
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y: np.ndarray,
+        mixed: np.ndarray,
+        plain: np.ndarray,
+        *,
+        classes: Any = None,
+        sample_weight: Any = None,
+        n_bins: int = 10,
+    ) -> Self:
+        """Compare probabilities with labels, and draw nothing yet.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,), int
+            Indices of classes: columns of the probabilities.
+        mixed, plain : ndarray of shape (n, n_classes), float64
+            Probabilities with mixing and without.
+        classes : array-like of shape (n_classes,), default=None
+            Names of the classes; None is their indices.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows.
+        n_bins : int, default=10
+            Number of bins, of equal width.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n_bins` is no integer of at least 1.
+        """
+        check_integer("n_bins", n_bins, at_least=1)
+        parts = [_calibration(y, p, sample_weight, n_bins) for p in (mixed, plain)]
+        classes = range(mixed.shape[1]) if classes is None else classes
+        return cls(*parts, label=classes[1] if mixed.shape[1] == 2 else None)
+
+    @classmethod
+    def from_pairs(cls, pairs: Sequence[Pair], *, n_bins: int = 10) -> Self:
+        """Predict the rows that pairs of models have not seen, and draw nothing yet."""
+        of = held_out(pairs)
+        data: dict[str, Any] = {"classes": of.classes, "sample_weight": of.weight}
+        return cls.from_predictions(of.y, of.mixed, of.plain, **data, n_bins=n_bins)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        baseline: Any = None,
+        cv: Any = 5,
+        n_bins: int = 10,
+        sample_weight: Any = None,
+        groups: Any = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Fit the classifier with mixing and without in folds, and draw both curves.
+
+        Parameters
+        ----------
+        estimator : MixupClassifier, MixupClassifierCV, or a Pipeline that ends in one
+            The model with mixing. It is cloned, unless there is a `baseline`.
+        X : table of n_samples rows
+            Whatever `estimator` takes.
+        y : array-like of shape (n_samples,)
+            Labels.
+        baseline : fitted classifier, default=None
+            The model without mixing, as in `row_effects`.
+        cv : int, splitter or iterable, default=5
+            As in `row_effects`.
+        n_bins : int, default=10
+            Number of bins, of equal width.
+        sample_weight, groups : array-like of shape (n_samples,), default=None
+            As in `row_effects`; rows count by their weight.
+        random_state : int, RandomState instance or None, default=None
+            As in `row_effects`.
+        n_jobs : int or None, default=None
+            As in `row_effects`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the model predicts numbers. And as in `row_effects`.
+        ValueError, NotFittedError
+            As in `row_effects`.
+        """
+        check_matplotlib()
+        refuse_numbers(estimator, cls.__name__)
+        pairs = fitted_pairs(
+            estimator,
+            X,
+            y,
+            baseline=baseline,
+            cv=cv,
+            sample_weight=sample_weight,
+            groups=groups,
+            random_state=random_state,
+            n_jobs=n_jobs,
+        )
+        return cls.from_pairs(pairs, n_bins=n_bins).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw both curves, and the line of a calibrated model.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+        """
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        for name, display in ((WITH, self.mixed), (WITHOUT, self.plain)):
+            display.plot(ax=ax, name=name, **STYLES[name])
+        title = "Is the model right as often as it says?"
+        if self.label is None:
+            words = "Confidence (highest probability)", "Share of rows that are right"
+        else:
+            words = (
+                f"Predicted probability of class {self.label}",
+                f"Share of rows of class {self.label}",
+            )
+        ax.set(xlabel=words[0], ylabel=words[1], title=title)
+        places = {"ha": "center", "color": GREY, "transform": ax.transAxes}
+        if self.label is None:
+            ax.text(0.25, 0.92, "not sure enough", **places)
+            ax.text(0.75, 0.30, "too sure", **places)
+        return self
+
+
+def _calibration(
+    y: np.ndarray, proba: np.ndarray, weight: Any, n_bins: int
+) -> CalibrationDisplay:
+    """Return scikit-learn's display of the second of two classes, or of confidence.
+
+    (Its own `from_predictions` takes no weights, and draws at once.)
+    """
+    binary = proba.shape[1] == 2
+    sure = proba[:, 1] if binary else proba.max(axis=1)
+    true = y == 1 if binary else y == proba.argmax(axis=1)
+    bins = by_confidence(sure, true, weight, n_bins)
+    used = bins.share >= FEW / n_bins
+    return CalibrationDisplay(bins.accuracy[used], bins.confidence[used], sure)
+
+
+# Losses by epoch.
+
+
+class HistoryDisplay:
+    """Training loss by epoch, of mixed rows and of the same rows unmixed.
+
+    The loss that a net minimises is that of mixed rows, and says little about how well
+    it knows its rows.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        One row for each epoch, whose index counts the epochs, and columns among
+        ``mixed_train_loss``, ``clean_train_loss`` and ``valid_loss``. It is stored as
+        an attribute.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmix.inspection import HistoryDisplay
+    >>> losses = {"mixed_train_loss": [0.9, 0.8, 0.75], "valid_loss": [0.8, 0.6, 0.5]}
+    >>> display = HistoryDisplay(pd.DataFrame(losses, index=[1, 2, 3])).plot()
+    >>> display.ax_.get_xlabel()
+    'Epoch'
+    """
+
+    def __init__(self, losses: pd.DataFrame) -> None:
+        self.losses = losses
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Train a fitted estimator once more, as it was, and draw its losses.
+
+        Parameters
+        ----------
+        estimator : fitted MixupClassifier, MixupRegressor, or a Pipeline with one
+            The model whose training is seen.
+        X, y : table and array-like of n_samples rows
+            What it was fitted on.
+        sample_weight, groups : array-like of shape (n_samples,), default=None
+            As in its fit.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : HistoryDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError, TypeError
+            If the training cannot be repeated.
+        """
+        check_matplotlib()
+        from skmix.inspection._replay import (  # type: ignore[import-not-found]
+            training_losses,
+        )
+
+        by_row = {"sample_weight": sample_weight, "groups": groups}
+        return cls(training_losses(estimator, X, y, **by_row)).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the losses that there are.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        display : HistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no column of losses.
+        """
+        known = [name for name in LOSSES if name in self.losses]
+        if not known:
+            raise ValueError(
+                f"Got the columns {list(self.losses)}, but expected some of "
+                f"{', '.join(LOSSES)}."
+            )
+        self.ax_ = ax = _axes(ax)
+        self.figure_ = ax.figure
+        for column in known:
+            label, style = LOSSES[column]
+            values = self.losses[column].dropna()
+            # (A line of a single epoch would not be seen.)
+            marker = "o" if len(values) < 2 else None
+            ax.plot(values.index, values, label=label, marker=marker, **style)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        title = "Loss in training, by epoch"
+        ax.set(xlabel="Epoch", ylabel="Mean loss", title=title)
+        ax.legend(loc="best")
+        return self
+
+
+# Scores by alpha.
+
+
+class AlphaDisplay:
+    """Scores against alpha, with intervals, for every metric of a search.
+
+    If alpha 0 is among the candidates, it is the gain over alpha 0, paired by folds.
+
+    Use `from_estimator` to create one. The parameters are stored as attributes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row for each metric and alpha: ``metric``, ``alpha``, ``mean``, ``low`` and
+        ``high``.
+    relative : bool
+        Whether these are gains over alpha 0, and no scores.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes, or ndarray of them
+        One for each metric, or the only one.
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    mixup_effect : Whether mixing helps, with the choice of alpha inside the folds.
+
+    Notes
+    -----
+    Intervals hold for each alpha on its own, at a confidence of 95 %. Scores of folds
+    share most of their training rows: the variance of their mean is taken to be
+    ``var * (1 / n_folds + n_test / n_train)`` [1]_.
+
+    References
+    ----------
+    .. [1] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
+       Learning 52, 2003, equation 9, with the quantile of Student's t
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifierCV, default_net
+    >>> from skmix.inspection import AlphaDisplay
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__d_block=16)
+    >>> search = MixupClassifierCV(net, alphas=(0, 0.2, 1), cv=3, random_state=0)
+    >>> display = AlphaDisplay.from_estimator(search.fit(X, y))
+    >>> display.table["alpha"].tolist()
+    [0.0, 0.2, 1.0]
+    """
+
+    def __init__(self, table: pd.DataFrame, *, relative: bool) -> None:
+        self.table = table
+        self.relative = relative
+
+    @classmethod
+    def from_search(cls, search: Any, *, parameter: str | None = None) -> Self:
+        """Read the scores of a fitted search, and draw nothing yet.
+
+        Arguments are those of `from_estimator`.
+        """
+        table, relative = scores_by_alpha(search, parameter)
+        return cls(table, relative=relative)
+
+    @classmethod
+    def from_estimator(
+        cls, search: Any, *, parameter: str | None = None, ax: Any = None
+    ) -> Self:
+        """Draw the scores of a fitted search, from its ``cv_results_``.
+
+        Parameters
+        ----------
+        search : fitted MixupClassifierCV, MixupRegressorCV, GridSearchCV, \
+                RandomizedSearchCV or similar, or a Pipeline that ends in one
+            If it has searched more parameters than alpha, the setting of each alpha is
+            the one with the best mean of the metric, and the better for being chosen.
+        parameter : str, default=None
+            Name of the parameter that is alpha. None is the one that is called
+            ``alpha``, or that ends in ``__alpha``.
+        ax : matplotlib Axes, or sequence of them, default=None
+            Where to draw, one for each metric; None makes a new figure.
+
+        Returns
+        -------
+        display : AlphaDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotFittedError
+            If the search has no ``cv_results_`` yet.
+        ValueError
+            If it has not searched alpha, or several parameters could be alpha.
+        """
+        check_matplotlib()
+        return cls.from_search(search, parameter=parameter).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw a picture for each metric.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, or sequence of them, default=None
+            Where to draw, one for each metric; None makes a new figure.
+
+        Returns
+        -------
+        display : AlphaDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are other than as many axes as metrics.
+        """
+        pyplot = check_matplotlib()
+        metrics = list(dict.fromkeys(self.table["metric"]))
+        axes = _grid(pyplot, len(metrics)) if ax is None else np.atleast_1d(ax).ravel()
+        if len(axes) != len(metrics):
+            raise ValueError(
+                f"Got {len(axes)} axes for {len(metrics)} metrics "
+                f"({', '.join(metrics)}), but expected one for each."
+            )
+        for name, one in zip(metrics, axes, strict=True):
+            self._plot_metric(self.table[self.table["metric"] == name], name, one)
+        self.ax_ = axes[0] if len(axes) == 1 else axes
+        self.figure_ = axes[0].figure
+        return self
+
+    def _plot_metric(self, table: pd.DataFrame, name: str, ax: Any) -> None:
+        places, mean = np.arange(len(table)), table["mean"].to_numpy()
+        reach = [mean - table["low"].to_numpy(), table["high"].to_numpy() - mean]
+        ax.plot(places, mean, "o", color=BLUE, label="mean over the folds")
+        numbers = table["alpha"].map(is_number).to_numpy(dtype=bool)
+        ax.plot(places[numbers], mean[numbers], color=BLUE)
+        # (Intervals that are not known are NaN, and not drawn.)
+        style = {"fmt": "none", "ecolor": BLUE, "capsize": 5}
+        ax.errorbar(places, mean, yerr=reach, label="95 % interval", **style)
+        if self.relative:
+            ax.axhline(0, color=GREY, linestyle="--", label="no mixing")
+        ax.set_xticks(places, [text_of(alpha) for alpha in table["alpha"]])
+        ax.set(xlabel="alpha (strength of mixing)", title=f"{name}, by alpha")
+        ax.set_ylabel("Gain over alpha 0 (above 0 mixing helps)")
+        if not self.relative:
+            ax.set_ylabel("Score (higher is better)")
+        ax.legend(loc="best")
+
+
+def _grid(pyplot: Any, n_axes: int) -> np.ndarray:
+    """Return axes of a new figure, in rows of three."""
+    n_columns = min(n_axes, 3)
+    n_rows = -(-n_axes // n_columns)
+    size = 4.8 * n_columns, 3.8 * n_rows
+    options = {"figsize": size, "squeeze": False, "layout": "constrained"}
+    axes = pyplot.subplots(n_rows, n_columns, **options)[1].ravel()
+    for unused in axes[n_axes:]:
+        unused.set_visible(False)
+    return np.asarray(axes[:n_axes])
