@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, MixupRegressorCV
-from skmix.inspection import mixup_report
+from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix.inspection._report import mixup_report
 from skmix.inspection.files import UnreadableColumns, columns_of, read_file
 
 MAX_ROWS = 1000

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import sklearn
-import torch
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-import skmix
 from skmix._base import ALPHA
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._validation import check_option, is_number
@@ -29,7 +28,7 @@ from skmix.inspection._displays import (
     HistoryDisplay,
     ReliabilityDisplay,
     SegmentDisplay,
-    pyplot_of,
+    check_matplotlib,
 )
 from skmix.inspection._effect import MixupEffect, measured_effect
 from skmix.inspection._held_out import Data
@@ -46,6 +45,7 @@ from skmix.inspection._settings import MIXING
 
 N_PAIR_FOLDS = 3  # of the models whose changes are shown
 N_SHOWN = 8  # rows of a long table
+PACKAGES = ("skmix", "scikit-learn", "torch")
 NEAR_COPY = 0.05  # of a parent: the other one weighs less
 
 STYLE = """
@@ -174,7 +174,7 @@ def mixup_report(
     True
     """
     check_option("verbose", verbose, (0, 1))
-    pyplot_of("mixup_report")  # before anything is trained
+    check_matplotlib()  # before anything is trained
     start = time.perf_counter()
     random = check_random_state(random_state)
     seeds = random.randint(np.iinfo(np.int32).max, size=2).tolist()
@@ -192,7 +192,7 @@ def mixup_report(
             n_jobs=n_jobs,
             advance=bar,
         )
-        model = mixing_model(estimator, effect).set_params()
+        model = mixing_model(estimator, effect)
         shown = _shown(model, data, seeds[1], n_jobs, bar)
     seconds = time.perf_counter() - start
     heading = "Does mixing help here?" if title is None else title
@@ -217,7 +217,7 @@ def mixing_model(model: Any, effect: MixupEffect) -> Any:
     before = steps_before(model)
     if before is None:
         return single
-    steps = [*sklearn.base.clone(before).steps, (model.steps[-1][0], single)]
+    steps = [*clone(before).steps, (model.steps[-1][0], single)]
     return type(model)(steps)
 
 
@@ -332,8 +332,8 @@ def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
     parts = [
         "<h2>What entered</h2>",
         f"<p>In its first epoch the net saw {len(rows):,} rows. Of these {near:.0%} "
-        f"were near copies of one row, with a weight of less than {NEAR_COPY:g} for the "
-        "other. These were the first:</p>",
+        "were near copies of one row: the other one weighed less than "
+        f"{NEAR_COPY:g}. These were the first:</p>",
         _table(rows.head(N_SHOWN)),
         _figure(
             lambda ax: _draw_lam(ax, lam),
@@ -428,12 +428,7 @@ def _about(model: Any, shown: Any, data: Data, seconds: float) -> str:
     n_columns = np.shape(data.X)[1] if hasattr(data.X, "shape") else "several"
     alpha = mixup_of(shown).alpha
     number = f"{alpha:g}" if is_number(alpha) else str(alpha)
-    versions = {
-        "skmix": skmix.__version__,
-        "scikit-learn": sklearn.__version__,
-        "torch": torch.__version__,
-    }
-    made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
+    made_with = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         "<h2>How this was made</h2>"
         f"<p>{len(data.y):,} rows of {n_columns} columns. Rows and pictures are about "
@@ -472,7 +467,7 @@ def _figure(
     height: float = 3.4,
 ) -> str:
     """Return a picture in the page itself, and what it says."""
-    plt = pyplot_of("mixup_report")
+    plt = check_matplotlib()
     figure, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
     draw(ax)
     ax.spines[["top", "right"]].set_visible(False)
