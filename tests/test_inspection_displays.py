@@ -202,7 +202,9 @@ def test_segments_need_two_labels_and_columns(points):
     with pytest.raises(TypeError, match="Got X as a dict of arrays"):
         SegmentDisplay.from_estimator(CLASSIFIER, {"X": X}, y)
     with pytest.raises(ValueError, match="Got n_points=2"):
-        SegmentDisplay.from_estimator(CLASSIFIER, X, y, cv=2, n_points=2)
+        SegmentDisplay.from_estimator(CLASSIFIER, X, y, n_points=2)
+    with pytest.raises(ValueError, match="Got n_bins=0"):
+        ReliabilityDisplay.from_estimator(CLASSIFIER, X, y, n_bins=0)
 
 
 @pytest.mark.parametrize("piped", [False, True])

@@ -299,15 +299,21 @@ def _folds(
             seed=seed,
             metadata=metadata,
         )
+    if classify:
+        _check_complete(folds, y, counted)
+    return folds
+
+
+def _check_complete(folds: Any, y: np.ndarray, counted: np.ndarray) -> None:
+    """Refuse folds that train without a class, whose probabilities would lack it."""
     for train, _ in folds:
         lacking = set(y.tolist()) - set(y[train][counted[train]].tolist())
-        if classify and lacking:
+        if lacking:
             raise ValueError(
                 f"Got a fold without any row of class {lacking.pop()!r} to fit on. "
                 "Use fewer or stratified folds, merge this class with another, or "
                 "leave out its rows."
             )
-    return folds
 
 
 def _check_several(y: np.ndarray) -> None:

@@ -21,7 +21,7 @@ from skmix.inspection._changes import (
     seed_of,
 )
 from skmix.inspection._metrics import by_confidence
-from skmix.inspection._segments import along_segments, refuse_dict
+from skmix.inspection._segments import along_segments, check_sizes, refuse_dict
 
 BLUE, ORANGE, GREY = "#0b5394", "#d97a1a", "#8a8a8a"
 WITH, WITHOUT = "with mixing", "without mixing"
@@ -217,6 +217,7 @@ class SegmentDisplay:
         """
         check_matplotlib()
         refuse_dict(X)
+        check_sizes(n_pairs, n_points)
         seed = seed_of(estimator, random_state)
         pairs = fitted_pairs(
             estimator,
@@ -604,6 +605,7 @@ class ReliabilityDisplay:
         """
         check_matplotlib()
         refuse_numbers(estimator, cls.__name__)
+        check_integer("n_bins", n_bins, at_least=1)
         pairs = fitted_pairs(
             estimator,
             X,

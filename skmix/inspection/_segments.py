@@ -45,8 +45,7 @@ def along_segments(
     Each pair of models has its part of the segments. Arguments are those of
     `SegmentDisplay.from_estimator`.
     """
-    check_integer("n_pairs", n_pairs, at_least=1)
-    check_integer("n_points", n_points, at_least=3)
+    check_sizes(n_pairs, n_points)
     rng = np.random.default_rng(seed_of(pairs[0].mixed, random_state))
     t = np.linspace(0, 1, n_points)
     task = _task(pairs)
@@ -66,6 +65,12 @@ def along_segments(
     mixed, plain = map(np.concatenate, zip(*along, strict=True))
     scale = _spread(pairs) if task == "regressor" else 1.0
     return Segments(t, mixed / scale, plain / scale, task)
+
+
+def check_sizes(n_pairs: Any, n_points: Any) -> None:
+    """Refuse too few segments, or points on them."""
+    check_integer("n_pairs", n_pairs, at_least=1)
+    check_integer("n_points", n_points, at_least=3)
 
 
 def _task(pairs: Sequence[Pair]) -> Literal["classifier", "regressor"]:
