@@ -4,14 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
+from skmix._intervals import joint_intervals
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import is_number
 
-CONFIDENCE = 0.95  # of intervals
 DEFAULT_TEST = 0.1  # share of rows that ShuffleSplit holds out if it is not told
 
 
@@ -46,27 +45,10 @@ def scores_by_alpha(search: Any, parameter: str | None = None) -> ScoresByAlpha:
         scores = np.array([_best(of_all, numbers) for numbers in by_alpha.values()])
         differences = scores - scores[alphas.index(0.0)] if relative else scores
         size = np.abs(scores).max(axis=1)
-        bounds = _intervals(differences, *_design_of(search), scale=size)
-        columns = dict(zip(("mean", "low", "high"), bounds, strict=True))
-        tables.append(pd.DataFrame({"metric": name, "alpha": alphas} | columns))
+        told = joint_intervals(differences, *_design_of(search), scale=size)
+        columns = {"metric": name, "alpha": alphas} | told._asdict()
+        tables.append(pd.DataFrame(columns))
     return ScoresByAlpha(pd.concat(tables, ignore_index=True), relative)
-
-
-def _intervals(
-    differences: np.ndarray, n_repeats: int, test_per_train: float, *, scale: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return means of C candidates over F folds, with bounds; NaN if folds cannot tell.
-
-    By Nadeau and Bengio 2003, equation 9, for each candidate on its own.
-    """
-    n_folds, mean = differences.shape[1], differences.mean(axis=1)
-    half = np.full(len(mean), np.nan)
-    if n_folds > 1:
-        spread = differences.std(axis=1, ddof=1)
-        spread[spread <= 1e-12 * scale] = np.nan  # of rounding
-        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, max(n_folds - n_repeats, 1))
-        half = quantile * spread * np.sqrt(1 / n_folds + test_per_train)
-    return mean, mean - half, mean + half
 
 
 def _results(search: Any) -> Any:

@@ -811,14 +811,8 @@ class AlphaDisplay:
 
     Notes
     -----
-    Intervals hold for each alpha on its own, at a confidence of 95 %. Scores of folds
-    share most of their training rows: the variance of their mean is taken to be
-    ``var * (1 / n_folds + n_test / n_train)`` [1]_.
-
-    References
-    ----------
-    .. [1] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine
-       Learning 52, 2003, equation 9, with the quantile of Student's t
+    Intervals are those of ``gains_``: 95 % intervals, which hold for all alphas of a
+    metric at once (docs/inspection.md).
 
     Examples
     --------
