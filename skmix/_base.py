@@ -482,6 +482,17 @@ class MixupEstimator(BaseMixup):
         ValueError
             If `fit` was not the last training, if it was given `X_val`, or if
             parameters have changed since. And as in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmix import MixupClassifier, default_net
+        >>> X, y = load_iris(return_X_y=True)
+        >>> net = default_net("classifier").set_params(max_epochs=2)
+        >>> clf = MixupClassifier(net).fit(X, y)
+        >>> again = clf.repeat_training(X, y).net
+        >>> bool((again.predict_proba(X) == clf.estimator_.predict_proba(X)).all())
+        True
         """
         check_is_fitted(self)
         last = self._check_repeatable()

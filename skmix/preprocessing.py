@@ -399,7 +399,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 hot = np.asarray(codes)[:, c, None] == np.arange(1, len(kept) + 1)
             known = [*self.reader_.categories[j], np.nan]
             columns[j] = _values(hot, [known[int(code)] for code in kept])
-        series = [pd.Series(column) for column in columns]
+        # (pandas would take objects that are all strings for a column of strings.)
+        series = [pd.Series(column, dtype=column.dtype) for column in columns]
         return pd.concat(series, axis=1, keys=range(len(series))).set_axis(
             self.reader_.columns, axis=1
         )

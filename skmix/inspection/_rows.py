@@ -334,12 +334,11 @@ def _blocks(batch: int, step: SeenStep, table: Any) -> list[_Block]:
         x = _of_table(table, rows) if step.x is None else _numbers(step.x)
         return [_Block(batch, rows, None, ones, ones, weight, None, x)]
     x = None if step.x is None else _numbers(step.x)
-    layer, told = step.layer or "input", (step.partner, step.lam, step.share)
-    blocks = [_Block(batch, rows, *told, weight, layer, x)]
+    mixed = step.partner, step.lam, step.share, weight, step.layer or "input"
+    blocks = [_Block(batch, rows, *mixed, x)]
     if step.clean_weight:
-        told, x = (None, ones, ones), _of_table(table, rows)
-        clean = _Block(batch, rows, *told, step.clean_weight * weight, None, x)
-        blocks.insert(0, clean)
+        x, weight = _of_table(table, rows), step.clean_weight * weight
+        blocks.insert(0, _Block(batch, rows, None, ones, ones, weight, None, x))
     return blocks
 
 
@@ -402,7 +401,7 @@ def _partners(block: _Block, positions: np.ndarray) -> np.ndarray:
     """Return positions of partners in the user's table, -1 where there is none."""
     if block.partner is None:
         return np.full(len(block.rows), -1)
-    return positions[block.partner]
+    return np.asarray(positions[block.partner])
 
 
 def _labels_or_missing(index: pd.Index, positions: np.ndarray) -> pd.Series:
