@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -411,6 +411,36 @@ def test_a_pipeline_is_shown_as_its_steps_put_it_out(before, numbers):
     assert ((lam >= 0) & (lam <= 1)).all()
 
 
+class Otherwise(TransformerMixin, BaseEstimator):
+    """Transforms training rows otherwise, as target encoders do; perhaps by chance."""
+
+    def __init__(self, by_chance=False):
+        self.by_chance = by_chance
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X
+
+    def fit_transform(self, X, y=None):
+        return X + np.random.default_rng().normal() if self.by_chance else 2 * X
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def test_a_step_that_transforms_training_rows_otherwise_is_repeated(numbers):
+    X, y = numbers
+    last = MixupClassifier(watching_net(), alpha=1.0, random_state=0)
+    model = make_pipeline(Otherwise(), last).fit(X, y)
+    rows = mixed_rows(model, X, y)
+    assert_array_equal(rows.iloc[:, 8:], torch.cat(seen(model[-1], 1)))
+    model = make_pipeline(Otherwise(by_chance=True), last).fit(X, y)
+    with pytest.raises(ValueError, match="nothing random outside of the seed"):
+        mixed_rows(model, X, y)
+
+
 def test_nothing_is_changed(numbers):
     X, y = numbers
     clf = MixupClassifier(short_default_net(), alpha=1.0).fit(X, y)
@@ -534,6 +564,7 @@ def test_dicts_and_rows_that_cannot_be_traced_are_refused(numbers):
     clf = MixupClassifier(net, alpha=1.0, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="cannot be traced"):
         mixed_rows(clf, X, y)
+    assert training_losses(clf, X, y).notna().all(axis=None)
 
 
 # Intrusion.
@@ -684,6 +715,16 @@ def test_validation_losses_are_beside_them(numbers):
     assert losses["valid_loss"].tolist() == clf.history_[:, "valid_loss"]
     reg = MixupRegressor(number_net(max_epochs=2, module__d_out=1), random_state=0)
     assert len(training_losses(reg.fit(X, X[:, 0]), X, X[:, 0])) == 2
+    reg = MixupRegressor(short_default_net("regressor"), alpha=0.5, random_state=0)
+    weight = 1.0 + np.arange(90) % 2
+    reg.fit(X, X[:, 0], weight)
+    losses = training_losses(reg, X, X[:, 0], sample_weight=weight)
+    scaled = np.average((reg.predict(X) - X[:, 0]) ** 2, weights=weight)
+    scaled /= np.average(
+        (X[:, 0] - np.average(X[:, 0], weights=weight)) ** 2, weights=weight
+    )
+    assert_allclose(losses["clean_train_loss"].iloc[-1], scaled, rtol=1e-4)
+    assert losses["valid_loss"].tolist() == reg.history_[: reg.n_iter_, "valid_loss"]
 
 
 def test_a_net_with_a_step_of_its_own(numbers):

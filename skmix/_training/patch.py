@@ -154,7 +154,8 @@ class _Patch:
         about: Mapping[str, Any],
         recorder: Recorder | None = None,
     ) -> None:
-        self.net, self.recorder = net, recorder
+        self.net = net
+        self.recorder: Any = recorder
         self.sampler: Any = None if sampler is None or sampler.is_off else sampler
         self.layers = () if sampler is None else sampler.layers
         self.loader = BatchLoader(net, self.sampler, weight, validation, about)
@@ -267,8 +268,8 @@ class _Patch:
             n_begun = 0
             try:
                 steps = steps_of_chunk(self.net, self.sampler, loaded, *checks)
-                if training and self.recorder is not None:
-                    steps = self._recorded(self.recorder, steps, loaded)
+                if training and self._is_recorded():
+                    steps = self._recorded(steps, loaded)
                 for step in steps:
                     n_begun += 1
                     yield step
@@ -277,9 +278,7 @@ class _Patch:
                     lam = _lam_by_step(loaded.draw, loaded.chunk.n_batches)
                     self._record_lam(lam[:n_begun])
 
-    def _recorded(
-        self, recorder: Recorder, steps: Iterator[Step], loaded: LoadedChunk
-    ) -> Iterator[Step]:
+    def _recorded(self, steps: Iterator[Step], loaded: LoadedChunk) -> Iterator[Step]:
         """Yield the steps of a chunk, and tell the recorder of each that is done."""
         chunk, weight, draw = loaded[:3]
         rows, n_steps = self.loader.numbers_of(chunk), chunk.n_batches
@@ -291,8 +290,11 @@ class _Patch:
                 batch = MixedBatch(self.net, self.sampler, own, weight=own_weight)
             x = batch.noted(step.x)  # (the module may write to it)
             yield step
-            seen = batch.seen(rows[part], rows, x)
-            recorder.see(len(self.net.history), seen)
+            self.recorder.see(batch.seen(rows[part], rows, x))
+
+    def _is_recorded(self) -> bool:
+        """Whether the recorder wants to see the steps of this epoch."""
+        return bool(self.recorder and self.recorder.wants(len(self.net.history)))
 
     def _clean_loss(self) -> float:
         """Return the loss of the training rows unmixed, in evaluation mode."""
@@ -335,10 +337,9 @@ class _Patch:
         try:
             step = type(self.net).train_step(self.net, batch, **fit_params)
             self._check_mixed(self.current)
-            if self.recorder is not None:
+            if self._is_recorded():
                 rows = self.loader.numbers_of(batch)
-                seen = self.current.seen(rows, rows, self.noted)
-                self.recorder.see(len(self.net.history), seen)
+                self.recorder.see(self.current.seen(rows, rows, self.noted))
         finally:
             self.current = None
         return step
@@ -433,7 +434,7 @@ class _Patch:
 
     def _note(self, step: MixedBatch | None, x: Any) -> None:
         """Keep the input of the first pass of a training step for the recorder."""
-        if self.recorder is None or step is None or step is not self.current:
+        if step is None or step is not self.current or not self._is_recorded():
             return
         if self.noted is None:
             self.noted = step.noted(to_tensor(x, device=self.net.device))

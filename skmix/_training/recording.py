@@ -47,8 +47,11 @@ class Recorder(Protocol):
     def begin(self) -> None:
         """Begin a training, and forget one before."""
 
-    def see(self, epoch: int, step: SeenStep) -> None:
-        """Note a training step of an epoch, 1 for the first one."""
+    def wants(self, epoch: int) -> bool:
+        """Whether to see the steps of an epoch, 1 for the first one."""
+
+    def see(self, step: SeenStep) -> None:
+        """Note a training step of an epoch that it wants."""
 
     def end_epoch(self, clean_loss: Callable[[], float]) -> None:
         """Note the end of an epoch.

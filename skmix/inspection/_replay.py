@@ -107,7 +107,10 @@ class _CleanLosses:
     def begin(self) -> None:
         self.losses = []
 
-    def see(self, epoch: int, step: SeenStep) -> None:
+    def wants(self, epoch: int) -> bool:
+        return False
+
+    def see(self, step: SeenStep) -> None:
         """Steps are not looked at."""
 
     def end_epoch(self, clean_loss: Callable[[], float]) -> None:

@@ -108,6 +108,8 @@ def mixed_rows(
 
     A module that takes codes (``x_cat``) gets one of the parents' categories whole.
 
+    The steps of a Pipeline must transform X as they did in its `fit`, without chance.
+
     Examples
     --------
     >>> import pandas as pd
@@ -291,9 +293,11 @@ class _Steps:
     def begin(self) -> None:
         self.steps = []
 
-    def see(self, epoch: int, step: SeenStep) -> None:
-        if epoch == self.epoch:
-            self.steps.append(step)
+    def wants(self, epoch: int) -> bool:
+        return epoch == self.epoch
+
+    def see(self, step: SeenStep) -> None:
+        self.steps.append(step)
 
     def end_epoch(self, clean_loss: Callable[[], float]) -> None:
         """Losses are not looked at."""
