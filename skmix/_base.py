@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import partial, wraps
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from sklearn.base import (
@@ -44,9 +44,16 @@ from skmix._selection import clearly_higher
 from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
 from skmix._training.epoch import Diverged, interruptible, warn_if_above_start
+from skmix._training.recording import Recorder
 from skmix.pairing import check_pairing
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
+
+# Parameters beside the net and the seed that a training depends on.
+OF_TRAINING = (
+    *("alpha", "lam_per", "mixing", "pairing", "layers", "clean_weight"),
+    *("categorical_features", "class_weight"),
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -234,6 +241,7 @@ class MixupEstimator(BaseMixup):
 
     # With alpha="auto" and a net of the default kind, where rows held out cannot tell.
     _mixes_in_doubt: bool
+    _last_fit: "LastFit | None" = None
 
     @all_or_nothing
     def fit(
@@ -313,6 +321,7 @@ class MixupEstimator(BaseMixup):
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
+        self._last_fit = LastFit(seed, self._settings(), validation is not None)
         net, alpha = self._fit_net(net, samples, validation, seed)
         self._predict_by(net, alpha, samples)
         warn_if_above_start(
@@ -326,6 +335,7 @@ class MixupEstimator(BaseMixup):
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> Self:
         self._check_parameters()
+        self._last_fit = None
         first = not hasattr(self, "estimator_")
         samples = self._read_samples(X, y, sample_weight, groups, reset=first)
         samples = samples.weighted()
@@ -438,6 +448,7 @@ class MixupEstimator(BaseMixup):
         validation: tuple[Any, ...] | None,
         seed: int,
         method: str = "fit",
+        recorder: Recorder | None = None,
     ) -> None:
         """Train `net` on coded rows by one of its methods."""
         make_sampler = self._sampler_maker()
@@ -449,7 +460,107 @@ class MixupEstimator(BaseMixup):
             seed=seed,
             validation=validation,
             method=method,
+            recorder=recorder,
         )
+
+    @of_one_fit
+    def repeat_training(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        recorder: Recorder | None = None,
+    ) -> "Repeated":
+        """Train a net once more, as `fit` did in the end, and record how.
+
+        It is the door of `skmix.inspection`, and changes nothing in the estimator. The
+        default net is trained on all rows, for the number of epochs that `fit` found.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            What `fit` was given. It is not checked here that they are: another net
+            than ``estimator_`` comes of others.
+        recorder : skmix._training.recording.Recorder, default=None
+
+        Returns
+        -------
+        repeated : Repeated
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `fit` was not the last training, if it was given `X_val`, or if
+            parameters have changed since. And as in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmix import MixupClassifier, default_net
+        >>> X, y = load_iris(return_X_y=True)
+        >>> net = default_net("classifier").set_params(max_epochs=2)
+        >>> clf = MixupClassifier(net).fit(X, y)
+        >>> again = clf.repeat_training(X, y).net
+        >>> bool((again.predict_proba(X) == clf.estimator_.predict_proba(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        last = self._check_repeatable()
+        self.verbose = 0  # of this copy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the table was told of in fit
+            samples = self._read_samples(X, y, sample_weight, groups)
+        net, kept = self._new_net(), samples.weighted()
+        self._preparation = self._prepare(net, kept)
+        coded = self._preparation.transform_samples(kept)
+        numbered = samples._replace(X=np.arange(len(samples.y))).weighted()
+        rows = self._preparation.transform_targets(numbered).X
+        own_recipe = isinstance(net, _default_net.TabularNeuralNet)
+        again = own_recipe and skorch_compat.is_skorchs_own(net, "fit")
+        again = again and net.take_over(self.estimator_)
+        method = "train_again" if again else "fit"
+        self._train(net, self.alpha_, coded, None, last.seed, method, recorder)
+        return Repeated(net, self._preparation, coded, rows, samples.y)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the parameters beside the net that a training depends on."""
+        return {name: getattr(self, name, None) for name in OF_TRAINING}
+
+    def _check_repeatable(self) -> "LastFit":
+        """Return what a replay needs; refuse one that could not be right."""
+        last = self._last_fit
+        who = type(self).__name__
+        if last is None:
+            raise ValueError(
+                f"Got a {who} whose training cannot be replayed: partial_fit or a "
+                "search has trained it, not fit. Call fit of a clone of it."
+            )
+        if last.validated:
+            raise ValueError(
+                f"Got a {who} that was fitted with X_val, which is not kept, so that "
+                "its training cannot be replayed. Fit a clone of it without X_val."
+            )
+        now = self._settings()
+        kept = last.settings
+        changed = [name for name in kept if not changes.alike(kept[name], now[name])]
+        before, recipe = self._fitted_with[0], changes.Recipe.of(self._given_net())
+        names = changes.changed_params(before, recipe)
+        if before.params.get("max_epochs") != recipe.params.get("max_epochs"):
+            names.append("max_epochs")
+        changed += [f"estimator__{name}" for name in names]
+        if before.kind is not recipe.kind:
+            changed = ["estimator"]
+        if changed:
+            raise ValueError(
+                f"Got another {' and another '.join(changed)} than this {who} was "
+                "fitted with, so that its training cannot be replayed. Set it back, or "
+                "call fit anew."
+            )
+        return last
 
     def _predict_by(self, net: NeuralNet, alpha: Any, rows: Samples) -> None:
         """Predict by a net from now on."""
@@ -487,6 +598,45 @@ class MixupEstimator(BaseMixup):
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)
         return self._preparation.transform_samples(samples, "y_val")[:3]
+
+
+class LastFit(NamedTuple):
+    """What a replay of a fit needs beside the data.
+
+    Attributes
+    ----------
+    seed : int
+    settings : dict
+        The parameters `OF_TRAINING`.
+    validated : bool
+        Whether rows to validate on were given.
+    """
+
+    seed: int
+    settings: dict[str, Any]
+    validated: bool
+
+
+class Repeated(NamedTuple):
+    """The last training of a fit, once more.
+
+    Attributes
+    ----------
+    net : skorch.NeuralNet
+    preparation : Preparation
+    samples : Samples
+        The n coded rows that the net was fitted on. Rows of weight 0 are left out.
+    rows : ndarray of shape (n,), int64
+        Their positions in the table that was given.
+    y : ndarray
+        The targets that were given.
+    """
+
+    net: NeuralNet
+    preparation: Preparation
+    samples: Samples
+    rows: np.ndarray
+    y: np.ndarray
 
 
 def fitted_member(

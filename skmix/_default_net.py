@@ -165,6 +165,28 @@ class TabularNeuralNet(NeuralNet):
             self.module_.temperature.fill_(found.temperature)
         return self
 
+    def take_over(self, fitted: "TabularNeuralNet") -> bool:
+        """Note what a net of the same parameters has found in its fit on the same rows.
+
+        `train_again` then repeats its last training, without an exploration.
+
+        Parameters
+        ----------
+        fitted : TabularNeuralNet
+
+        Returns
+        -------
+        taken_over : bool
+            False if it was trained once, so that `fit` repeats its training.
+        """
+        if fitted.validation_history_ is fitted.history:
+            return False
+        self.sizes_ = fitted.sizes_
+        temperature = getattr(fitted.module_, "temperature", None)
+        found = None if temperature is None else float(temperature)
+        self.found_ = Found(len(fitted.history), {}, temperature=found)
+        return True
+
     def partial_fit(
         self, X: np.ndarray, y: np.ndarray, classes: Any = None, **fit_params: Any
     ) -> Self:

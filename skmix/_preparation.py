@@ -30,6 +30,7 @@ from skmix._training.epoch import check_finite
 from skmix._training.patch import mixed_training
 from skmix._training.predict import draws, in_chunks
 from skmix._training.random import one_thread_each, seeded
+from skmix._training.recording import Recorder
 from skmix.preprocessing import TableEncoder, validate_table
 
 # Samples.
@@ -391,8 +392,9 @@ def fit_net(
     seed: int,
     validation: tuple[Any, ...] | None = None,
     method: str = "fit",
+    recorder: Recorder | None = None,
 ) -> None:
-    """Train `net` on prepared samples by its `method`, seeded."""
+    """Train `net` on prepared samples by its `method`, seeded; tell a recorder."""
     preparation.target.check_criterion(net)
     training = mixed_training(
         net,
@@ -401,6 +403,7 @@ def fit_net(
         validation=validation,
         check_output=preparation.target.check_output,
         table=preparation.context(samples),
+        recorder=recorder,
     )
     with one_thread_each(), seeded(seed, net.device):
         n_before = len(net.history or ()) if method == "partial_fit" else 0

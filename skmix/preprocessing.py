@@ -26,6 +26,9 @@ from skmix._validation import (
 # Rows are encoded in blocks of so many cells, 8 MiB of float64.
 BLOCK_CELLS = 2**20
 
+# A share that is 1 but for rounding.
+SAME = 1e-6
+
 # Pieces of a number, of about as many rows each.
 MAX_BINS = 16
 
@@ -211,6 +214,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         spread = [_spread(table[:, j], weight) for j in self._numbers]
         self.center_, self.scale_, missing = np.reshape(spread, (-1, 3)).T
         self._indicated = np.flatnonzero(missing)
+        self._empty = [np.isnan(table[:, j]).all() for j in self._numbers]
         self.bins_ = [
             increasing_edges(self._scaled(quantile_edges(table[:, column], weight), j))
             for j, column in enumerate(self._numbers if self.scale else ())
@@ -234,6 +238,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._sparse_scaler.fit(table, sample_weight=weight)
         self._numbers, self._categories = np.arange(self.n_features_in_), np.arange(0)
         self._indicated, self._kept, self.bins_ = np.arange(0), [], []
+        self._empty = [False] * self.n_features_in_
         self.center_ = np.full(self.n_features_in_, np.nan)  # nothing is imputed
         self.scale_ = 1 / scaler.scale_ if self.scale else np.ones(self.n_features_in_)
         self._n_missing = np.zeros(self.n_features_in_, dtype=int)
@@ -320,6 +325,105 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             z = (x - self.center_[columns]) * self.scale_[columns]
         z = np.nan_to_num(z, nan=0, posinf=1e150, neginf=-1e150)  # nan: infinity * 0
         return np.asarray(z / np.hypot(1, z / 3))
+
+    def inverse_transform(self, encoded: Any) -> pd.DataFrame:
+        """Decode rows into the columns and units of the table, mixed rows among them.
+
+        Parameters
+        ----------
+        encoded : {ndarray, sparse matrix or array} of shape (n_samples, n_columns_), \
+                or dict
+            As `transform` returns it, or mixed from such rows.
+
+        Returns
+        -------
+        table : pandas.DataFrame of shape (n_samples, n_features_in_)
+            Columns have the names and the order of the table.
+
+            - A number is float64, scaled back. It is NaN where it is wholly missing
+              (its indicator is 1); a missing number that is mixed with another one
+              counts as the median, as it does for the net.
+            - A category is its value, as in the table; NaN if that is missing, and None
+              if it had no column of its own (it is rare, or was not seen in `fit`).
+              Where the columns of a category are not one-hot, a dict has the share of
+              each value, such as ``{"a": 0.7, "b": 0.3}``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `encoded` has another number of columns.
+
+        Notes
+        -----
+        Numbers are as exact as the encoding was: in float32, to seven digits near the
+        median, and to fewer far out, where `scale` has drawn them in.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skmix.preprocessing import TableEncoder
+        >>> X = pd.DataFrame({"size": [1.0, 2.0, None], "hue": ["red", "blue", "red"]})
+        >>> encoder = TableEncoder(dtype="float64").fit(X)
+        >>> Z = encoder.transform(X)
+        >>> encoder.inverse_transform(Z)
+           size   hue
+        0   1.0   red
+        1   2.0  blue
+        2   NaN   red
+        >>> encoder.inverse_transform(0.75 * Z[:1] + 0.25 * Z[1:2])["hue"].tolist()
+        [{'blue': 0.25, 'red': 0.75}]
+        """
+        check_is_fitted(self)
+        codes = encoded["x_cat"] if self.as_dict else None
+        numbers = encoded["x_num"] if self.as_dict else encoded
+        if sparse.issparse(numbers):
+            numbers = numbers.toarray()
+        numbers = np.asarray(numbers, dtype=np.float64)
+        if numbers.ndim != 2 or numbers.shape[1] != self.n_columns_:
+            raise ValueError(
+                f"Got encoded rows of shape {numbers.shape}, but expected "
+                f"(n_samples, {self.n_columns_}), as transform returns them."
+            )
+        columns: list[Any] = [None] * self.n_features_in_
+        decoded = self._decoded_numbers(numbers)
+        for j, column in zip(self._numbers, decoded.T, strict=True):
+            columns[j] = column
+        start = len(self._numbers) + len(self._indicated)
+        for c, (j, kept) in enumerate(zip(self._categories, self._kept, strict=True)):
+            if codes is None:
+                hot = numbers[:, start : start + len(kept)]
+                start += len(kept)
+            else:
+                hot = np.asarray(codes)[:, c, None] == np.arange(1, len(kept) + 1)
+            known = [*self.reader_.categories[j], np.nan]
+            columns[j] = _values(hot, [known[int(code)] for code in kept])
+        # (pandas would take objects that are all strings for a column of strings.)
+        series = [pd.Series(column, dtype=column.dtype) for column in columns]
+        return pd.concat(series, axis=1, keys=range(len(series))).set_axis(
+            self.reader_.columns, axis=1
+        )
+
+    def _decoded_numbers(self, encoded: np.ndarray) -> np.ndarray:
+        """Numbers scaled back, NaN where they are wholly missing."""
+        n_numbers = len(self._numbers)
+        x = encoded[:, :n_numbers].copy()
+        if self._sparse_scaler is not None:
+            return np.asarray(x / self.scale_)
+        if self.scale:
+            # (1 is infinity, which an outlier may be rounded to.)
+            end = 1 - np.finfo(self.dtype).eps / 2
+            u = (x / 3).clip(-end, end)
+            z = 3 * u / np.sqrt((1 - u) * (1 + u))
+            varies = self.scale_ > 0
+            unit = np.divide(1, self.scale_, where=varies, out=np.zeros(n_numbers))
+            x = self.center_ + z * unit
+        indicators = encoded[:, n_numbers : n_numbers + len(self._indicated)]
+        for k, j in enumerate(self._indicated):
+            x[indicators[:, k] > 1 - SAME, j] = np.nan
+        x[:, self._empty] = np.nan
+        return x
 
     @property
     def n_columns_(self) -> int:
@@ -450,6 +554,19 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _values(hot: np.ndarray, values: list[Any]) -> np.ndarray:
+    """Value of each row by its one-hot columns, a dict of shares where it has none."""
+    hot = np.asarray(hot, dtype=np.float64)
+    hot = np.column_stack([hot, 1 - hot.sum(axis=1)])
+    known = np.empty(len(values) + 1, dtype=object)
+    known[:-1] = values  # the last one is without a column of its own: None
+    decoded: np.ndarray = known[hot.argmax(axis=1)]
+    for row in np.flatnonzero(hot.max(axis=1) <= 1 - SAME):
+        parts = np.flatnonzero(np.abs(hot[row]) > SAME)
+        decoded[row] = {known[part]: float(hot[row, part]) for part in parts}
+    return decoded
 
 
 def validate_table(

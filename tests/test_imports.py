@@ -21,6 +21,7 @@ LAYERS = [
         "_training.changes",
         "_training.loader",
         "_training.loss",
+        "_training.recording",
         "_training.steps",
     }
     | {"_training.predict", "_training.patch", "_training"},
@@ -41,6 +42,7 @@ LAYERS = [
         "inspection._alphas",
         "inspection._displays",
         "inspection._replay",
+        "inspection._rows",
         "inspection._settings",
         "inspection._held_out",
         "inspection._comparison",

@@ -674,3 +674,64 @@ def test_tuples_are_no_columns(given):
         TableEncoder(given).fit(PLAIN)
     with pytest.raises(TypeError, match="a sequence of column names, of positions or"):
         MixupClassifier(categorical_features=given).fit(PLAIN, [0, 1] * 3)
+
+
+class TestInverseTransform:
+    @pytest.fixture
+    def table(self):
+        rng = np.random.default_rng(0)
+        return pd.DataFrame(
+            {
+                "size": np.where(np.arange(60) % 7, rng.normal(50, 10, 60), np.nan),
+                "hue": rng.choice(["red", "green"], 60),
+                "tail": rng.standard_t(2, 60),
+                "mood": np.where(np.arange(60) % 5, "glad", None),
+                "same": 3.0,
+                "none": np.nan,
+            }
+        )
+
+    @pytest.mark.parametrize("scale", [True, False])
+    @pytest.mark.parametrize("as_dict", [True, False])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_gives_the_table_back(self, scale, as_dict, dtype, table):
+        encoder = TableEncoder(scale=scale, as_dict=as_dict, dtype=dtype).fit(table)
+        decoded = encoder.inverse_transform(encoder.transform(table))
+        expected = table.astype({"hue": object, "mood": object})
+        close = 1e-9 if dtype is np.float64 else 1e-3
+        pd.testing.assert_frame_equal(decoded, expected, rtol=close, atol=close)
+
+    def test_shares_of_mixed_categories(self, table):
+        encoder = TableEncoder(dtype=np.float64).fit(table)
+        Z = encoder.transform(table.iloc[[0, 1]])  # both are missing in row 0
+        row = encoder.inverse_transform(0.75 * Z[:1] + 0.25 * Z[1:]).iloc[0]
+        glad = {"nan" if key is np.nan else key: s for key, s in row["mood"].items()}
+        assert glad == pytest.approx({"nan": 0.75, "glad": 0.25})
+        # A missing number counts as the median.
+        low, high = sorted([table["size"][1], table["size"].median()])
+        assert low < row["size"] < high
+
+    def test_a_category_without_a_column_is_none(self):
+        X = pd.DataFrame({"c": [f"v{k}" for k in range(60)] + ["a", "b"] * 100})
+        for as_dict in (False, True):
+            encoder = TableEncoder(["c"], as_dict=as_dict).fit(X)
+            decoded = encoder.inverse_transform(encoder.transform(X))["c"]
+            assert decoded[-2:].tolist() == ["a", "b"]
+            assert decoded[59] is None
+        encoder = TableEncoder().fit(pd.DataFrame({"c": list("aabb")}))
+        shares = encoder.inverse_transform(np.array([[0.25, 0.0]]))["c"].tolist()
+        assert shares == [{"a": 0.25, None: 0.75}]
+
+    def test_sparse_rows(self):
+        X = sparse.random(30, 6, density=0.3, format="csr", random_state=0)
+        encoder = TableEncoder(dtype=np.float64).fit(X)
+        decoded = encoder.inverse_transform(encoder.transform(X))
+        assert_allclose(decoded, X.toarray())
+        assert decoded.columns.tolist() == [f"x{j}" for j in range(6)]
+
+    def test_other_columns_are_refused(self, table):
+        encoder = TableEncoder().fit(table)
+        with pytest.raises(ValueError, match=r"Got encoded rows of shape \(2, 3\)"):
+            encoder.inverse_transform(np.zeros((2, 3)))
+        with pytest.raises(NotFittedError):
+            TableEncoder().inverse_transform(np.zeros((2, 3)))

@@ -304,6 +304,8 @@ class Step(NamedTuple):
         Returns the batch for callbacks.
     context : callable
         Returns the context manager within which the module is called.
+    mixed : MixedBatch or None
+        What mixes the batch; None where nothing does, or a chunk was mixed at once.
     """
 
     x: Any
@@ -311,6 +313,7 @@ class Step(NamedTuple):
     n_rows: int
     batch: Callable[[], Any]
     context: Callable[[], AbstractContextManager[None]] = nullcontext
+    mixed: Any = None
 
 
 def run_epoch(

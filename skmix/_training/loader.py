@@ -319,6 +319,13 @@ ROWS_UNKNOWN = (
 )
 
 
+ROWS_UNTRACED = (
+    "Got a net with a data iterator, dataset, split or collate function of its own, "
+    "which does not tell which rows a batch holds, so that they cannot be traced. "
+    "Leave these at skorch's defaults to see which rows were mixed."
+)
+
+
 class BatchLoader:
     """Rows, weights and partners of one fit.
 
@@ -340,6 +347,8 @@ class BatchLoader:
         ``of(batch)`` returns the weights of a batch or chunk of rows.
     table : skmix._training.loader.Batches or None
         The table, where partners are not rows of the batch.
+    train : torch.utils.data.Dataset
+        The rows that are trained on.
     """
 
     def __init__(
@@ -355,6 +364,8 @@ class BatchLoader:
         self.train_weight: _Weights | None = None
         self.valid_weight: _Weights | None = None
         self.table: Any = None
+        self.X: Any = None
+        self.train: Any = None
         self.valid: Any = None
 
     def split(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
@@ -380,6 +391,7 @@ class BatchLoader:
             # A split may validate on rows of another table, which have no weights.
             self.valid_weight = _Weights.over(valid, X_val, valid_weight)
         self.valid = None if valid is train else valid
+        self.X, self.train = X, train
         return train, valid
 
     def _bind(self, train: Any, X: Any) -> None:
@@ -394,6 +406,24 @@ class BatchLoader:
         self.sampler.bind(TrainingSet(X, dataset.y, rows, weight, **self.about))
         if self.sampler.from_table:
             self.table = Batches(X, dataset.y)
+
+    def numbers_of(self, batch: Any) -> np.ndarray:
+        """Return the numbers of a batch's or chunk's rows in the net's table."""
+        if not isinstance(batch, Batch | Chunk) or batch.table is not self.X:
+            raise ValueError(ROWS_UNTRACED)
+        return batch.rows.numpy()
+
+    def to_evaluate(self) -> Any:
+        """Return an iterator over the training rows as they come, without draws.
+
+        Batches are of the size of those in training; of a net with an iterator or
+        dataset of its own they are those of its validation.
+        """
+        net = self.net
+        batches = in_memory_batches(net, self.train, True, draws=False)
+        if batches is None:
+            return type(net).get_iterator(net, self.train, training=False)
+        return batches
 
     def validated_on(self) -> tuple[Any, np.ndarray, np.ndarray | None] | None:
         """Return ``(X, y, weight)`` of the rows that the net was validated on.

@@ -26,8 +26,16 @@ from skmix._training.epoch import (
     interruptible,
     run_epoch,
 )
-from skmix._training.loader import ROWS_UNKNOWN, Batch, Batches, BatchLoader
+from skmix._training.loader import (
+    ROWS_UNKNOWN,
+    Batch,
+    Batches,
+    BatchLoader,
+    LoadedChunk,
+)
 from skmix._training.loss import check_reduction, checking_first_output
+from skmix._training.random import seeded
+from skmix._training.recording import Recorder
 from skmix._training.skorch_compat import (
     bind_prints,
     check_monitors,
@@ -36,6 +44,7 @@ from skmix._training.skorch_compat import (
     inferring,
     is_skorchs_own,
     only_deaf_callbacks,
+    set_mode,
     shaped_like,
     steps_are_skorchs_own,
     stop_caching,
@@ -57,6 +66,7 @@ def mixed_training(
     validation: tuple[Any, Any, Any] | None = None,
     check_output: Callable[[NeuralNet, Any], None] | None = None,
     table: Mapping[str, Any] | None = None,
+    recorder: Recorder | None = None,
 ) -> Iterator[None]:
     """Let `net` train on mixed and weighted batches while the block runs.
 
@@ -76,9 +86,13 @@ def mixed_training(
     table : mapping, default=None
         What mixing and pairing may ask of the table beside rows, targets and weights,
         by the names of `skmix.mixing.TrainingSet`: ``all_groups``, ...
+    recorder : skmix._training.recording.Recorder, default=None
+        Is told of each step and epoch, which it does not change.
 
     Raises
     ------
+    ValueError
+        With a recorder, if the net does not tell which rows a batch holds.
     KeyboardInterrupt
         At the end of the block, if the user interrupted the fit, which skorch takes for
         a callback's request to stop.
@@ -90,7 +104,8 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    patch = _Patch(net, sampler, weight, validation, check_output, table or {})
+    about = table or {}
+    patch = _Patch(net, sampler, weight, validation, check_output, about, recorder)
     lent = {name: getattr(patch, name) for name in _Patch.NAMES}
     vars(net).update(lent)
     try:
@@ -137,8 +152,10 @@ class _Patch:
         validation: tuple[Any, Any, Any] | None,
         check_output: Callable[[NeuralNet, Any], None] | None,
         about: Mapping[str, Any],
+        recorder: Recorder | None = None,
     ) -> None:
         self.net = net
+        self.recorder: Any = recorder
         self.sampler: Any = None if sampler is None or sampler.is_off else sampler
         self.layers = () if sampler is None else sampler.layers
         self.loader = BatchLoader(net, self.sampler, weight, validation, about)
@@ -150,6 +167,7 @@ class _Patch:
         self.interrupted = False
         self.tried: set[str] = set()  # layers
         self.epoch, self.lam_sum, self.n_steps = 0, 0.0, 0
+        self.noted: Any = None  # input of the training step, for the recorder
 
     # Pickles, copies and parameters of the net do not show the lent methods.
 
@@ -168,6 +186,8 @@ class _Patch:
     def notify(self, method_name: str, **kwargs: Any) -> None:
         net = self.net
         notify = partial(type(net).notify, net, method_name, **kwargs)
+        if method_name == "on_epoch_end" and self.recorder is not None:
+            self.recorder.end_epoch(self._clean_loss)
         with callbacks_may_stop():
             if method_name == "on_train_end" and not len(net.history):
                 with only_deaf_callbacks(net):
@@ -206,6 +226,8 @@ class _Patch:
         check_layers_of(net.module_, self.layers)
         if self.sampler is not None:
             self.uncached += stop_caching(net)
+        if self.recorder is not None:
+            self.recorder.begin()
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         return self.loader.split(X, y, **fit_params)
@@ -245,13 +267,50 @@ class _Patch:
         for loaded in self.loader.load(batches, training=training, epoch=epoch):
             n_begun = 0
             try:
-                for step in steps_of_chunk(self.net, self.sampler, loaded, *checks):
+                steps = steps_of_chunk(self.net, self.sampler, loaded, *checks)
+                if training and self._is_recorded():
+                    steps = self._recorded(steps, loaded)
+                for step in steps:
                     n_begun += 1
                     yield step
             finally:  # may have been interrupted
                 if training and n_begun:
                     lam = _lam_by_step(loaded.draw, loaded.chunk.n_batches)
                     self._record_lam(lam[:n_begun])
+
+    def _recorded(self, steps: Iterator[Step], loaded: LoadedChunk) -> Iterator[Step]:
+        """Yield the steps of a chunk, and tell the recorder of each that is done."""
+        chunk, weight, draw = loaded[:3]
+        rows, n_steps = self.loader.numbers_of(chunk), chunk.n_batches
+        for k, step in enumerate(steps):
+            part, batch = chunk.part(k), step.mixed
+            if batch is None:
+                own = None if draw is None else draw.of_step(k, n_steps)
+                own_weight = None if weight is None else weight[part]
+                batch = MixedBatch(self.net, self.sampler, own, weight=own_weight)
+            x = batch.noted(step.x)  # (the module may write to it)
+            yield step
+            self.recorder.see(batch.seen(rows[part], rows, x))
+
+    def _is_recorded(self) -> bool:
+        """Whether the recorder wants to see the steps of this epoch."""
+        return bool(self.recorder and self.recorder.wants(len(self.net.history)))
+
+    def _clean_loss(self) -> float:
+        """Return the loss of the training rows unmixed, in evaluation mode."""
+        net, weights = self.net, self.loader.train_weight
+        was_training = net.module_.training
+        losses, sizes = [], []
+        with seeded(device=net.device):  # to look does not change the training
+            for batch in self.loader.to_evaluate():
+                weight = None if weights is None else weights.of(batch)
+                step = None if weight is None else MixedBatch(net, weight=weight)
+                with self._activated(step):
+                    done = type(net).validation_step(net, batch)
+                losses.append(float(done["loss"]))
+                sizes.append(get_len(unpack_data(batch)[1]))
+        set_mode(net, was_training)
+        return float(np.average(losses, weights=sizes))
 
     def _record_lam(self, lam: np.ndarray) -> None:
         """Record the mean over the steps of the epoch so far, these included."""
@@ -274,10 +333,13 @@ class _Patch:
     # Each step: draw once, then mix inputs and loss of every pass over the batch.
 
     def train_step(self, batch: Any, **fit_params: Any) -> Any:
-        self.current = self._begin_step(batch)
+        self.current, self.noted = self._begin_step(batch), None
         try:
             step = type(self.net).train_step(self.net, batch, **fit_params)
             self._check_mixed(self.current)
+            if self._is_recorded():
+                rows = self.loader.numbers_of(batch)
+                self.recorder.see(self.current.seen(rows, rows, self.noted))
         finally:
             self.current = None
         return step
@@ -356,6 +418,7 @@ class _Patch:
         net, step = self.net, self.active
         infer = inferring(net, partial(type(net).infer, net))
         if step is None or step.draw is None:
+            self._note(step, x)
             return infer(x, **fit_params)
         if get_len(x) != len(step.draw.partner):
             raise self._unmixed("passed another number of rows to self.infer")
@@ -363,10 +426,18 @@ class _Patch:
         x_partner = step.partner_rows(x)
         self._check_layer(step, x, x_partner, **fit_params)
         x = step.mix_input(x, x_partner)
+        self._note(step, x)
         with step.mixing():
             output = infer(x, **fit_params)
         # (The net's own step gets outputs for mixed rows alone.)
         return step.split_output(output)
+
+    def _note(self, step: MixedBatch | None, x: Any) -> None:
+        """Keep the input of the first pass of a training step for the recorder."""
+        if step is None or step is not self.current or not self._is_recorded():
+            return
+        if self.noted is None:
+            self.noted = step.noted(to_tensor(x, device=self.net.device))
 
     def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Any:
         net, step = self.net, self.active

@@ -7,19 +7,21 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.dataset import get_len
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmix._columns import each, take
+from skmix._columns import as_numpy, each, take
 from skmix._mixup import lerp_steps, mix_step
 from skmix._sampler import MixupSampler
 from skmix._training.epoch import Step
 from skmix._training.loader import LoadedChunk, copied
 from skmix._training.loss import losses_of_steps, one_number
 from skmix._training.random import seeded
+from skmix._training.recording import SeenStep
 from skmix._training.skorch_compat import first_output, inferring, set_mode, twin
 
 
@@ -276,6 +278,29 @@ class MixedBatch:
         )
         return loss
 
+    def noted(self, x: Any) -> Any:
+        """Copy the mixed rows of an input of the module; None if none are in it."""
+        if self.layer is not None:
+            return None
+        # (Clean rows come before mixed ones.)
+        n_rows = get_len(x) if self.draw is None else len(self.draw.partner)
+        return each(lambda part: part[-n_rows:].detach().clone(), x)
+
+    def seen(self, rows: np.ndarray, all_rows: np.ndarray, x: Any) -> SeenStep:
+        """Return what the net saw in the step, once it is done.
+
+        `rows` are the numbers of the batch's rows in the table, `all_rows` those of the
+        rows among which a partner has its position, and `x` is what was `noted`.
+        """
+        draw, lam, partner = self.draw, np.ones(1), None
+        if draw is not None:
+            lam, partner = draw.lam, draw.partner
+            partner = partner if self.sampler.from_table else all_rows[partner]
+        share = lam if self.share is None else as_numpy(self.share)
+        lam, share = (np.broadcast_to(part, len(rows)) for part in (lam, share))
+        told = self.weight, self.clean_weight, self.layer
+        return SeenStep(rows, partner, lam, share, *told, x)
+
 
 def _with_rows(X: Any, args: tuple[Any, ...], kwargs: Any) -> tuple[Any, Any]:
     """Pass the rows of the outputs to a `get_loss` that is given rows."""
@@ -345,7 +370,7 @@ def steps_of_chunk(
         x = batch.mix_input(x, x_partner)
         checked = partial(_split_loss, batch, check_output)
         shown = partial(chunk.batch, k)
-        yield Step(x, checked, chunk.batch_size, shown, batch.mixing)
+        yield Step(x, checked, chunk.batch_size, shown, batch.mixing, batch)
 
 
 def _checked_loss(

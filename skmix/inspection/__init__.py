@@ -9,15 +9,23 @@ from skmix.inspection._displays import (
     SegmentDisplay,
 )
 from skmix.inspection._effect import MixupEffect, mixup_effect
+from skmix.inspection._replay import training_losses
+from skmix.inspection._report import MixupReport, mixup_report
+from skmix.inspection._rows import manifold_intrusion, mixed_rows
 
 __all__ = [
     "AlphaDisplay",
     "ConfidenceDisplay",
     "HistoryDisplay",
     "MixupEffect",
+    "MixupReport",
     "ReliabilityDisplay",
     "SegmentDisplay",
     "calibration_effect",
+    "manifold_intrusion",
+    "mixed_rows",
     "mixup_effect",
+    "mixup_report",
     "row_effects",
+    "training_losses",
 ]

@@ -21,6 +21,7 @@ from skmix.inspection._changes import (
     seed_of,
 )
 from skmix.inspection._metrics import by_confidence
+from skmix.inspection._replay import training_losses
 from skmix.inspection._segments import along_segments, check_sizes, refuse_dict
 
 BLUE, ORANGE, GREY = "#0b5394", "#d97a1a", "#8a8a8a"
@@ -736,9 +737,6 @@ class HistoryDisplay:
             If the training cannot be repeated.
         """
         check_matplotlib()
-        from skmix.inspection._replay import (  # type: ignore[import-not-found]
-            training_losses,
-        )
 
         by_row = {"sample_weight": sample_weight, "groups": groups}
         return cls(training_losses(estimator, X, y, **by_row)).plot(ax)
