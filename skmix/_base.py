@@ -547,7 +547,7 @@ class MixupEstimator(BaseMixup):
         now = self._settings()
         kept = last.settings
         changed = [name for name in kept if not changes.alike(kept[name], now[name])]
-        before, recipe = self._fitted_with[0], changes.Recipe.of(self._given_net())
+        before, recipe = self._fitted_with[0], changes.Recipe.of(self.net_to_fit())
         names = changes.changed_params(before, recipe)
         if before.params.get("max_epochs") != recipe.params.get("max_epochs"):
             names.append("max_epochs")
