@@ -37,6 +37,7 @@ LAYERS = [
         "inspection",
         "inspection._models",
         "inspection._metrics",
+        "inspection._folds",
         "inspection._changes",
         "inspection._segments",
         "inspection._alphas",

@@ -340,8 +340,12 @@ def test_scoring_decides(kind):
 def test_weights_count_in_metrics_and_rows_of_weight_0_leave():
     weight = np.where(np.arange(120) < 90, 1.0, 0.0)
     model = MixupClassifier(net(), alpha=0.5)
-    one = mixup_effect(model, X, Y, **QUICK, sample_weight=weight)
-    other = mixup_effect(model, X[:90], Y[:90], **QUICK)
+    folds = [(np.arange(60), np.arange(60, 90)), (np.arange(30, 90), np.arange(30))]
+    one = mixup_effect(model, X, Y, **QUICK | {"cv": folds}, sample_weight=weight)
+    other = mixup_effect(model, X[:90], Y[:90], **QUICK | {"cv": folds})
+    pd.testing.assert_frame_equal(one.table, other.table)
+    longer = [(np.r_[train, 95:100], np.r_[test, 110:115]) for train, test in folds]
+    one = mixup_effect(model, X, Y, **QUICK | {"cv": longer}, sample_weight=weight)
     pd.testing.assert_frame_equal(one.table, other.table)
 
 
@@ -400,8 +404,8 @@ def test_the_model_and_the_generators_stay_as_they_were():
         (MixupClassifier(net()), {"alphas": (0,)}, "one of them above 0"),
         (MixupClassifierCV(net(), alphas=(0,)), {}, "one of them above 0"),
         (MixupClassifier(net()), {"alphas": "auto"}, "a sequence"),
-        (MixupClassifier(net()), {"cv": 1}, "at least 2"),
-        (MixupClassifier(net()), {"cv": 100}, "too few"),
+        (MixupClassifier(net()), {"cv": 1}, "Got cv=1"),
+        (MixupClassifier(net()), {"cv": 100}, "cv=100 folds"),
         (MixupClassifier(net()), {"n_repeats": 0}, "n_repeats"),
         (MixupClassifier(net()), {"against": "dropout"}, "a net of your own"),
         (MixupClassifier(net()), {"against": "noise"}, "expected a mapping"),
@@ -431,7 +435,7 @@ def test_errors_teach(model, options, message):
 
 def test_errors_about_targets():
     model = MixupClassifier(net(), alpha=0.2)
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match="Got one class"):
         mixup_effect(model, X, np.zeros(120), **QUICK)
     regressor = MixupRegressor(short_default_net("regressor"), alpha=0.2)
     with pytest.raises(ValueError, match="label_smoothing"):

@@ -4,7 +4,6 @@ The models of a pair are fitted in a fold of a cross-validation, or given. Whate
 said about a change is computed from their predictions for rows that neither has seen.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,28 +13,20 @@ import sklearn.base
 from joblib import Parallel, delayed
 from sklearn import get_config
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-)
 from sklearn.pipeline import Pipeline
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch.dataset import get_len
 
 from skmix._base import draw_seed
 from skmix._preparation import check_targets, rows_of
 from skmix._search import indexable
-from skmix._selection import folds_of, looks_at_groups
 from skmix._validation import (
     check_groups,
-    check_integer,
     check_no_target_missing,
     check_sample_weight,
     is_number,
 )
+from skmix.inspection._folds import folds_in
 from skmix.inspection._metrics import (
     ACCURACY,
     ECE,
@@ -122,7 +113,7 @@ def fitted_pairs(
     groups = None if groups is None else check_groups(groups, y)
     seed = seed_of(estimator, random_state)
     classify = sklearn.base.is_classifier(estimator)
-    folds = _folds(cv, X, y, weight, groups, classify, seed)
+    folds = folds_in(cv, X, y, weight, groups, classify=classify, seed=seed)
     work = (
         delayed(_fitted_pair)(
             estimator, X, y, weight, groups, fold, np.random.SeedSequence([seed, k])
@@ -260,101 +251,6 @@ def _fit_params(model: Any, by_row: dict[str, Any]) -> dict[str, Any]:
     requests = mixup_of(model).get_metadata_routing()
     grouped = requests.consumes("fit", ["groups"])
     return {name: v for name, v in by_row.items() if name != "groups" or grouped}
-
-
-def _folds(
-    cv: Any,
-    X: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
-    classify: bool,
-    seed: int,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the rows to fit on and those held out, for each fold."""
-    counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
-    strata = y
-    if classify:
-        check_classification_targets(y)
-        _check_several(y[counted])
-    if cv is None or is_number(cv):
-        n_splits = 5 if cv is None else cv
-        check_integer("cv", n_splits, at_least=2)
-        if classify:
-            _check_rare(y, counted, n_splits)
-            # Rows of weight 0 are not trained on, so they must not count in a fold.
-            strata = 2 * np.unique(y, return_inverse=True)[1] + counted
-        _check_groups_for(groups, n_splits)
-        cv = _shuffled(n_splits, classify, groups is not None, seed)
-    metadata = {"groups": groups} if looks_at_groups(cv) else {}
-    with warnings.catch_warnings():  # of strata of weight 0 with few rows
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        folds = folds_of(
-            cv,
-            X if hasattr(X, "shape") else np.zeros(len(y)),
-            strata,
-            kept=np.arange(len(y)),
-            n_samples=len(y),
-            classify=classify,
-            seed=seed,
-            metadata=metadata,
-        )
-    if classify:
-        _check_complete(folds, y, counted)
-    return folds
-
-
-def _check_complete(folds: Any, y: np.ndarray, counted: np.ndarray) -> None:
-    """Refuse folds that train without a class, whose probabilities would lack it."""
-    for train, _ in folds:
-        lacking = set(y.tolist()) - set(y[train][counted[train]].tolist())
-        if lacking:
-            raise ValueError(
-                f"Got a fold without any row of class {lacking.pop()!r} to fit on. "
-                "Use fewer or stratified folds, merge this class with another, or "
-                "leave out its rows."
-            )
-
-
-def _check_several(y: np.ndarray) -> None:
-    classes = np.unique(y)
-    if len(classes) < 2:
-        raise ValueError(
-            f"Got one class in y, {classes.tolist()}, but expected at least two (among "
-            "rows of a weight above 0)."
-        )
-
-
-def _check_rare(y: np.ndarray, counted: np.ndarray, n_splits: int) -> None:
-    classes, of_row = np.unique(y, return_inverse=True)
-    n_rows = np.bincount(of_row[counted], minlength=len(classes))
-    rare = n_rows.argmin()
-    if n_rows[rare] < n_splits:
-        label = classes.tolist()[rare]
-        raise ValueError(
-            f"Got {n_rows[rare]} rows of class {label!r} (of a weight above 0) for "
-            f"cv={n_splits} folds, but expected one for each fold. Use fewer folds, "
-            "merge this class with another, or leave out its rows."
-        )
-
-
-def _check_groups_for(groups: np.ndarray | None, n_splits: int) -> None:
-    if groups is not None and len(np.unique(groups)) < n_splits:
-        raise ValueError(
-            f"Got {len(np.unique(groups))} groups for cv={n_splits} folds, but "
-            "expected one for each fold. Use fewer folds."
-        )
-
-
-def _shuffled(n_splits: int, classify: bool, grouped: bool, seed: int) -> Any:
-    kinds = {
-        (True, False): StratifiedKFold,
-        (True, True): StratifiedGroupKFold,
-        (False, False): KFold,
-        (False, True): GroupKFold,
-    }
-    kind = kinds[classify, grouped]
-    return kind(n_splits=n_splits, shuffle=True, random_state=seed)
 
 
 # Predictions for the rows held out.

@@ -15,14 +15,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    check_cv,
-)
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
 
 from skmix._base import BaseMixup
 from skmix._default_net import TabularNeuralNet
@@ -39,6 +33,7 @@ from skmix._validation import (
     check_single_target,
     is_number,
 )
+from skmix.inspection._folds import folds_in
 from skmix.inspection._models import (
     is_classifier,
     is_search,
@@ -55,7 +50,7 @@ SEARCHES: dict[type, type] = {
 
 
 class Data(NamedTuple):
-    """A user's rows of positive weight.
+    """A user's rows; those of weight 0 are in no `Fold`.
 
     Attributes
     ----------
@@ -63,7 +58,7 @@ class Data(NamedTuple):
     y : ndarray of shape (n,)
         As given.
     target : ndarray of shape (n,)
-        Indices of classes, or numbers.
+        Indices of classes (those of rows of positive weight), or numbers.
     n_classes : int
         0 for numbers.
     weight, groups : ndarray of shape (n,) or None
@@ -76,6 +71,11 @@ class Data(NamedTuple):
     weight: np.ndarray | None
     groups: np.ndarray | None
 
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels of rows of positive weight, sorted."""
+        return np.unique(self.y if self.weight is None else self.y[self.weight > 0])
+
     @classmethod
     def of(cls, model: Any, X: Any, y: Any, sample_weight: Any, groups: Any) -> "Data":
         """Check what a user passes for a model."""
@@ -87,19 +87,19 @@ class Data(NamedTuple):
         groups = None if groups is None else check_groups(groups, y)
         X = dict(X) if is_dict(X) else as_frame(X)
         X = np.asarray(X) if isinstance(X, list | tuple) else X
-        if weight is not None and not weight.all():
-            kept = np.flatnonzero(weight)
-            X, y, weight = rows_of(X, kept), y[kept], weight[kept]
-            groups = rows_of(groups, kept)
         if task == "Regressor":
             return cls(X, y, y.astype(np.float64), 0, weight, groups)
-        classes, target = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"Got y with the one class {classes[0]!r}, but expected at least 2, "
-                "without which there is nothing to tell apart."
-            )
+        check_classification_targets(y)
+        counted = y if weight is None else y[weight > 0]
+        classes = np.unique(counted)
+        target = np.searchsorted(classes, y).clip(max=len(classes) - 1)
         return cls(X, y, target, len(classes), weight, groups)
+
+    def fold(self, train: np.ndarray, test: np.ndarray, seed: int) -> "Fold":
+        """Return a fold without rows of weight 0."""
+        if self.weight is not None:
+            train, test = train[self.weight[train] > 0], test[self.weight[test] > 0]
+        return Fold(train, test, seed)
 
 
 class Fold(NamedTuple):
@@ -153,69 +153,14 @@ def repeated_folds(
     """
     random = check_random_state(random_state)
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
-        cv = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        cv = list(cv)  # for each repeat
+    rows, classify = (data.y, data.weight, data.groups), is_classifier(model)
     repeats = []
     for _ in range(n_repeats):
         seed = int(random.randint(np.iinfo(np.int32).max))
-        splitter = _splitter(model, data, cv, seed)
-        zeros = np.zeros(len(data.y))
-        # One row of the rarest class is in fewer folds than there are, which is fine:
-        # it is not there for the baseline, either.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The least populated class")
-            pairs = list(splitter.split(zeros, data.y, data.groups))
-        repeats.append([Fold(train, test, seed) for train, test in pairs])
-    for fold in repeats[0]:
-        _check_fold(data, fold)
+        pairs = folds_in(cv, data.X, *rows, classify=classify, seed=seed)
+        repeats.append([data.fold(train, test, seed) for train, test in pairs])
     return repeats
-
-
-def _splitter(model: Any, data: Data, cv: Any, seed: int) -> Any:
-    if not is_number(cv):
-        return check_cv(cv, data.y, classifier=is_classifier(model))
-    if cv < 2 or cv != int(cv):
-        raise ValueError(f"Got cv={cv!r}, but expected an int of at least 2.")
-    _check_rows(data, int(cv))
-    kinds = {
-        (True, False): StratifiedKFold,
-        (False, False): KFold,
-        (True, True): StratifiedGroupKFold,
-        (False, True): GroupKFold,
-    }
-    kind = kinds[is_classifier(model), data.groups is not None]
-    return kind(int(cv), shuffle=True, random_state=seed)
-
-
-def _check_rows(data: Data, n_folds: int) -> None:
-    """Refuse fewer rows, classes or groups than folds."""
-    way_out = f"Pass cv=2, say, instead of cv={n_folds}, or more rows."
-    if len(data.y) < 2 * n_folds:
-        raise ValueError(
-            f"Got {len(data.y)} rows, which are too few for {n_folds} folds of at "
-            f"least 2 rows. {way_out}"
-        )
-    if data.n_classes and np.bincount(data.target).max() < n_folds:
-        raise ValueError(
-            f"Got no class with as many rows as there are folds ({n_folds}). {way_out}"
-        )
-    if data.groups is not None and len(np.unique(data.groups)) < n_folds:
-        raise ValueError(
-            f"Got {len(np.unique(data.groups))} groups, which are too few for "
-            f"{n_folds} folds. {way_out}"
-        )
-
-
-def _check_fold(data: Data, fold: Fold) -> None:
-    if np.isin(fold.train, fold.test).any():
-        raise ValueError(
-            "Got a fold from cv that trains on rows which it holds out, but expected "
-            "the two to have no row in common."
-        )
-    if data.n_classes and len(np.unique(data.target[fold.train])) < 2:
-        raise ValueError(
-            "Got a fold from cv whose training rows are all of one class, but "
-            "expected at least 2. Use shuffled folds, such as cv=5."
-        )
 
 
 # Predictions.
@@ -324,7 +269,7 @@ def _predicted(fitted: Any, X: Any, data: Data) -> np.ndarray:
         return np.asarray(fitted.predict(X))
     proba = fitted.predict_proba(X)
     spread = np.zeros((len(proba), data.n_classes))
-    spread[:, np.searchsorted(np.unique(data.y), fitted.classes_)] = proba
+    spread[:, np.searchsorted(data.classes, fitted.classes_)] = proba
     return spread
 
 

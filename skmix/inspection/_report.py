@@ -337,7 +337,8 @@ def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
         _table(rows.head(N_SHOWN)),
         _figure(
             lambda ax: _draw_lam(ax, lam),
-            "How strongly rows were mixed: at 0 and 1 they are copies, at 0.5 halves.",
+            "How strongly rows were mixed: at 0 and 1 they are copies, at 0.5 halves. "
+            "With lam_per='batch' all rows of a batch share their lam.",
             "nearly all rows are near copies (little was mixed).",
         ),
     ]
@@ -397,9 +398,9 @@ def _changed(
     parts.append(
         _figure(
             HistoryDisplay(losses).plot,
-            "The loss that is minimised is that of mixed rows, and higher than that of "
-            "the same rows unmixed.",
-            "the loss of unmixed rows rises in the end.",
+            "The net minimises the loss of mixed rows. How well it knows its rows is "
+            "seen by the same rows unmixed, how well it predicts by rows held out.",
+            "the loss of rows held out rises while the others fall.",
         )
     )
     return "\n".join(parts)
@@ -454,10 +455,17 @@ def _page(heading: str, parts: list[str]) -> str:
 
 
 def _table(frame: pd.DataFrame, *, index: bool = True) -> str:
-    rendered = frame.to_html(
+    rendered = frame.map(_readable).to_html(
         index=index, border=0, float_format="{:.4g}".format, escape=True, na_rep=""
     )
     return f'<div class="table">{rendered}</div>'
+
+
+def _readable(value: Any) -> Any:
+    """Return shares of categories as words, and anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{share:.0%} {category}" for category, share in value.items())
 
 
 def _figure(
