@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix.inspection._report import mixup_report
 from skmix.inspection.files import UnreadableColumns, columns_of, read_file
@@ -64,9 +63,6 @@ def _parser() -> argparse.ArgumentParser:
         help="another regularizer to compare with; may be given again",
     )
     report.add_argument(
-        "--search", action="store_true", help="compare alphas 0, 0.2 and 1"
-    )
-    report.add_argument(
         "--max-rows", type=int, default=MAX_ROWS, help="sample (default: %(default)s)"
     )
     report.add_argument("--n-jobs", type=int, help="processes (default: 1)")
@@ -84,14 +80,9 @@ def _report(options: argparse.Namespace) -> None:
         max_rows=options.max_rows,
         seed=options.seed,
     )
-    kinds = {
-        ("classification", False): MixupClassifier,
-        ("classification", True): MixupClassifierCV,
-        ("regression", False): MixupRegressor,
-        ("regression", True): MixupRegressorCV,
-    }
+    classify = columns.task == "classification"
     report = mixup_report(
-        kinds[columns.task, options.search](),
+        MixupClassifierCV() if classify else MixupRegressorCV(),
         columns.X,
         columns.y,
         against=options.against,
