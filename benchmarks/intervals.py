@@ -309,7 +309,7 @@ def in_common(errors):
 
 # The fast simulator: differences of rows held out, with what folds have in common.
 
-N_SIMULATED = 400
+N_SIMULATED = 300
 SHARES = ("table", "seed", "fold", "rows", "rows and net")
 STRUCTURES = {  # shares of the variance of a fold's difference
     "nothing": (0, 0, 0.5, 0, 0.5),
