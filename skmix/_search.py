@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -49,6 +50,7 @@ from skmix._selection import (
     gains,
     is_by_row,
     looks_at_groups,
+    seeds_of_folds,
     shares_of_least_squares,
     shares_of_likelihood,
     warn_of_undefined,
@@ -158,7 +160,12 @@ class _MixupCV(BaseMixup):
         # What one fold lacks, another may be asked to predict.
         dense = isinstance(read.X, np.ndarray)
         missing = dense and bool(np.isnan(read.X).any())
-        splits = [self._split(samples, seed, missing, *fold) for fold in folds]
+        alike = isinstance(self.random_state, Integral)
+        seeds = [seed] * len(folds) if alike else seeds_of_folds(seed, len(folds))
+        splits = [
+            self._split(samples, of_fold, missing, *fold)
+            for of_fold, fold in zip(seeds, folds, strict=True)
+        ]
         self._check_net(splits[0].net)
         class_weight = getattr(self, "class_weight", None)
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
@@ -181,7 +188,7 @@ class _MixupCV(BaseMixup):
             warn_of_rising_losses(rising)
         members = [
             [
-                self._fitted(alpha, net, split.preparation, seed)
+                self._fitted(alpha, net, split.preparation, split.seed)
                 for net, split in zip(nets, splits, strict=True)
             ]
             for alpha, nets in zip(alphas, trained.nets, strict=True)
@@ -617,9 +624,11 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     categorical_features : default="from_dtype"
         As in `MixupClassifier`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the default folds and, as in `MixupClassifier`, of each member. All
-        members of a fold start from the same weights, and see the same batches,
-        partners and quantiles of `lam`.
+        Seed of the default folds and of the members. All members of a fold start from
+        the same weights, and see the same batches, partners and quantiles of `lam`.
+        By the rule of scikit-learn an int is the seed in each fold, as in a search by
+        ``GridSearchCV``; with an instance or None each fold has a seed of its own, so
+        that a gain cannot be the luck of one seed in all folds.
     store_cv_results : bool, default=False
         Keep what each candidate predicts of rows held out, `fold_predictions_`, which
         ``skmix.inspection.MixupEffect.from_search`` reads.
@@ -855,9 +864,11 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     categorical_features : default="from_dtype"
         As in `MixupRegressor`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the default folds and, as in `MixupRegressor`, of each member. All
-        members of a fold start from the same weights, and see the same batches,
-        partners and quantiles of `lam`.
+        Seed of the default folds and of the members. All members of a fold start from
+        the same weights, and see the same batches, partners and quantiles of `lam`.
+        By the rule of scikit-learn an int is the seed in each fold, as in a search by
+        ``GridSearchCV``; with an instance or None each fold has a seed of its own, so
+        that a gain cannot be the luck of one seed in all folds.
     store_cv_results : bool, default=False
         Keep what each candidate predicts of rows held out, `fold_predictions_`, which
         ``skmix.inspection.MixupEffect.from_search`` reads.

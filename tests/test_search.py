@@ -249,6 +249,23 @@ def test_any_score_may_decide(wine, scoring):
     assert_allclose(search.cv_results_[name], grid.cv_results_[name])
 
 
+def test_an_int_seeds_all_folds_alike_and_a_generator_each_fold_by_itself(wine):
+    X, y = wine
+    search = clone(SEARCH).set_params(ensemble=True).fit(X, y)
+    assert {member.random_state for member in search.estimators_} == {0}
+    generator = np.random.RandomState(0)
+    search.set_params(random_state=generator, cv=KFold(3, shuffle=True, random_state=0))
+    search.fit(X, y)
+    assert len({member.random_state for member in search.estimators_}) == 3
+    again = clone(search).set_params(random_state=np.random.RandomState(0)).fit(X, y)
+    assert_array_equal(again.predict_proba(X), search.predict_proba(X))
+    # A member is what the single estimator makes of its fold and its seed.
+    train, test = next(KFold(3, shuffle=True, random_state=0).split(X))
+    member = search.estimators_[0]
+    alone = clone(member).fit(X[train], y[train], X_val=X[test], y_val=y[test])
+    assert_allclose(alone.predict_proba(X), member.predict_proba(X), atol=1e-5)
+
+
 def test_members_may_be_given_a_binary_net(cancer):
     net = binary_net(max_epochs=3, module__d_in=30)
     X, y = cancer

@@ -18,12 +18,13 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmix._base import BaseMixup
+from skmix._base import BaseMixup, draw_seed
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._preparation import is_dict, rows_of
 from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix._selection import seeds_of_folds
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
 from skmix._validation import (
@@ -110,6 +111,13 @@ class Fold(NamedTuple):
     seed: int
 
 
+class Repeat(NamedTuple):
+    """All folds of a cross-validation, and the seed that theirs are made from."""
+
+    seed: int
+    folds: list[Fold]
+
+
 class HeldOut(NamedTuple):
     """Predictions of S settings for the rows that F folds hold out.
 
@@ -140,7 +148,7 @@ class HeldOut(NamedTuple):
 
 def repeated_folds(
     model: Any, data: Data, cv: Any, n_repeats: int, random_state: Any
-) -> list[list[Fold]]:
+) -> list[Repeat]:
     """Return the folds of each repeat, with other seeds in each.
 
     An int as `cv` is shuffled folds, other ones in each repeat, stratified by classes,
@@ -159,7 +167,11 @@ def repeated_folds(
     for _ in range(n_repeats):
         seed = int(random.randint(np.iinfo(np.int32).max))
         pairs = folds_in(cv, data.X, *rows, classify=classify, seed=seed)
-        repeats.append([data.fold(train, test, seed) for train, test in pairs])
+        # (As a search draws them that is given such a generator.)
+        own_seed = draw_seed(np.random.RandomState(seed))
+        seeds = seeds_of_folds(own_seed, len(pairs))
+        folds = [data.fold(*pair, own) for pair, own in zip(pairs, seeds, strict=True)]
+        repeats.append(Repeat(seed, folds))
     return repeats
 
 
@@ -170,7 +182,7 @@ def predictions(
     model: Any,
     settings: list[Setting],
     data: Data,
-    repeats: list[list[Fold]],
+    repeats: list[Repeat],
     *,
     scoring: Any = None,
     n_jobs: int | None = None,
@@ -187,10 +199,12 @@ def predictions(
             for fold in _flat(repeats)
         ]
     else:
-        at_once = [[f] for f in _flat(repeats)] if steps_before(model) else repeats
+        at_once = repeats
+        if steps_before(model) is not None:
+            at_once = [Repeat(fold.seed, [fold]) for fold in _flat(repeats)]
         work = [
-            delayed(_side_by_side)(model, side_by_side, settings, data, folds, scoring)
-            for folds in at_once
+            delayed(_side_by_side)(model, side_by_side, settings, data, repeat, scoring)
+            for repeat in at_once
         ]
     advance(0, len(work))
     parts = []
@@ -210,8 +224,8 @@ def predictions(
     )
 
 
-def _flat(repeats: list[list[Fold]]) -> list[Fold]:
-    return [fold for folds in repeats for fold in folds]
+def _flat(repeats: list[Repeat]) -> list[Fold]:
+    return [fold for repeat in repeats for fold in repeat.folds]
 
 
 def _fitted_steps(model: Any, data: Data, fold: Fold) -> tuple[Any, Any, Any]:
@@ -306,13 +320,14 @@ def _side_by_side(
     search: BaseMixup,
     settings: list[Setting],
     data: Data,
-    folds: list[Fold],
+    repeat: Repeat,
     scoring: Any,
 ) -> list[tuple[np.ndarray, Any, np.ndarray]]:
     """Train alphas and folds as one net; return for each fold what `_one_by_one` does.
 
     Settings with other parameters of the net are trained one after the other.
     """
+    folds = repeat.folds
     X, y, weight, groups, pairs = _table_of(model, data, folds)
     by_params = defaultdict(list)
     for k, setting in enumerate(settings):
@@ -321,7 +336,11 @@ def _side_by_side(
     scores = np.full((len(folds), len(settings)), np.nan)
     for numbers in by_params.values():
         alphas = sorted({float(settings[k].alpha) for k in numbers})
-        own = {"alphas": alphas, "cv": pairs, "random_state": folds[0].seed}
+        own = {
+            "alphas": alphas,
+            "cv": pairs,
+            "random_state": np.random.RandomState(repeat.seed),
+        }
         own |= {"scoring": scoring, "store_cv_results": True, "verbose": 0}
         fitted = with_params(search, **(own | settings[numbers[0]].params))
         with _of_one_fold():
