@@ -151,14 +151,17 @@ def measure(job):
         splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=first)
         folds = list(splitter.split(X, y))
         options = {"cv": folds, "ensemble": True}
-        search = AllMembers(small_net(), alphas=ALPHAS, random_state=first, **options)
+        # (A generator: with an int all folds would share its luck.)
+        own = np.random.RandomState(first)
+        search = AllMembers(small_net(), alphas=ALPHAS, random_state=own, **options)
         search.fit(X, y)
         record["scores"].append(scores_of(search).tolist())
         record["fresh"].append(fresh_scores(search, X_fresh, y_fresh).tolist())
         chance = []
         for other in range(first + 1, first + 1 + N_CHANCE):
+            own = np.random.RandomState(other)
             bare = MixupClassifierCV(
-                small_net(), alphas=(0,), random_state=other, **options
+                small_net(), alphas=(0,), random_state=own, **options
             )
             chance += scores_of(bare.fit(X, y)).tolist()
         record["chance"].append(chance)
