@@ -32,26 +32,27 @@ def measure():
     for table in script["TABLES"]:
         for seed in range(3):
             start = time.process_time()
-            answer = script["main"](["--table", table, "--seed", str(seed)])
+            effect = script["main"](["--table", table, "--seed", str(seed)])
+            of_metric = effect.table.xs(effect.metric, level="metric")
             rows.append(
                 {
                     "table": table,
                     "seed": seed,
                     "cpu_seconds": time.process_time() - start,
-                    "verdict": answer["verdict"],
-                    "models": answer["models"].round(6).to_dict("index"),
+                    "verdict": effect.verdict,
+                    "sentence": repr(effect).splitlines()[0],
+                    "losses": of_metric["mean"].drop("chosen alpha").round(6).to_dict(),
                 }
             )
     return about(*PACKAGES, "skorch") | {"answers": rows}
 
 
 def markdown(results):
-    head = ["table", "seed", "answer", "loss of: skmix", "linear", "trees", "CPU s"]
-    rows = [head]
+    alphas = list(results["answers"][0]["losses"])
+    rows = [["table", "seed", "answer", *(f"loss, {name}" for name in alphas), "CPU s"]]
     for row in results["answers"]:
-        losses = [next(iter(scores.values())) for scores in row["models"].values()]
-        losses = [f"{loss:.3g}" for loss in (losses[0], *losses[-2:])]
-        cells = [row["table"], str(row["seed"]), row["verdict"], *losses]
+        losses = [f"{row['losses'][name]:.3g}" for name in alphas]
+        cells = [row["table"], str(row["seed"]), row["sentence"], *losses]
         rows.append([*cells, f"{row['cpu_seconds']:.0f}"])
     first = f"{results['date']}, {versions_line(results)}."
     return "\n".join([first, "", *table_lines(rows)])
