@@ -119,12 +119,9 @@ class MixupEffect:
             [Setting(MIXING, alpha_name(alpha), alpha, {}) for alpha in alphas[1:]],
             with_baseline=True,
         )
-        rows = np.zeros((len(np.asarray(y)), 1))
-        weight = np.ones(len(rows)) if sample_weight is None else sample_weight
-        data = Data.of(search, rows, y, None, None)
+        no_columns = np.zeros((len(np.asarray(y)), 0))
+        data = Data.of(search, no_columns, y, sample_weight, None)
         _check_belongs(search, data)
-        weight = np.asarray(weight, dtype=np.float64)
-        data = data._replace(weight=None if sample_weight is None else weight)
         scores = None
         if search.scoring is not None:
             folds = range(search.n_splits_)
@@ -132,7 +129,7 @@ class MixupEffect:
             scores = np.stack(results, axis=1)
         alpha_of = np.array(alphas, dtype=object)
         n_test = float(np.mean([len(test) for test in search.fold_rows_]))
-        n_rows = int(np.count_nonzero(weight))
+        n_rows = len(data.y) if data.weight is None else np.count_nonzero(data.weight)
         held_out = HeldOut(
             tests=search.fold_rows_,
             predicted=search.fold_predictions_,
@@ -321,7 +318,7 @@ def _check_belongs(search: Any, data: Data) -> None:
     """Refuse targets that a search was not fitted on."""
     largest = max(int(rows.max()) for rows in search.fold_rows_)
     classes = getattr(search, "classes_", None)
-    other = classes is not None and not np.array_equal(np.unique(data.y), classes)
+    other = classes is not None and not np.array_equal(data.classes, classes)
     if largest >= len(data.y) or other:
         raise ValueError(
             f"Got {len(data.y)} targets that are not those that the search was fitted "
