@@ -2,9 +2,10 @@
 Where mixing helps
 ==================
 
-A small net is trained for 100 epochs on a table of 569 rows, and nothing stops it early.
-In the end it is sure of every row that it has seen, and too sure of those that it has
-not. Does mixing help such a net? `mixup_effect` answers, and two pictures say why.
+A small net is trained for 100 epochs on a table of 569 rows, and nothing stops it
+early. In the end it is sure of every row that it has seen, and too sure of those that
+it has not. Does mixing help such a net? `mixup_effect` answers, and two pictures say
+why.
 """
 
 import matplotlib.pyplot as plt
@@ -42,9 +43,7 @@ net = NeuralNetClassifier(
     batch_size=32,
     train_split=None,
 )
-mixed = make_pipeline(
-    StandardScaler(), MixupClassifier(net, alpha=0.2, random_state=0)
-)
+mixed = make_pipeline(StandardScaler(), MixupClassifier(net, alpha=0.2, random_state=0))
 
 # %%
 # In five folds, twice, the net is trained with mixing and without.
@@ -52,6 +51,14 @@ mixed = make_pipeline(
 effect = mixup_effect(mixed, X, y, random_state=0)
 print(effect)
 print(effect.table.xs("alpha=0.2").round(4).to_string())
+
+# %%
+# **What a colleague would say.** "Mixing more than halves the log loss of this net, in
+# nine of ten folds, and the interval leaves out 0: it helps. Look at the other lines,
+# too. Accuracy is the same, and the calibration error is a little higher, because the
+# net is now not sure enough (``signed_ece`` below 0). So what you gain is few but
+# large: the net is no longer wrong and quite sure of it. Need labels only? Then leave
+# it out."
 
 # %%
 # Two nets on one half of the rows, with mixing and without, and the other half to look
@@ -69,4 +76,12 @@ segments = SegmentDisplay.from_estimator(
     mixed, X_test, y_test, baseline=plain, random_state=0, ax=right
 )
 print({name: round(off, 3) for name, off in segments.nonlinearity_.items()})
+
+# %%
+# On the left: without mixing nearly all probabilities are near 0 or 1, and some of
+# these are wrong. With mixing they are more cautious, here too cautious: the net says
+# 0.86 of rows that are all of class 1. On the right: between two rows of different
+# classes the net without mixing goes from one class to the other in a few steps, while
+# with mixing it is nearly linear. This is what mixing asks for.
+
 figure.savefig("plot_where_mixing_helps.png", dpi=150)

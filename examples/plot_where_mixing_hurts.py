@@ -58,15 +58,29 @@ print(effect)
 print(effect.table.xs("alpha=1").round(4).to_string())
 
 # %%
+# **What a colleague would say.** "The log loss is nearly three times as high, in eight
+# of ten folds, and the interval leaves out 0: it hurts. With alpha 0.2 the harm is
+# smaller. `MixupClassifierCV` would have told you: on this table it takes alpha 0."
+
+# %%
 # Are the probabilities too high or too low?
 
 print(calibration_effect(model, X, y, cv=3).round(3).to_string())
+
+# %%
+# This is the harm: both nets are as often right, but with mixing the net is sure of 89
+# % of its answers where 99 % are right. ``signed_ece`` is far below 0, and the
+# temperature below 0.5. After temperature scaling most of the calibration error is
+# gone.
 
 # %%
 # Did mixed rows land among rows of another class?
 
 model.fit(X, y)
 print(manifold_intrusion(model, X, y).round(3).to_string(index=False))
+
+# %%
+# Hardly any: 6 of 178. So the pairing is not to blame, and another one would not help.
 
 # %%
 # Whom does it hurt? Each row is judged by nets that have not seen it.
@@ -76,12 +90,22 @@ print(rows.groupby("label")["change"].agg(["mean", "count"]).round(3).to_string(
 print(f"{(rows['change'] > 0).mean():.0%} of the rows have a higher loss with mixing.")
 
 # %%
-# Why? The net minimises the loss of mixed rows.
+# Nearly everyone, and all three classes alike. No class pays for another one.
+
+# %%
+# Why? The net minimises the loss of mixed rows. Those stay hard, and the loss of the
+# same rows unmixed stops falling at about 0.08 after five epochs: the net does not
+# learn to be sure where it could be. (One row gains more than 2; it lies below the
+# picture on the right.)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 HistoryDisplay.from_estimator(model, X, y, ax=left)
 changes = {label: of["change"].to_numpy() for label, of in rows.groupby("label")}
 right.boxplot(list(changes.values()), tick_labels=[f"class {k}" for k in changes])
 right.axhline(0, c="0.6", ls="--")
-right.set(ylabel="Change of the loss (above 0 mixing hurts)", title="Row by row")
+right.set(
+    ylim=(-0.5, 1.1),
+    ylabel="Change of the loss (above 0 mixing hurts)",
+    title="Row by row",
+)
 figure.savefig("plot_where_mixing_hurts.png", dpi=150)

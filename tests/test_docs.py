@@ -21,7 +21,6 @@ PAGES = [
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 RESULTS = ROOT / "benchmarks" / "results"
-QUICKSTART = ROOT / "examples" / "quickstart.py"
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
 
@@ -116,35 +115,9 @@ class TestCi:
         assert message in listed.stderr
 
 
-@pytest.fixture(scope="module")
-def quickstart():
-    return run_path(str(QUICKSTART))
-
-
-def messy_table(n=240):
-    """Ids, dates, text, decimal commas, question marks, labels missing."""
-    rng = np.random.default_rng(0)
-    words = ["late", "parcel", "broken", "again", "thanks", "quick", "answer", "refund"]
-    price = rng.gamma(2, 10, n)
-    weight = pd.Series([f"{value:.1f}" for value in rng.normal(5, 1, n)])
-    weight[::20] = "?"
-    status = np.where(price > 18, "kept", "returned").astype(object)
-    status[:5] = None
-    return pd.DataFrame(
-        {
-            "order": [f"T-{100_000 + row}" for row in range(n)],
-            "day": pd.date_range("2024-01-01", periods=n).strftime("%Y-%m-%d"),
-            "price": [f"{value:.2f}".replace(".", ",") for value in price],
-            "weight": weight,
-            "note": [" ".join(rng.choice(words, 6)) for _ in range(n)],
-            "status": status,
-        }
-    )
-
-
-def run_quickstart(folder, *arguments):
+def run_example(folder, name, *arguments):
     return subprocess.run(
-        [sys.executable, QUICKSTART, *arguments],
+        [sys.executable, ROOT / "examples" / name, *arguments],
         cwd=folder,
         env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -153,114 +126,66 @@ def run_quickstart(folder, *arguments):
     )
 
 
-NUMBERS = "".join(f"{row},{row % 7},{row / 3}\n" for row in range(60))
-LABELS = "".join(f"{row},{'ab'[row % 2]}\n" for row in range(60))
+def messy_table(n=120):
+    """Ids, numbers with decimal commas, a category, labels missing."""
+    rng = np.random.default_rng(0)
+    price = rng.gamma(2, 10, n)
+    status = np.where(price > 18, "kept", "returned").astype(object)
+    status[:5] = None
+    return pd.DataFrame(
+        {
+            "order": [f"T-{100_000 + row}" for row in range(n)],
+            "day": pd.date_range("2024-01-01", periods=n).strftime("%Y-%m-%d"),
+            "price": [f"{value:.2f}".replace(".", ",") for value in price],
+            "size": rng.choice(["S", "M", "L"], n),
+            "status": status,
+        }
+    )
 
 
+def is_png(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 class TestQuickstart:
-    @pytest.mark.slow
     def test_answers_without_arguments(self, tmp_path):
-        done = run_quickstart(tmp_path)
+        done = run_example(tmp_path, "quickstart.py")
         assert done.returncode == 0, done.stderr
-        verdicts = [line for line in done.stdout.splitlines() if "ixing" in line]
-        assert len([line for line in verdicts if line.endswith(" here.")]) == 1
-        for expected in [
-            "It was taken because",
-            "docs/quickstart.md has their answers",
-            "450 to search on (at most 450: --n-rows), 899 put aside",
-            "log loss  accuracy  calibration error",
-            "LogisticRegression",
-            "HistGradientBoosting",
-            "from skmix import MixupClassifier",
-            "Saved quickstart.png",
-        ]:
-            assert expected in done.stdout
-        picture = (tmp_path / "quickstart.png").read_bytes()
-        assert picture.startswith(b"\x89PNG")
+        lines = done.stdout.splitlines()
+        sentences = [line for line in lines if "over 10 folds the log loss" in line]
+        assert len(sentences) == 1
+        assert "This is what one search tells" in done.stdout
+        for row in ["alpha=0 ", "alpha=0.2 ", "alpha=1 ", "chosen alpha "]:
+            assert len([line for line in lines if line.startswith(row)]) == 1
+        last = "python -m skmix report table.csv --target column --search"
+        assert lines[-1] == last
+        assert is_png(tmp_path / "quickstart.png")
 
-    @pytest.mark.slow
     def test_a_messy_file_is_refused_with_a_command_that_works(self, tmp_path):
         messy_table().to_csv(tmp_path / "messy.csv", sep=";", index=False)
-        refused = run_quickstart(tmp_path, "messy.csv", "--target", "status")
+        arguments = ["messy.csv", "--target", "status", "--drop", "size"]
+        refused = run_example(tmp_path, "quickstart.py", *arguments)
         assert refused.returncode == 2
         assert "Traceback" not in refused.stderr
-        for name in ["(day)", "(note)", "(order)"]:
-            assert name in refused.stderr
-        command = refused.stderr.split("quickstart.py ")[-1].splitlines()[0]
-        done = run_quickstart(tmp_path, *shlex.split(command))
+        command = shlex.split(refused.stderr.splitlines()[-1])
+        assert command[:2] == ["python", "examples/quickstart.py"]
+        assert command[-2:] == ["--drop", "size,order,day"]
+        done = run_example(tmp_path, "quickstart.py", *command[2:])
         assert done.returncode == 0, done.stderr
         assert "5 rows without a 'status' are left out." in done.stdout
         assert "'price': numbers with a decimal comma" in done.stdout
-        assert "'weight': 11 of 235 values" in done.stdout
-        assert "235 rows of 2 columns" in done.stdout
+        page = shlex.split(done.stdout.splitlines()[-1])
+        assert page == ["python", "-m", "skmix", "report", *command[2:], "--search"]
 
-    @pytest.mark.parametrize(
-        ("text", "arguments", "message"),
-        [
-            (None, "", "No such file"),
-            ("", "", "No columns to parse"),
-            ("a,b\n1,2\n", "--target bb", "no column 'bb'. Did you mean 'b'?"),
-            ("a,b\n" + LABELS, "--drop aa", "no column 'aa'. Did you mean 'a'?"),
-            ("a,b\n" + LABELS, "--drop b", "'b' is the target"),
-            ("a,b\n" + LABELS, "--drop a", "no columns are left"),
-            ("a,b\n1,2\n3,4\n", "", "Got 2 rows, but expected at least 40"),
-            ("a,b\n" + "1,u\n" * 60, "", "1 classes, 1 of them with 5 rows or more"),
-            ("a,b\n" + "1,2\n" * 60, "--task regression", "is 2 in all rows"),
-            ("a,b\n" + LABELS, "--task regression", "'b' holds words"),
-            ("a,b,c\n" + NUMBERS, "--task classification", "60 classes, 0 of them"),
-            (
-                "b,a\n" + "".join(f"{row},T-{row + 100}\n" for row in range(60)),
-                "",
-                "target 'a' is neither classes nor numbers",
-            ),
-            (b"a,b\n\xe9,1\n", "", "not written in UTF-8"),
-        ],
-    )
-    def test_refuses(self, quickstart, text, arguments, message, tmp_path, capsys):
-        table = tmp_path / "table.csv"
-        if text is not None:
-            table.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with pytest.raises(SystemExit, match="2"):
-            quickstart["main"]([str(table), *arguments.split()])
-        assert message in capsys.readouterr().err
-
-    @pytest.mark.parametrize("sep", [",", ";", "\t"])
-    def test_separators_are_recognised(self, quickstart, sep, tmp_path):
-        messy_table().to_csv(tmp_path / "table.csv", sep=sep, index=False)
-        assert quickstart["read_file"](tmp_path / "table.csv").shape == (240, 6)
-
-    @pytest.mark.parametrize(
-        ("values", "classify"),
-        [
-            (["u", "v"] * 30, True),
-            ([True, False] * 30, True),
-            ([0, 1, 2] * 20, True),
-            (np.arange(60), False),
-            (np.arange(60) % 3 / 2, False),
-            (["1,5", "2,5", "3,5"] * 20, False),
-        ],
-    )
-    @pytest.mark.filterwarnings("ignore:Got columns that are not read")
-    def test_the_target_says_the_task(self, quickstart, values, classify):
-        column = pd.Series(values, name="y")
-        assert quickstart["read_target"](column, None)[1] is classify
-
-    @pytest.mark.parametrize(
-        ("gain", "noise", "expected"),
-        [
-            (0.02, 0.01, "lowers the log loss by 0.02 "),
-            (-0.02, 0.01, "raises the log loss by 0.02 "),
-            (0.001, 1, "No clear difference: with alpha 0.2 the log loss is "),
-        ],
-    )
-    def test_the_verdict_is_the_paired_difference(
-        self, quickstart, gain, noise, expected
-    ):
-        plain = np.random.default_rng(0).gamma(1, size=400)
-        error = np.tile([-noise, noise], 200)
-        answer = quickstart["verdict"](0.2, [plain - gain + error, plain], True)
-        assert expected in answer
-        assert "by -" not in answer
+    @pytest.mark.parametrize("more", [[], ["--net", "own"]])
+    def test_numbers_and_categories(self, more, tmp_path):
+        table = messy_table(60)[["size", "price"]]
+        table.to_csv(tmp_path / "table.csv", index=False)
+        done = run_example(tmp_path, "quickstart.py", "table.csv", *more)
+        assert done.returncode == 0, done.stderr
+        assert "root mean squared error" in done.stdout or "alpha 0," in done.stdout
+        assert is_png(tmp_path / "quickstart.png")
 
 
 def test_tests_named_in_the_page_of_methods_are_there():
@@ -324,18 +249,24 @@ def test_figures_of_pages_are_those_of_the_benchmark(
     assert table in (ROOT / page).read_text("utf-8")
 
 
+EXAMPLES = {
+    "plot_alpha_search": "Best alpha: ",
+    "plot_no_difference": "No evidence that mixing helps or hurts",
+    "plot_where_mixing_helps": "Mixing helps",
+    "plot_where_mixing_hurts": "Mixing hurts",
+}
+
+
+def test_all_examples_are_run():
+    names = {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+    assert names == EXAMPLES.keys()
+
+
 @pytest.mark.slow
-def test_the_example_of_a_search_runs(tmp_path):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "plot_alpha_search.py"],
-        cwd=tmp_path,
-        env=os.environ | {"MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_find_what_they_say(name, tmp_path):
+    done = run_example(tmp_path, f"{name}.py")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    assert "Best alpha: " in done.stdout
-    picture = (tmp_path / "plot_alpha_search.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
+    assert EXAMPLES[name] in done.stdout
+    assert is_png(tmp_path / f"{name}.png")
