@@ -94,7 +94,7 @@ def answer(args: argparse.Namespace) -> MixupEffect:
     print(f"\n{effect!r}\n\n{means.round(4).to_string()}\n")
     AlphaDisplay.from_estimator(search).figure_.savefig("quickstart.png", dpi=150)
     print("Saved quickstart.png. For skmix's own net on one page, with repeated folds:")
-    print(command("python -m skmix report", args, [], ["--search"]))
+    print(command("python -m skmix report", args, []))
     return effect
 
 
@@ -116,14 +116,14 @@ def names_of(drop: str) -> list[str]:
     return [name.strip() for name in drop.split(",") if name.strip()]
 
 
-def command(start: str, args: argparse.Namespace, wrong: list[str], more=()) -> str:
+def command(start: str, args: argparse.Namespace, wrong: list[str]) -> str:
     """Return a command line for the file, with more columns left out."""
     target = args.target or (None if args.file else "column")
     given = {"--target": target, "--task": args.task, "--max-rows": args.max_rows}
     given |= {"--seed": args.seed, "--drop": ",".join([*names_of(args.drop), *wrong])}
     file = "table.csv" if args.file is None else str(args.file)
     words = [word for pair in given.items() if pair[1] for word in map(str, pair)]
-    return f"{start} {shlex.join([file, *words, *more])}"
+    return f"{start} {shlex.join([file, *words])}"
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ class TestQuickstart:
         assert "This is what one search tells" in done.stdout
         for row in ["alpha=0 ", "alpha=0.2 ", "alpha=1 ", "chosen alpha "]:
             assert len([line for line in lines if line.startswith(row)]) == 1
-        last = "python -m skmix report table.csv --target column --search"
+        last = "python -m skmix report table.csv --target column"
         assert lines[-1] == last
         assert is_png(tmp_path / "quickstart.png")
 
@@ -176,7 +176,7 @@ class TestQuickstart:
         assert "5 rows without a 'status' are left out." in done.stdout
         assert "'price': numbers with a decimal comma" in done.stdout
         page = shlex.split(done.stdout.splitlines()[-1])
-        assert page == ["python", "-m", "skmix", "report", *command[2:], "--search"]
+        assert page == ["python", "-m", "skmix", "report", *command[2:]]
 
     @pytest.mark.parametrize("more", [[], ["--net", "own"]])
     def test_numbers_and_categories(self, more, tmp_path):
