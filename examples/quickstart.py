@@ -5,8 +5,8 @@ Does mixup help on this table?
     python examples/quickstart.py                             # a table of scikit-learn
     python examples/quickstart.py table.csv --target column   # your own table
 
-One search trains a net at alpha 0 (no mixing), 0.2 and 1 in folds. `MixupEffect` says in
-two sentences whether mixing helps, and `AlphaDisplay` draws quickstart.png.
+One search trains a net at alpha 0 (no mixing), 0.2 and 1 in folds. `MixupEffect` says
+in two sentences whether mixing helps, and `AlphaDisplay` draws quickstart.png.
 """
 
 import argparse
