@@ -11,7 +11,12 @@ import torch
 
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix.inspection._report import mixup_report
-from skmix.inspection.files import UnreadableColumns, columns_of, read_file
+from skmix.inspection.files import (
+    FEWEST_ROWS,
+    UnreadableColumns,
+    columns_of,
+    read_file,
+)
 
 MAX_ROWS = 1000
 
@@ -72,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> None:
     dropped = [name.strip() for name in options.drop.split(",") if name.strip()]
+    if not options.output.absolute().parent.is_dir():  # before any training
+        raise ValueError(f"no folder {options.output.parent} to save the page in.")
+    if options.max_rows < FEWEST_ROWS:
+        raise ValueError(f"--max-rows must be at least {FEWEST_ROWS}.")
     columns = columns_of(
         read_file(options.file),
         target=options.target,
@@ -96,7 +105,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _complain(error: Exception) -> None:
-    print(f"Cannot use this table: {error}", file=sys.stderr)
+    print(f"Cannot make a report: {error}", file=sys.stderr)
 
 
 def _without_drop(arguments: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self
 
+import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -196,7 +197,8 @@ class _MixupCV(BaseMixup):
         data = self._targets(samples.y), samples.weight
         evidence = self._evidence(members, trained, splits, data, scoring)
         self._report(alphas, trained, evidence, splits)
-        self._store([kept[split.test] for split in splits], evidence.by_fold)
+        rows = [kept[split.test] for split in splits]
+        self._store(rows, evidence.by_fold, data[0])
         weights = self._weights(evidence, *data)
         self._keep(members, weights, splits)
         if not self.ensemble:
@@ -397,12 +399,15 @@ class _MixupCV(BaseMixup):
                 stacklevel=4,
             )
 
-    def _store(self, rows: list[np.ndarray], predictions: list[np.ndarray]) -> None:
+    def _store(
+        self, rows: list[np.ndarray], predictions: list[np.ndarray], target: np.ndarray
+    ) -> None:
         """Keep what each candidate predicts of rows held out, if that is wanted."""
-        for name in ("fold_rows_", "fold_predictions_"):
+        for name in ("fold_rows_", "fold_predictions_", "target_hash_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if self.store_cv_results:
             self.fold_rows_, self.fold_predictions_ = rows, predictions
+            self.target_hash_ = joblib.hash(target)
 
     def _weights(
         self, evidence: Evidence, target: np.ndarray, weight: np.ndarray | None
@@ -664,6 +669,9 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     fold_predictions_ : list of ndarray of shape (n_candidates, n_test, n_classes)
         The probabilities that the candidates predict of these rows; NaN where training
         diverged. With ``store_cv_results=True`` only.
+    target_hash_ : str
+        Of the targets (of classes their indices) without rows of weight 0, by which
+        they are known again. With ``store_cv_results=True`` only.
     estimators_ : list of MixupClassifier
         The estimators that predict, each fitted on the training rows of a fold, or one
         fitted on all rows.
@@ -904,6 +912,9 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     fold_predictions_ : list of ndarray of shape (n_candidates, n_test)
         The numbers that the candidates predict of these rows; NaN where training
         diverged. With ``store_cv_results=True`` only.
+    target_hash_ : str
+        Of the targets (of classes their indices) without rows of weight 0, by which
+        they are known again. With ``store_cv_results=True`` only.
     estimators_ : list of MixupRegressor
         The estimators that predict, each fitted on the training rows of a fold, or one
         fitted on all rows.

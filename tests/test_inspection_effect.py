@@ -131,21 +131,27 @@ def test_a_fold_that_diverged_is_left_out_for_its_candidate():
 # Choices inside the folds.
 
 
+def folds_of(n_folds, n_repeats):
+    """Folds of other rows, in each of the repeats."""
+    rows = [np.array([f]) for f in range(n_folds // n_repeats)] * n_repeats
+    return HeldOut(rows, [], None, np.empty(0), n_repeats, 0.25)
+
+
 def test_a_choice_is_made_by_the_other_folds_of_the_repeat():
     scores = np.zeros((3, 6))
     scores[1, :3] = [9, 0, 0]  # only its own fold speaks for it in fold 0
     scores[2, 3:] = 1
-    assert _choice(scores, n_repeats=2).tolist() == [0, 1, 1, 2, 2, 2]
+    assert _choice(scores, folds_of(6, 2)).tolist() == [0, 1, 1, 2, 2, 2]
 
 
 def test_the_score_of_a_fold_does_not_change_its_own_choice():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(3, 10))
-    before = _choice(scores, 2)
+    before = _choice(scores, folds_of(10, 2))
     for f in range(10):
         other = scores.copy()
         other[:, f] = rng.normal(size=3) * 100
-        assert _choice(other, 2)[f] == before[f]
+        assert _choice(other, folds_of(10, 2))[f] == before[f]
 
 
 def test_without_other_folds_there_is_no_choice():
@@ -166,7 +172,7 @@ def test_alpha_0_in_all_folds_is_said():
 
 def test_a_diverged_setting_is_not_taken():
     scores = np.array([[0.0, 0.0, 0.0], [5.0, np.nan, 5.0]])
-    assert _choice(scores, 1).tolist() == [0, 1, 0]
+    assert _choice(scores, folds_of(3, 1)).tolist() == [0, 1, 0]
 
 
 def test_families_choose_as_mixing_does():
@@ -180,10 +186,44 @@ def test_families_choose_as_mixing_does():
         "chosen alpha",
         "dropout",
     ]
-    assert "Dropout did better" in repr(effect)
+    told = "'dropout' did better than mixing on average; it is better than alpha 0 by"
+    assert told in repr(effect)
     worse = [plain, plain - 0.3 + NOISE, plain - 0.1 + NOISE]
     effect = effect_of(worse, with_baseline=True, others=["dropout"])
     assert "No other regularizer did better (dropout)" in repr(effect)
+
+
+def test_a_regularizer_that_is_worse_than_none_is_not_praised():
+    plain = np.full(5, 0.6)
+    losses = [plain, plain + 0.3 + NOISE, plain + 0.1 + NOISE]
+    effect = effect_of(losses, others=["My L2"])
+    told = "'My L2' did better than mixing on average; it is worse than alpha 0 by 0.1"
+    assert told in repr(effect)
+
+
+def test_rows_in_several_folds_choose_nothing_for_themselves():
+    # Folds 0 and 1 hold out one row, so that fold 1 may not speak for fold 0.
+    held_out = folds_of(3, 1)._replace(tests=[np.array([k]) for k in (0, 0, 1)])
+    scores = np.array([[0.0, 0.0, 1.0], [0.0, 9.0, 0.0]])
+    assert _choice(scores, held_out).tolist()[:2] == [0, 0]
+
+
+def test_the_same_folds_again_are_no_more_folds():
+    plain = np.full(10, 0.6)
+    losses = [plain, plain - 0.1 + np.tile(NOISE, 2)]
+    once = effect_of([row[:5] for row in losses])
+    held_out = held_out_of(losses)
+    again = held_out._replace(tests=held_out.tests[:5] * 2, n_repeats=2)
+    target = np.zeros(10, dtype=int)
+    data = Data(np.zeros((10, 1)), target, target, 2, None, None)
+    settings = [Setting(MIXING, "alpha=0.2", 0.2, {})]
+    twice = _effect(compare(Settings(baseline(), settings, False), data, again, None))
+    bounds = ["difference", "low", "high"]
+    row = ("alpha=0.2", "log_loss")
+    np.testing.assert_allclose(
+        twice.table.loc[row, bounds].to_numpy(float),
+        once.table.loc[row, bounds].to_numpy(float),
+    )
 
 
 # Three ways to train, one result.
@@ -203,6 +243,37 @@ def test_side_by_side_equals_one_by_one():
     alone = predictions(Own(net(module=Linear), alpha=0.5), settings.all, data, repeats)
     for one, other in zip(together.predicted, alone.predicted, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-8)
+
+
+@pytest.mark.parametrize("priors", [None, [0.9, 0.1]])
+def test_priors_count_in_the_model_that_has_them(priors):
+    model = MixupClassifier(net(module=Linear), alpha=0.5, priors=priors)
+    effect = mixup_effect(model, X, Y, **QUICK)
+    data = Data.of(model, X, Y, None, None)
+    fold = repeated_folds(model, data, 3, 1, 0)[0].folds[0]
+    alone = clone(model).set_params(random_state=fold.seed)
+    alone.fit(X[fold.train], Y[fold.train])
+    of_label = alone.predict_proba(X[fold.test])[np.arange(40), Y[fold.test]]
+    scores = effect.scores.set_index(["candidate", "metric", "fold"])["score"]
+    assert scores["alpha=0.5", "log_loss", 0] == pytest.approx(-np.log(of_label).mean())
+
+
+def test_a_pipeline_of_nothing_changes_nothing():
+    model = MixupClassifier(net(module=Linear), alpha=0.5)
+    one = mixup_effect(model, X, Y, **QUICK)
+    other = mixup_effect(make_pipeline("passthrough", model), X, Y, **QUICK)
+    pd.testing.assert_frame_equal(one.table, other.table)
+
+
+def test_a_score_called_as_a_loss_is_no_loss():
+    def rmse(estimator, X, y):
+        return -1.0 - estimator.alpha
+
+    model = MixupClassifier(net(), alpha=0.5)
+    effect = mixup_effect(model, X, Y, **QUICK, scoring=rmse)
+    assert effect.metric == "rmse (scoring)"
+    assert effect.table.loc[("alpha=0.5", effect.metric), "difference"] == -0.5
+    assert "root mean" not in repr(effect)
 
 
 def test_nets_that_watch_validation_rows_are_fitted_one_by_one():
@@ -449,5 +520,9 @@ def test_errors_about_a_search():
     search.set_params(store_cv_results=True).fit(X, Y)
     with pytest.raises(ValueError, match="not those"):
         MixupEffect.from_search(search, Y[:50])
+    with pytest.raises(ValueError, match="not those"):
+        MixupEffect.from_search(search, Y[::-1])
+    with pytest.raises(ValueError, match="sample_weight"):
+        MixupEffect.from_search(search, Y, np.ones(3))
     with pytest.raises(TypeError, match="last step"):
         MixupEffect.from_search(make_pipeline(search), Y)

@@ -110,6 +110,21 @@ def test_searches_pipelines_weights_and_groups(weight):
     assert page.count("<figure>") == 4
 
 
+def test_what_cannot_be_shown_is_said_and_the_verdict_stays():
+    net = short_default_net(max_epochs=2)
+    model = MixupClassifier(net, alpha=0.5, layers=["embedding"])
+    report = mixup_report(model, FRAME, LABELS, **QUICK, groups=np.arange(90) % 3)
+    assert "This part cannot be shown: Got rows that were mixed behind" in report.html
+    assert "Whom it helps, and whom it hurts" in report.html
+
+
+def test_clean_rows_are_no_near_copies():
+    net = logits_net(max_epochs=2)
+    model = MixupClassifier(net, alpha=5, clean_weight=1)
+    page = mixup_report(model, X.astype(np.float32), Y, **QUICK).html
+    assert "the net saw 180 rows, 90 of them mixed. Of these 0% were near" in page
+
+
 def test_the_net_that_is_shown_mixes():
     net = logits_net(max_epochs=1)
     search = MixupClassifierCV(net, alphas=(0.2, 1), lam_per="row")

@@ -44,7 +44,7 @@ def scores_by_alpha(search: Any, parameter: str | None = None) -> ScoresByAlpha:
         of_all = _scores(results, metric)
         scores = np.array([_best(of_all, numbers) for numbers in by_alpha.values()])
         differences = scores - scores[alphas.index(0.0)] if relative else scores
-        size = np.abs(scores).max(axis=1)
+        size = np.nanmax(np.abs(scores), axis=1, initial=0)
         told = joint_intervals(differences, *_design_of(search), scale=size)
         columns = {"metric": name, "alpha": alphas} | told._asdict()
         tables.append(pd.DataFrame(columns))

@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 import sklearn.base
 from joblib import Parallel, delayed
-from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from skorch.dataset import get_len
 
 from skmix._base import draw_seed
 from skmix._preparation import check_targets, rows_of
@@ -26,14 +24,20 @@ from skmix._validation import (
     check_sample_weight,
     is_number,
 )
-from skmix.inspection._folds import folds_in
+from skmix.inspection._folds import check_length, folds_in
 from skmix.inspection._metrics import (
     ACCURACY,
     ECE,
     SIGNED_ECE,
     log_losses,
 )
-from skmix.inspection._models import at_alpha, is_search, mixup_of, with_params
+from skmix.inspection._models import (
+    at_alpha,
+    fit_params,
+    is_search,
+    mixup_of,
+    seeded,
+)
 from skmix.networks import apply_temperature, fit_temperature
 
 
@@ -108,7 +112,7 @@ def fitted_pairs(
         return [_given_pair(estimator, baseline, X, y, sample_weight)]
     _check_mixes(estimator)
     X, y = indexable(X), _targets(estimator, y)
-    _check_length(X, y)
+    check_length(X, y)
     weight = check_sample_weight(sample_weight, y)
     groups = None if groups is None else check_groups(groups, y)
     seed = seed_of(estimator, random_state)
@@ -147,8 +151,8 @@ def _given_pair(mixed: Any, plain: Any, X: Any, y: Any, sample_weight: Any) -> P
                 "be fitted, and X and y hold rows that neither has seen. Call fit, or "
                 "leave out the baseline: both are then fitted in folds."
             ) from None
-    y = _targets(mixed, y)
-    _check_length(X, y)
+    X, y = indexable(X), _targets(mixed, y)
+    check_length(X, y)
     if kinds[0] == "classifier":
         _check_classes(mixed.classes_, plain.classes_, y)
     weight = check_sample_weight(sample_weight, y)
@@ -201,14 +205,6 @@ def _targets(model: Any, y: Any) -> np.ndarray:
     return check_targets(y, numeric=numeric)
 
 
-def _check_length(X: Any, y: np.ndarray) -> None:
-    n_rows = X.shape[0] if hasattr(X, "shape") else get_len(X)
-    if n_rows != len(y):
-        raise ValueError(
-            f"Got X of {n_rows} rows and y of {len(y)}, but expected as many."
-        )
-
-
 def _fitted_pair(
     estimator: Any,
     X: Any,
@@ -220,37 +216,13 @@ def _fitted_pair(
 ) -> Pair:
     """Fit an estimator and its counterpart at alpha 0, from the same seed."""
     train, test = fold
-    seeded = _seeded(estimator, int(sequence.generate_state(1)[0]))
-    by_row = {"sample_weight": weight, "groups": groups}
-    by_row = {name: rows_of(v, train) for name, v in by_row.items() if v is not None}
-    models = [seeded, at_alpha(seeded, 0)]
-    for model in models:
-        model.fit(rows_of(X, train), y[train], **_fit_params(model, by_row))
+    mixed = seeded(estimator, int(sequence.generate_state(1)[0]))
+    plain = at_alpha(mixed, 0)
+    by_row = {"sample_weight": rows_of(weight, train), "groups": rows_of(groups, train)}
+    for model in (mixed, plain):
+        model.fit(rows_of(X, train), y[train], **fit_params(model, by_row))
     held_out = {"rows": test, "X": rows_of(X, test), "y": y[test]}
-    return Pair(seeded, models[1], **held_out, weight=rows_of(weight, test))
-
-
-def _seeded(estimator: Any, seed: int) -> Any:
-    """Return an unfitted clone with this seed, where no other one is set before it."""
-    model = with_params(estimator, random_state=seed)
-    if isinstance(model, Pipeline):
-        for _, step in model.steps[:-1]:
-            # (A step may be "passthrough".)
-            own = step.get_params() if hasattr(step, "get_params") else {}
-            if "random_state" in own and own["random_state"] is None:
-                step.set_params(random_state=seed)
-    return model
-
-
-def _fit_params(model: Any, by_row: dict[str, Any]) -> dict[str, Any]:
-    """Return weights and groups by the names that the fit of a model has for them."""
-    if not isinstance(model, Pipeline):
-        return by_row
-    if not get_config()["enable_metadata_routing"]:
-        return {f"{model.steps[-1][0]}__{name}": v for name, v in by_row.items()}
-    requests = mixup_of(model).get_metadata_routing()
-    grouped = requests.consumes("fit", ["groups"])
-    return {name: v for name, v in by_row.items() if name != "groups" or grouped}
+    return Pair(mixed, plain, **held_out, weight=rows_of(weight, test))
 
 
 # Predictions for the rows held out.

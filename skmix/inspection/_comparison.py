@@ -14,10 +14,9 @@ from skmix.inspection._metrics import (
     SIGNED_ECE,
     Metric,
 )
-from skmix.inspection._settings import MIXING, Setting, Settings, alpha_name
+from skmix.inspection._settings import CHOSEN, MIXING, Setting, Settings, alpha_name
 from skmix.networks import apply_temperature, fit_temperature
 
-CHOSEN = "chosen alpha"  # of the settings of mixing, fold by fold
 CALIBRATED = Metric("ece_calibrated", False, ECE.of)  # of calibrated probabilities
 
 
@@ -107,11 +106,9 @@ def _values(metric: Metric, data: Data, held_out: HeldOut) -> np.ndarray:
 
 def _calibrated(data: Data, held_out: HeldOut) -> HeldOut:
     """Divide log-probabilities by the best temperature of the repeat's other folds."""
-    n_folds = len(held_out.tests) // held_out.n_repeats
     calibrated = [np.full_like(predicted, np.nan) for predicted in held_out.predicted]
     for f, of_fold in enumerate(calibrated):
-        start = f // n_folds * n_folds
-        others = [g for g in range(start, start + n_folds) if g != f]
+        others = held_out.disjoint(f)
         if not others:
             continue
         rows = np.concatenate([held_out.tests[g] for g in others])
@@ -135,7 +132,7 @@ def _rows(
     for family in settings.families:
         own = [k for k, setting in enumerate(every) if setting.family == family]
         choices = np.array(settings.choices(family))
-        found = _choice(sign * values[choices], held_out.n_repeats)
+        found = _choice(sign * values[choices], held_out)
         setting_of = np.where(found < 0, -1, choices[found])
         if family == MIXING:
             alone = [Row(every[k].name, np.full(n_folds, k)) for k in own]
@@ -148,21 +145,18 @@ def _rows(
     return rows, pd.concat(taken, ignore_index=True)
 
 
-def _choice(scores: np.ndarray, n_repeats: int) -> np.ndarray:
+def _choice(scores: np.ndarray, held_out: HeldOut) -> np.ndarray:
     """Return for each fold the best setting in the other folds of its repeat, (F,).
 
     `scores`, of shape (S, F), are better if higher. A choice of one is that one, and
-    -1 says that there are no other folds to choose by.
+    -1 says that there are no other folds to choose by: none that hold out other rows.
     """
     n_settings, n_all = scores.shape
     if n_settings == 1:
         return np.zeros(n_all, dtype=int)
     chosen = np.full(n_all, -1)
-    n_folds = n_all // n_repeats
     for f in range(n_all):
-        start = f // n_folds * n_folds
-        others = [g for g in range(start, start + n_folds) if g != f]
-        known = scores[:, others]
+        known = scores[:, held_out.disjoint(f)]
         known = known[:, np.isfinite(known).any(axis=0)]
         if known.shape[1]:
             # A setting that has diverged in one of them is not taken.
@@ -205,8 +199,12 @@ def _table(
     """Summarise one metric, (candidates, F), that of alpha 0 first."""
     difference = of_row - of_row[0]
     size = np.nanmax(np.abs(of_row[1:]), axis=1, initial=0)
+    told, n_repeats = difference[1:], held_out.n_repeats
+    if held_out.repeats_are_alike:  # they differ by seeds alone, and are one repeat
+        told = told.reshape(len(told), n_repeats, -1).mean(axis=1)
+        n_repeats = 1
     mean, low, high = joint_intervals(
-        difference[1:], held_out.n_repeats, held_out.test_per_train, scale=size
+        told, n_repeats, held_out.test_per_train, scale=size
     )
     known = np.isfinite(difference)
     scores = np.where(known, of_row, np.nan)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -12,10 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import check_integer
-from skmix.inspection._comparison import CHOSEN, Comparison, compare
+from skmix.inspection._comparison import Comparison, compare
 from skmix.inspection._held_out import Data, HeldOut, predictions, repeated_folds
-from skmix.inspection._metrics import Metric
+from skmix.inspection._metrics import CLASS_METRICS, NUMBER_METRICS, Metric
 from skmix.inspection._settings import (
+    CHOSEN,
     MIXING,
     Setting,
     Settings,
@@ -25,6 +27,7 @@ from skmix.inspection._settings import (
 )
 
 Verdict = Literal["helps", "hurts", "no evidence"]
+METRICS = {metric.name for metric in (*CLASS_METRICS, *NUMBER_METRICS)}
 WORDS = {"log_loss": "log loss", "rmse": "root mean squared error"}
 
 
@@ -38,6 +41,8 @@ class MixupEffect:
         Whether the interval of `candidate` in `metric` leaves out 0, and on which side.
     metric : str
         What the verdict is about: "log_loss", "rmse", or the user's scoring.
+    greater_is_better : bool
+        Whether more of `metric` is better.
     candidate : str
         Whom the verdict is about: the row of `table` with the alpha that the model is
         given, or with the one that is chosen inside the folds.
@@ -63,6 +68,7 @@ class MixupEffect:
 
     verdict: Verdict
     metric: str
+    greater_is_better: bool
     candidate: str
     table: pd.DataFrame
     scores: pd.DataFrame
@@ -175,7 +181,7 @@ def mixup_effect(
     estimator : MixupClassifier, MixupRegressor, their CV variants, or a Pipeline
         Unfitted or fitted; it stays as it is. A Pipeline ends in one of these, and the
         steps before are fitted in each fold. Of a search the members are compared,
-        without the blend of several alphas.
+        without the blend of several alphas, and without its `priors`.
     X : {array-like, CSR matrix or array} of shape (n_samples, n_features), or dict
         A table as `fit` takes it.
     y : array-like of shape (n_samples,)
@@ -194,10 +200,12 @@ def mixup_effect(
     scoring : str or callable, default=None
         What the verdict is about, a score of which more is better, as in scikit-learn.
         None is the log loss of a classifier, and the root mean squared error of a
-        regressor.
+        regressor. A function gets the last step of a Pipeline, and the columns that
+        come out of the steps before.
     cv : int, splitter or iterable, default=5
         An int is shuffled folds, stratified by classes, which keep groups together if
-        `groups` are given. Other folds are used as they are in each repeat.
+        `groups` are given. Other folds are used as they are: if each repeat has the
+        same ones, repeats average over seeds, and count as one for the intervals.
     n_repeats : int, default=2
         How often the cross-validation is repeated, with other folds and other seeds.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -286,9 +294,11 @@ def measured_effect(
 
 
 def _name_of(scoring: Any) -> str:
-    return (
-        scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
-    )
+    """Return the name of a user's score, which is no name of a loss of this table."""
+    if isinstance(scoring, str):
+        return scoring
+    name = getattr(scoring, "__name__", "score")
+    return f"{name} (scoring)" if name in METRICS else name
 
 
 # A fitted search.
@@ -316,13 +326,15 @@ def _stored_alphas(search: Any) -> list[float]:
 
 def _check_belongs(search: Any, data: Data) -> None:
     """Refuse targets that a search was not fitted on."""
-    largest = max(int(rows.max()) for rows in search.fold_rows_)
-    classes = getattr(search, "classes_", None)
-    other = classes is not None and not np.array_equal(data.classes, classes)
-    if largest >= len(data.y) or other:
+    counted = data.target if data.weight is None else data.target[data.weight > 0]
+    classes = getattr(search, "classes_", data.classes)
+    if (
+        not np.array_equal(data.classes, classes)
+        or joblib.hash(np.asarray(counted)) != search.target_hash_
+    ):
         raise ValueError(
             f"Got {len(data.y)} targets that are not those that the search was fitted "
-            "on. Pass the y of its fit, in the same order."
+            "on. Pass the y of its fit in the same order, and its sample_weight."
         )
 
 
@@ -331,6 +343,7 @@ def _effect(comparison: Comparison, *, from_search_only: bool = False) -> MixupE
     return MixupEffect(
         verdict=_verdict(comparison.table.loc[(candidate, metric.name)], metric),
         metric=metric.name,
+        greater_is_better=metric.greater_is_better,
         candidate=candidate,
         table=comparison.table,
         scores=comparison.scores,
@@ -407,18 +420,15 @@ def _second_sentence(effect: MixupEffect) -> str:
         )
     if not families:
         return "No other regularizer was compared."
-    names = [effect.candidate, *families]
-    of_metric = effect.table.xs(effect.metric, level="metric").loc[names]
-    sign = 1 if effect.metric not in WORDS else -1
-    ranked = (sign * of_metric["difference"]).sort_values(ascending=False)
-    best = ranked.index[0]
-    if best == effect.candidate or np.isnan(ranked.iloc[0]):
-        others = ", ".join(families)
-        return f"No other regularizer did better ({others})."
-    row = of_metric.loc[best]
-    clear = row["low"] > 0 or row["high"] < 0
-    doubt = "" if clear else ", though not clearly"
+    of_metric = effect.table.xs(effect.metric, level="metric")["difference"]
+    gain = of_metric if effect.greater_is_better else -of_metric
+    best = gain[families].idxmax() if gain[families].notna().any() else None
+    if best is None or not gain[best] > gain[effect.candidate]:
+        return f"No other regularizer did better ({', '.join(families)})."
+    row = effect.table.loc[(best, effect.metric)]
+    way = "better" if gain[best] > 0 else "worse"
+    clearly = "clearly" if row["low"] > 0 or row["high"] < 0 else "not clearly"
     return (
-        f"{best.capitalize().replace('_', ' ')} did better on average, with a "
-        f"difference of {row['difference']:.3g} to alpha 0{doubt}."
+        f"{best!r} did better than mixing on average; it is {way} than alpha 0 by "
+        f"{abs(gain[best]):.3g}, {clearly}."
     )

@@ -11,9 +11,19 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.utils.multiclass import check_classification_targets
+from skorch.dataset import get_len
 
 from skmix._selection import folds_of, looks_at_groups
 from skmix._validation import check_integer, is_number
+
+
+def check_length(X: Any, y: np.ndarray) -> None:
+    """Refuse a table of another length than the targets."""
+    n_rows = X.shape[0] if hasattr(X, "shape") else get_len(X)
+    if n_rows != len(y):
+        raise ValueError(
+            f"Got X of {n_rows} rows and y of {len(y)}, but expected as many."
+        )
 
 
 def folds_in(

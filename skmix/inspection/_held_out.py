@@ -22,8 +22,8 @@ from skmix._base import BaseMixup, draw_seed
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
-from skmix._preparation import is_dict, rows_of
-from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix._preparation import rows_of
+from skmix._search import MixupClassifierCV, MixupRegressorCV, indexable
 from skmix._selection import seeds_of_folds
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
@@ -34,11 +34,12 @@ from skmix._validation import (
     check_single_target,
     is_number,
 )
-from skmix.inspection._folds import folds_in
+from skmix.inspection._folds import check_length, folds_in
 from skmix.inspection._models import (
     is_classifier,
     is_search,
     mixup_of,
+    seeded,
     steps_before,
     with_params,
 )
@@ -86,8 +87,10 @@ class Data(NamedTuple):
         y = np.asarray(y)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
-        X = dict(X) if is_dict(X) else as_frame(X)
-        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        if weight is not None and not weight.any():
+            raise ValueError("Got sample_weight of 0 for all rows, but expected some.")
+        X = indexable(X)
+        check_length(X, y)
         if task == "Regressor":
             return cls(X, y, y.astype(np.float64), 0, weight, groups)
         check_classification_targets(y)
@@ -141,6 +144,20 @@ class HeldOut(NamedTuple):
     chosen: np.ndarray
     n_repeats: int
     test_per_train: float
+
+    def disjoint(self, f: int) -> list[int]:
+        """Return the other folds of a fold's repeat that hold out none of its rows."""
+        n_folds = len(self.tests) // self.n_repeats
+        start = f // n_folds * n_folds
+        others = (g for g in range(start, start + n_folds) if g != f)
+        return [g for g in others if not np.isin(self.tests[g], self.tests[f]).any()]
+
+    @property
+    def repeats_are_alike(self) -> bool:
+        """Whether each repeat holds out the same rows, fold by fold."""
+        n_folds = len(self.tests) // self.n_repeats
+        pairs = zip(self.tests, self.tests[:n_folds] * self.n_repeats, strict=True)
+        return self.n_repeats > 1 and all(np.array_equal(*pair) for pair in pairs)
 
 
 # Folds.
@@ -234,7 +251,7 @@ def _fitted_steps(model: Any, data: Data, fold: Fold) -> tuple[Any, Any, Any]:
     They are fitted once a fold, on the rows to train on.
     """
     train, test = rows_of(data.X, fold.train), rows_of(data.X, fold.test)
-    before = steps_before(with_params(model))
+    before = steps_before(seeded(model, fold.seed))
     if before is not None:
         train = before.fit_transform(train, data.y[fold.train])
         test = before.transform(test)
@@ -264,12 +281,23 @@ def _one_by_one(
         predicted.append(_predicted(fitted, X_test, data))
         alphas.append(fitted.alpha_)
         if scoring is not None:
-            scorer = check_scoring(fitted, scoring)
-            given = {}
-            if data.weight is not None:
-                given["sample_weight"] = data.weight[fold.test]
-            scores.append(float(scorer(fitted, X_test, y_test, **given)))
+            of_test = rows_of(data.weight, fold.test)
+            scores.append(_scored(fitted, scoring, X_test, y_test, of_test))
     return np.array(predicted), scores, np.array(alphas, dtype=object)
+
+
+def _scored(
+    fitted: Any, scoring: Any, X: Any, y: np.ndarray, weight: np.ndarray | None
+) -> float:
+    """Return a score of the user, with weights if it takes some."""
+    scorer = check_scoring(fitted, scoring)
+    if weight is not None:
+        try:
+            return float(scorer(fitted, X, y, sample_weight=weight))
+        except TypeError as error:
+            if "sample_weight" not in str(error):
+                raise
+    return float(scorer(fitted, X, y))
 
 
 def _undefined(data: Data, fold: Fold) -> np.ndarray:
@@ -293,7 +321,8 @@ def _predicted(fitted: Any, X: Any, data: Data) -> np.ndarray:
 def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     """Return an unfitted search that trains what fits one by one would train.
 
-    None if there is none: for a net of the default kind that holds out rows to stop by
+    None if there is none: for `priors`, which members do not know, for a net of the
+    default kind that holds out rows to stop by
     and is calibrated, for a net that watches validation rows, for an alpha that is no
     number, and for subclasses, which may do anything.
     """
@@ -302,6 +331,8 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
         return estimator
     kind = SEARCHES.get(type(estimator))
     if kind is None or not all(is_number(setting.alpha) for setting in settings):
+        return None
+    if estimator.get_params(deep=False).get("priors") is not None:
         return None
     net = estimator.net_to_fit()
     watching = any(
@@ -336,14 +367,10 @@ def _side_by_side(
     scores = np.full((len(folds), len(settings)), np.nan)
     for numbers in by_params.values():
         alphas = sorted({float(settings[k].alpha) for k in numbers})
-        own = {
-            "alphas": alphas,
-            "cv": pairs,
-            "random_state": np.random.RandomState(repeat.seed),
-        }
+        own = {"alphas": alphas, "cv": pairs, "random_state": _random_state(repeat)}
         own |= {"scoring": scoring, "store_cv_results": True, "verbose": 0}
         fitted = with_params(search, **(own | settings[numbers[0]].params))
-        with _of_one_fold():
+        with _quiet():
             fitted.fit(X, y, weight, groups=groups)
         trained = fitted.cv_results_["param_alpha"].tolist()
         for k in numbers:
@@ -353,6 +380,13 @@ def _side_by_side(
                 scores[f, k] = fitted.cv_results_[f"split{f}_test_score"][c]
     trained_by = np.array([setting.alpha for setting in settings], dtype=object)
     return [(np.array(found[f]), scores[f], trained_by) for f in range(len(folds))]
+
+
+def _random_state(repeat: Repeat) -> Any:
+    """Return what gives each fold of a search its own seed; an int is that of all."""
+    if len(repeat.folds) == 1:
+        return repeat.folds[0].seed
+    return np.random.RandomState(repeat.seed)
 
 
 def _table_of(model: Any, data: Data, folds: list[Fold]) -> tuple[Any, ...]:
@@ -383,8 +417,9 @@ def _below(X: Any, other: Any) -> Any:
 
 
 @contextmanager
-def _of_one_fold() -> Iterator[None]:
-    """Let a search be silent about gains that nobody asks it for."""
+def _quiet() -> Iterator[None]:
+    """Let a search be silent about what nobody asks it for."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One fold cannot tell", UserWarning)
+        warnings.filterwarnings("ignore", "Members are trained one by one", UserWarning)
         yield

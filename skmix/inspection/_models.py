@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -37,6 +38,30 @@ def with_params(model: Any, **params: Any) -> Any:
         estimator.set_params(estimator=estimator.net_to_fit())
     estimator.set_params(**params)
     return model
+
+
+def seeded(model: Any, seed: int) -> Any:
+    """Return an unfitted clone with this seed, where no other one is set before it."""
+    model = with_params(model, random_state=seed)
+    if isinstance(model, Pipeline):
+        for _, step in model.steps[:-1]:
+            # (A step may be "passthrough".)
+            own = step.get_params() if hasattr(step, "get_params") else {}
+            if "random_state" in own and own["random_state"] is None:
+                step.set_params(random_state=seed)
+    return model
+
+
+def fit_params(model: Any, by_row: dict[str, Any]) -> dict[str, Any]:
+    """Return weights and groups by the names that the fit of a model has for them."""
+    by_row = {name: values for name, values in by_row.items() if values is not None}
+    if not isinstance(model, Pipeline):
+        return by_row
+    if not get_config()["enable_metadata_routing"]:
+        return {f"{model.steps[-1][0]}__{name}": v for name, v in by_row.items()}
+    requests = mixup_of(model).get_metadata_routing()
+    grouped = requests.consumes("fit", ["groups"])
+    return {name: v for name, v in by_row.items() if name != "groups" or grouped}
 
 
 def is_classifier(model: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from skmix.inspection._displays import (
 from skmix.inspection._effect import MixupEffect, measured_effect
 from skmix.inspection._held_out import Data
 from skmix.inspection._models import (
+    fit_params,
     is_classifier,
     is_search,
     mixup_of,
@@ -196,7 +197,7 @@ def mixup_report(
         shown = _shown(model, data, seeds[1], n_jobs, bar)
     seconds = time.perf_counter() - start
     heading = "Does mixing help here?" if title is None else title
-    parts = [_verdict(effect), *shown.parts, _about(estimator, model, data, seconds)]
+    parts = [_verdict(effect), *shown, _about(estimator, model, data, seconds)]
     return MixupReport(effect, _page(heading, parts))
 
 
@@ -248,22 +249,16 @@ def _is_float(text: str) -> bool:
 # Parts of the page.
 
 
-class Shown(NamedTuple):
-    """Sections of the page about one net that mixes."""
-
-    parts: list[str]
-
-
 def _shown(
     model: Any, data: Data, seed: int, n_jobs: Any, bar: Callable[[int, int], Any]
-) -> Shown:
+) -> list[str]:
     """Return what entered, what changed, and for whom."""
     bar(0, 4)
     model = with_params(model, random_state=seed, verbose=0)
     table = {"sample_weight": data.weight, "groups": data.groups}
     fitted = _fitted(model, data)
     bar(1, 0)
-    entered = _entered(fitted, data, table)
+    entered = _or_why_not(lambda: _entered(fitted, data, table))
     bar(1, 0)
     folds = _n_pair_folds(data)
     pairs = fitted_pairs(
@@ -273,20 +268,32 @@ def _shown(
     changed = _changed(pairs, data, fitted, table, seed)
     whom = _whom(effects_of_rows(pairs, data.X, data.y), bool(data.n_classes))
     bar(1, 0)
-    return Shown([entered, changed, whom])
+    return [
+        f"<h2>What entered</h2>{entered}",
+        f"<h2>What changed</h2>{changed}",
+        f"<h2>Whom it helps, and whom it hurts</h2>{whom}",
+    ]
 
 
 def _n_pair_folds(data: Data) -> int:
-    if not data.n_classes:
-        return N_PAIR_FOLDS
-    return int(np.clip(np.bincount(data.target).min(), 2, N_PAIR_FOLDS))
+    most = N_PAIR_FOLDS if data.groups is None else len(np.unique(data.groups))
+    if data.n_classes:
+        most = min(most, int(np.bincount(data.target).min()))
+    return int(np.clip(most, 2, N_PAIR_FOLDS))
 
 
 def _fitted(model: Any, data: Data) -> Any:
-    last = model.steps[-1][0] + "__" if steps_before(model) is not None else ""
     per_row = {"sample_weight": data.weight, "groups": data.groups}
-    given = {last + k: value for k, value in per_row.items() if value is not None}
-    return model.fit(data.X, data.y, **given)
+    return model.fit(data.X, data.y, **fit_params(model, per_row))
+
+
+def _or_why_not(make: Callable[[], str]) -> str:
+    """Return a part of the page, or one sentence if it cannot be shown."""
+    try:
+        return make()
+    except (ValueError, TypeError) as error:
+        text = html.escape(str(error))
+        return f'<p class="note">This part cannot be shown: {text}</p>'
 
 
 def _verdict(effect: MixupEffect) -> str:
@@ -319,22 +326,24 @@ def _draw_effect(ax: Any, effect: MixupEffect) -> None:
     ax.axvline(0, color="black", linewidth=1, linestyle="--")
     ax.set_yticks(range(len(rows)), rows.index)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    lower = effect.metric in ("log_loss", "rmse")
-    side = "left" if lower else "right"
+    side = "right" if effect.greater_is_better else "left"
     ax.set_xlabel(f"{effect.metric}: difference to alpha 0 ({side} is better)")
 
 
 def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
     """Say which rows the net was trained on."""
-    rows = mixed_rows(model, data.X, data.y, **per_row)
-    lam = rows["lam"].to_numpy(dtype=float)
-    near = float(np.mean(np.minimum(lam, 1 - lam) < NEAR_COPY))
+    estimator = mixup_of(model)
+    # A schedule may begin without mixing.
+    epoch = estimator.n_iter_ if callable(estimator.alpha) else 1
+    rows = mixed_rows(model, data.X, data.y, epoch=epoch, **per_row)
+    mixed = rows[rows["layer"].notna()]
+    lam = mixed["lam"].to_numpy(dtype=float)
+    near = float(np.mean(np.minimum(lam, 1 - lam) < NEAR_COPY)) if len(lam) else 0.0
     parts = [
-        "<h2>What entered</h2>",
-        f"<p>In its first epoch the net saw {len(rows):,} rows. Of these {near:.0%} "
-        "were near copies of one row: the other one weighed less than "
-        f"{NEAR_COPY:g}. These were the first:</p>",
-        _table(rows.head(N_SHOWN)),
+        f"<p>In epoch {epoch} the net saw {len(rows):,} rows, {len(mixed):,} of them "
+        f"mixed. Of these {near:.0%} were near copies of one row: the other one "
+        f"weighed less than {NEAR_COPY:g}. These were the first:</p>",
+        _table(mixed.head(N_SHOWN)),
         _figure(
             lambda ax: _draw_lam(ax, lam),
             "How strongly rows were mixed: at 0 and 1 they are copies, at 0.5 halves. "
@@ -343,7 +352,11 @@ def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
         ),
     ]
     if data.n_classes:
-        parts.append(_intrusion(manifold_intrusion(model, data.X, data.y, **per_row)))
+        given = {"epoch": epoch, **per_row}
+        table = data.X, data.y
+        parts.append(
+            _or_why_not(lambda: _intrusion(manifold_intrusion(model, *table, **given)))
+        )
     return "\n".join(parts)
 
 
@@ -368,16 +381,7 @@ def _changed(
     pairs: Any, data: Data, fitted: Any, per_row: dict[str, Any], seed: int
 ) -> str:
     """Show nets with mixing and without on rows that they have not seen."""
-    parts = ["<h2>What changed</h2>"]
-    segments = SegmentDisplay.from_pairs(pairs, random_state=seed)
-    parts.append(
-        _figure(
-            segments.plot,
-            "Predictions on the way from one row to another. A straight line is what "
-            "mixing asks for.",
-            "with mixing the line is straight and flat: the net may be under-fitted.",
-        )
-    )
+    parts = [_or_why_not(lambda: _segments(pairs, seed))]
     if data.n_classes:
         parts += [
             _figure(
@@ -394,23 +398,35 @@ def _changed(
             "<p>Calibration of these rows (<i>signed_ece</i> above 0: too sure):</p>",
             _table(calibration_of(pairs)),
         ]
-    losses = training_losses(fitted, data.X, data.y, **per_row)
-    parts.append(
-        _figure(
-            HistoryDisplay(losses).plot,
-            "The net minimises the loss of mixed rows. How well it knows its rows is "
-            "seen by the same rows unmixed, how well it predicts by rows held out.",
-            "the loss of rows held out rises while the others fall.",
-        )
-    )
+    parts.append(_or_why_not(lambda: _history(fitted, data, per_row)))
     return "\n".join(parts)
+
+
+def _segments(pairs: Any, seed: int) -> str:
+    """Show predictions between rows."""
+    return _figure(
+        SegmentDisplay.from_pairs(pairs, random_state=seed).plot,
+        "Predictions on the way from one row to another. Mixing asks for a straight "
+        "line.",
+        "with mixing the line is straight and flat: the net may be under-fitted.",
+    )
+
+
+def _history(fitted: Any, data: Data, per_row: dict[str, Any]) -> str:
+    """Show the losses of the training, by epoch."""
+    losses = training_losses(fitted, data.X, data.y, **per_row)
+    return _figure(
+        HistoryDisplay(losses).plot,
+        "The net minimises the loss of mixed rows. How well it knows its rows is "
+        "seen by the same rows unmixed, how well it predicts by rows held out.",
+        "the loss of rows held out rises while the others fall.",
+    )
 
 
 def _whom(rows: pd.DataFrame, classify: bool) -> str:
     """Say for which rows and classes the loss has changed."""
     hurt = (rows["change"] > 0).mean()
     parts = [
-        "<h2>Whom it helps, and whom it hurts</h2>",
         f"<p>Of the rows held out {hurt:.0%} have a higher loss with mixing. A few "
         "rows that change much are normal; worry if they are all of one class, or of "
         "one kind that matters to you. Those hurt most:</p>",

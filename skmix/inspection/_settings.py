@@ -11,6 +11,7 @@ from skmix._validation import check_alpha, is_number, wrong
 from skmix.inspection._models import is_classifier, is_search, mixup_of
 
 MIXING = "mixing"  # the family of the alphas
+CHOSEN = "chosen alpha"  # of these, fold by fold
 ALPHAS = "a sequence of finite numbers of at least 0, one of them above 0"
 
 
@@ -80,7 +81,8 @@ def baseline() -> Setting:
 def alpha_name(alpha: Any) -> str:
     """Return how a table names an alpha."""
     if is_number(alpha):
-        return f"alpha={alpha:g}"
+        short = f"{alpha:g}"
+        return f"alpha={short if float(short) == alpha else repr(float(alpha))}"
     if isinstance(alpha, str):
         return f"alpha={alpha!r}"
     return f"alpha={getattr(alpha, '__name__', type(alpha).__name__)}"
@@ -134,7 +136,7 @@ def _families(against: Any) -> list[tuple[str, Any]]:
         known = grid in GRIDS if isinstance(grid, str) else isinstance(grid, Mapping)
         if not isinstance(name, str) or not known:
             raise wrong(ValueError, "against", against, expected)
-        if name == MIXING or name.startswith("alpha="):
+        if name in (MIXING, CHOSEN) or name.startswith("alpha="):
             raise ValueError(
                 f"Got against={name!r}, a name that the table has for mixing. Choose "
                 "another name."

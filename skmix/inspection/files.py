@@ -161,11 +161,13 @@ def read_target(
         if task is None:
             tell(f"{name!r} has {column.nunique()} different values: classes.")
         number = pd.api.types.is_numeric_dtype(column.dtype)
-        labels = column if number else column.astype(str)
+        whole = number and bool((column == column.round()).all())
+        labels = column if boolean or whole else column.astype(str)
         return labels.to_numpy(), "classification"
     numbers = np.asarray(reader.transform(frame))[:, 0]
     n_values = len(np.unique(numbers))
-    few = n_values <= MANY and np.array_equal(numbers, numbers.round())
+    whole = np.array_equal(numbers, numbers.round()) and np.abs(numbers).max() < 2**53
+    few = n_values <= MANY and whole
     if task is None:
         as_what, other = ("classes", "numbers") if few else ("numbers", "classes")
         tell(f"{name!r} has {n_values} different values: {as_what}, and not {other}.")
