@@ -387,7 +387,7 @@ def readme(result):
     cells = defaultdict(dict)
     for task, variant in product(TASKS, ("ours", "ours-cv")):
         scores = frame_of(result["scores"], task)
-        present = set(scores["model"])
+        present = set() if scores.empty else set(scores["model"])
         if variant in present:
             rivals = [m for m in MODELS if m in present and m not in OURS]
             head, *rows = pairwise_table(scores, variant, rivals, task)
