@@ -13,10 +13,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupShuffleSplit,
     KFold,
     RandomizedSearchCV,
     RepeatedStratifiedKFold,
     ShuffleSplit,
+    StratifiedShuffleSplit,
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,6 +36,7 @@ from skmix.inspection import (
     ReliabilityDisplay,
     SegmentDisplay,
 )
+from skmix.inspection._alphas import _test_per_train
 from skmix.inspection._changes import fitted_pairs
 from skmix.inspection._segments import along_segments
 
@@ -445,6 +448,21 @@ def test_candidates_that_are_the_same_gain_nothing():
     table = AlphaDisplay.from_estimator(found).table
     assert table["mean"].tolist() == [0]
     assert table["low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("cv", "ratio"),
+    [
+        (GroupShuffleSplit(5), 1 / 4),
+        (ShuffleSplit(5), 1 / 9),
+        (ShuffleSplit(5, train_size=0.5), 1),
+        (ShuffleSplit(5, test_size=0.3, train_size=0.3), 1),
+        (ShuffleSplit(5, test_size=20, train_size=40), 1 / 2),
+        (StratifiedShuffleSplit(5, test_size=40), 1),  # it depends on the table
+    ],
+)
+def test_sizes_of_random_splits(cv, ratio):
+    assert _test_per_train(cv) == pytest.approx(ratio)
 
 
 def test_rows_held_out_per_row_to_train_on_are_read_from_cv():

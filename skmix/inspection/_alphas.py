@@ -5,13 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline
 
 from skmix._intervals import joint_intervals
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import is_number
 
-DEFAULT_TEST = 0.1  # share of rows that ShuffleSplit holds out if it is not told
+# Shares that ShuffleSplit and GroupShuffleSplit hold out if they are not told.
+DEFAULT_TEST, DEFAULT_OF_GROUPS = 0.1, 0.2
 
 
 class ScoresByAlpha(NamedTuple):
@@ -135,9 +137,24 @@ def _design_of(search: Any) -> tuple[int, float]:
     """Return how often folds were repeated, and rows held out per row to train on."""
     last = _last(search)
     if hasattr(last.cv, "train_size"):  # ShuffleSplit and its kin
-        share = last.cv.test_size
-        share = share if is_number(share) and share < 1 else DEFAULT_TEST
-        return 1, share / (1 - share)
+        return 1, _test_per_train(last.cv)
     n_repeats = getattr(last.cv, "n_repeats", 1)
     n_folds = last.n_splits_ / n_repeats
     return n_repeats, 1 / (n_folds - 1) if n_folds > 1 else np.nan
+
+
+def _test_per_train(cv: Any) -> float:
+    """Return the ratio of a splitter at random; 1 where it depends on the table.
+
+    Sizes are shares of the rows or numbers of rows, and one that is not given is the
+    complement of the other.
+    """
+    test, train = cv.test_size, cv.train_size
+    if test is None and train is None:
+        test = DEFAULT_OF_GROUPS if isinstance(cv, GroupShuffleSplit) else DEFAULT_TEST
+    shares = [isinstance(size, float) for size in (test, train) if size is not None]
+    if test is not None and train is not None and len(set(shares)) == 1:
+        return float(test / train)
+    if shares == [True]:
+        return float(test / (1 - test) if train is None else (1 - train) / train)
+    return 1.0
