@@ -300,7 +300,7 @@ def row_effects(
         Folds in which both are fitted, if there is no `baseline`. An int is that many
         shuffled folds, stratified by classes, which keep `groups` together.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights in `fit`. Rows of weight 0 are not trained on, but looked at.
+        Weights in `fit`. Rows of weight 0 are left out, and their effect is NaN.
     groups : array-like of shape (n_samples,), default=None
         A group for each row, for the folds and for `fit`.
     random_state : int, RandomState instance or None, default=None

@@ -13,6 +13,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import check_classification_targets
 from skorch.dataset import get_len
 
+from skmix._preparation import rows_of
 from skmix._selection import folds_of, looks_at_groups
 from skmix._validation import check_integer, is_number
 
@@ -46,7 +47,7 @@ def folds_in(
     X : table of n rows
     y : ndarray of shape (n,)
     weight, groups : ndarray of shape (n,), or None
-        Rows of weight 0 are in the folds, but count for nothing.
+        Rows of weight 0 are in no fold.
     classify : bool
         Whether `y` holds classes.
     seed : int
@@ -56,42 +57,39 @@ def folds_in(
     ValueError
         If there is one class only, or if a fold has too few rows of one.
     """
-    counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
-    strata = y
+    kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+    labels, own_groups = y[kept], None if groups is None else groups[kept]
     if classify:
-        check_classification_targets(y)
-        _check_several(y[counted])
+        check_classification_targets(labels)
+        _check_several(labels)
     if cv is None or is_number(cv):
         n_splits = 5 if cv is None else cv
         check_integer("cv", n_splits, at_least=2)
         if classify:
-            _check_rare(y, counted, n_splits)
-            # Rows of weight 0 are not trained on, so they must not count in a fold.
-            strata = 2 * np.unique(y, return_inverse=True)[1] + counted
-        _check_groups_for(groups, n_splits)
+            _check_rare(labels, n_splits)
+        _check_groups_for(own_groups, n_splits)
         cv = _shuffled(n_splits, classify, groups is not None, seed)
-    metadata = {"groups": groups} if looks_at_groups(cv) else {}
-    with warnings.catch_warnings():  # of strata of weight 0 with few rows
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         folds = folds_of(
             cv,
-            X if hasattr(X, "shape") else np.zeros(len(y)),
-            strata,
-            kept=np.arange(len(y)),
+            rows_of(X, kept) if hasattr(X, "shape") else np.zeros(len(kept)),
+            labels,
+            kept=kept,
             n_samples=len(y),
             classify=classify,
             seed=seed,
-            metadata=metadata,
+            metadata={"groups": own_groups} if looks_at_groups(cv) else {},
         )
     if classify:
-        _check_complete(folds, y, counted)
-    return folds
+        _check_complete(folds, labels)
+    return [(kept[train], kept[test]) for train, test in folds]
 
 
-def _check_complete(folds: Any, y: np.ndarray, counted: np.ndarray) -> None:
+def _check_complete(folds: Any, y: np.ndarray) -> None:
     """Refuse folds that train without a class, whose probabilities would lack it."""
     for train, _ in folds:
-        lacking = set(y.tolist()) - set(y[train][counted[train]].tolist())
+        lacking = set(y.tolist()) - set(y[train].tolist())
         if lacking:
             raise ValueError(
                 f"Got a fold without any row of class {lacking.pop()!r} to fit on. "
@@ -109,9 +107,8 @@ def _check_several(y: np.ndarray) -> None:
         )
 
 
-def _check_rare(y: np.ndarray, counted: np.ndarray, n_splits: int) -> None:
-    classes, of_row = np.unique(y, return_inverse=True)
-    n_rows = np.bincount(of_row[counted], minlength=len(classes))
+def _check_rare(y: np.ndarray, n_splits: int) -> None:
+    classes, n_rows = np.unique(y, return_counts=True)
     rare = n_rows.argmin()
     if n_rows[rare] < n_splits:
         label = classes.tolist()[rare]

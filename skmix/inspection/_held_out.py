@@ -99,12 +99,6 @@ class Data(NamedTuple):
         target = np.searchsorted(classes, y).clip(max=len(classes) - 1)
         return cls(X, y, target, len(classes), weight, groups)
 
-    def fold(self, train: np.ndarray, test: np.ndarray, seed: int) -> "Fold":
-        """Return a fold without rows of weight 0."""
-        if self.weight is not None:
-            train, test = train[self.weight[train] > 0], test[self.weight[test] > 0]
-        return Fold(train, test, seed)
-
 
 class Fold(NamedTuple):
     """Rows to train on, rows held out, and the seed of the nets."""
@@ -187,7 +181,7 @@ def repeated_folds(
         # (As a search draws them that is given such a generator.)
         own_seed = draw_seed(np.random.RandomState(seed))
         seeds = seeds_of_folds(own_seed, len(pairs))
-        folds = [data.fold(*pair, own) for pair, own in zip(pairs, seeds, strict=True)]
+        folds = [Fold(*pair, own) for pair, own in zip(pairs, seeds, strict=True)]
         repeats.append(Repeat(seed, folds))
     return repeats
 
