@@ -94,6 +94,12 @@ def short_default_net(task="classifier", max_epochs=3, **params):
     return default_net(task).set_params(max_epochs=max_epochs, **params)
 
 
+def tiny_default_net(task="classifier", max_epochs=2, **params):
+    """The default net with few and narrow members, where only its recipe matters."""
+    sizes = {"module__k": 2, "module__d_block": 16}
+    return short_default_net(task, max_epochs, **(sizes | params))
+
+
 def full_batch_net(kind=NeuralNetClassifier, **params):
     """Full-batch gradient descent in float64: no chance but the initialisation."""
     params = {"module": Linear, "lr": 0.1, "batch_size": -1} | params

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sample_nets import Linear, logits_net, number_net, short_default_net
+from sample_nets import Linear, logits_net, number_net, tiny_default_net
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.model_selection import GroupKFold, ShuffleSplit
@@ -278,7 +278,7 @@ def test_a_score_called_as_a_loss_is_no_loss():
 
 def test_nets_that_watch_validation_rows_are_fitted_one_by_one():
     # In a search they would stop by the rows that judge them.
-    stopping = net(train_split=short_default_net().train_split)
+    stopping = net(train_split=tiny_default_net().train_split)
     stopping.set_params(callbacks=[EarlyStopping(patience=1)], max_epochs=4)
     model = MixupClassifier(stopping, alpha=0.2)
     effect = mixup_effect(model, X, Y, **QUICK)
@@ -354,7 +354,7 @@ def test_stored_predictions_are_those_of_the_members():
 
 
 def test_the_default_net_chooses_by_itself():
-    model = MixupClassifier(short_default_net())
+    model = MixupClassifier(tiny_default_net())
     effect = mixup_effect(model, *load_iris(return_X_y=True), **QUICK)
     assert effect.candidate == "alpha='auto'"
     assert set(effect.chosen["setting"]) <= {"alpha=0", "alpha=0.2"}
@@ -363,7 +363,7 @@ def test_the_default_net_chooses_by_itself():
 
 @pytest.mark.slow
 def test_named_grids_of_the_default_net():
-    model = MixupClassifierCV(short_default_net(), alphas=(0.2, 1))
+    model = MixupClassifierCV(tiny_default_net(), alphas=(0.2, 1))
     against = ["dropout", "label_smoothing", "weight_decay"]
     effect = mixup_effect(model, X, Y, **QUICK, against=against)
     assert table_of(effect).index.tolist()[-3:] == against
@@ -442,7 +442,7 @@ def test_splitters_and_given_folds():
 def test_labels_and_frames_of_any_kind():
     frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "x", "y")})
     labels = np.array(["no", "yes"])[Y]
-    model = MixupClassifier(short_default_net(), alpha=0.2)
+    model = MixupClassifier(tiny_default_net(), alpha=0.2)
     one = mixup_effect(model, frame, labels, **QUICK)
     other = mixup_effect(model, frame.set_index(frame.index + 7), Y, **QUICK)
     pd.testing.assert_frame_equal(one.table, other.table)
@@ -450,7 +450,7 @@ def test_labels_and_frames_of_any_kind():
 
 @pytest.mark.slow
 def test_the_number_of_processes_does_not_matter():
-    model = MixupClassifier(short_default_net(), alpha=0.2)
+    model = MixupClassifier(tiny_default_net(), alpha=0.2)
     one = mixup_effect(model, X, Y, **QUICK)
     other = mixup_effect(model, X, Y, **QUICK, n_jobs=2)
     pd.testing.assert_frame_equal(one.table, other.table)
@@ -508,7 +508,7 @@ def test_errors_about_targets():
     model = MixupClassifier(net(), alpha=0.2)
     with pytest.raises(ValueError, match="Got one class"):
         mixup_effect(model, X, np.zeros(120), **QUICK)
-    regressor = MixupRegressor(short_default_net("regressor"), alpha=0.2)
+    regressor = MixupRegressor(tiny_default_net("regressor"), alpha=0.2)
     with pytest.raises(ValueError, match="label_smoothing"):
         mixup_effect(regressor, X, X[:, 0], **QUICK, against="label_smoothing")
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from sample_nets import logits_net, number_net, short_default_net
+from sample_nets import logits_net, number_net, tiny_default_net
 from sklearn.datasets import make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report():
-    model = MixupClassifier(short_default_net(), alpha=0.5)
+    model = MixupClassifier(tiny_default_net(), alpha=0.5)
     return mixup_report(model, FRAME, LABELS, **QUICK, title="A <title>")
 
 
@@ -89,7 +89,7 @@ def test_a_notebook_shows_the_page_in_a_frame(report):
 
 
 def test_the_effect_of_the_page_is_that_of_mixup_effect(report):
-    model = MixupClassifier(short_default_net(), alpha=0.5)
+    model = MixupClassifier(tiny_default_net(), alpha=0.5)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=2)[0])
     effect = mixup_effect(model, FRAME, LABELS, **QUICK | {"random_state": seed})
     pd.testing.assert_frame_equal(effect.table, report.effect.table)
@@ -111,7 +111,7 @@ def test_searches_pipelines_weights_and_groups(weight):
 
 
 def test_what_cannot_be_shown_is_said_and_the_verdict_stays():
-    net = short_default_net(max_epochs=2)
+    net = tiny_default_net(max_epochs=2)
     model = MixupClassifier(net, alpha=0.5, layers=["embedding"])
     report = mixup_report(model, FRAME, LABELS, **QUICK, groups=np.arange(90) % 3)
     assert "This part cannot be shown: Got rows that were mixed behind" in report.html
@@ -139,6 +139,6 @@ def test_the_net_that_is_shown_mixes():
 
 def test_without_matplotlib_nothing_is_trained(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    model = MixupClassifier(short_default_net(), alpha=0.5)
+    model = MixupClassifier(tiny_default_net(), alpha=0.5)
     with pytest.raises(ImportError, match=r"skmix\[plots\]"):
         mixup_report(model, None, None)

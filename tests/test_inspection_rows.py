@@ -39,7 +39,7 @@ from tests.sample_nets import (
     full_batch_net,
     logits_net,
     number_net,
-    short_default_net,
+    tiny_default_net,
 )
 
 ABOUT = ["batch", "row", "partner", "lam", "share", "weight", "label", "layer"]
@@ -251,7 +251,7 @@ def test_labels_are_mixed_by_the_share_of_the_loss(numbers):
 def test_targets_of_a_regression_are_in_the_users_unit():
     X, y = make_regression(60, 4, random_state=0)
     y = 1000 + y
-    net = short_default_net("regressor")
+    net = tiny_default_net("regressor")
     reg = MixupRegressor(net, alpha=1.0, layers="input", random_state=0).fit(X, y)
     rows = mixed_rows(reg, X, y, epoch=2)
     mixed = rows["lam"] * y[rows["row"]] + (1 - rows["lam"]) * y[rows["partner"]]
@@ -265,7 +265,7 @@ def test_targets_of_a_regression_are_in_the_users_unit():
 
 def test_rows_mixed_behind_a_layer_have_no_columns(numbers):
     X, y = numbers
-    inside = MixupRegressor(short_default_net("regressor"), alpha=1.0, random_state=0)
+    inside = MixupRegressor(tiny_default_net("regressor"), alpha=1.0, random_state=0)
     inside.fit(X, np.arange(90.0))
     rows = mixed_rows(inside, X, np.arange(90.0))
     assert rows.columns.tolist() == ABOUT
@@ -350,7 +350,7 @@ def test_other_frames_and_sparse_tables(numbers):
     rows = mixed_rows(clf.fit(X, y), X, y)
     assert_array_equal(rows.iloc[:, 8:], torch.cat(seen(clf, 1)))
     assert manifold_intrusion(clf, X, y)["n_rows"].sum() > 40
-    net = short_default_net()
+    net = tiny_default_net()
     clf = MixupClassifier(net, alpha=1.0, random_state=0).fit(X, y)
     rows, dense = mixed_rows(clf, X, y), X.toarray()
     lam = rows["lam"].to_numpy()[:, None]
@@ -372,10 +372,10 @@ def test_other_frames_and_sparse_tables(numbers):
             train_split=ValidSplit(3, stratified=True),
             callbacks=[EarlyStopping(patience=2, load_best=True)],
         ),
-        short_default_net(refit=False),
-        short_default_net(calibrate=False),
-        short_default_net(train_split=None, callbacks=[]),
-        short_default_net(module__dropout=0.3, max_epochs=6),
+        tiny_default_net(refit=False),
+        tiny_default_net(calibrate=False),
+        tiny_default_net(train_split=None, callbacks=[]),
+        tiny_default_net(module__dropout=0.3, max_epochs=6),
     ],
     ids=lambda net: type(net).__name__,
 )
@@ -392,7 +392,7 @@ def test_nets_of_all_kinds_are_repeated(net, alpha, numbers):
 
 def test_an_estimator_from_a_pickle_is_repeated(numbers):
     X, y = numbers
-    clf = MixupClassifier(short_default_net(), random_state=np.random.RandomState(0))
+    clf = MixupClassifier(tiny_default_net(), random_state=np.random.RandomState(0))
     clf.fit(X, y)
     restored = pickle.loads(pickle.dumps(clf))
     pd.testing.assert_frame_equal(mixed_rows(restored, X, y), mixed_rows(clf, X, y))
@@ -401,7 +401,7 @@ def test_an_estimator_from_a_pickle_is_repeated(numbers):
 @pytest.mark.parametrize("before", [StandardScaler(), PCA(3, random_state=0)])
 def test_a_pipeline_is_shown_as_its_steps_put_it_out(before, numbers):
     X, y = numbers
-    last = MixupClassifier(short_default_net(), alpha=1.0, random_state=0)
+    last = MixupClassifier(tiny_default_net(), alpha=1.0, random_state=0)
     model = make_pipeline(before, last).fit(X, y)
     rows = mixed_rows(model, X, y)
     Z, lam = before.transform(X), rows["lam"].to_numpy()[:, None]
@@ -443,7 +443,7 @@ def test_a_step_that_transforms_training_rows_otherwise_is_repeated(numbers):
 
 def test_nothing_is_changed(numbers):
     X, y = numbers
-    clf = MixupClassifier(short_default_net(), alpha=1.0).fit(X, y)
+    clf = MixupClassifier(tiny_default_net(), alpha=1.0).fit(X, y)
     before = pickle.dumps(clf), X.copy(), y.copy()
     states = generator_states()
     mixed_rows(clf, X, y)
@@ -460,7 +460,7 @@ def test_nothing_is_changed(numbers):
 
 @pytest.fixture(scope="module")
 def fitted(numbers):
-    return MixupClassifier(short_default_net(), alpha=1.0, random_state=0).fit(*numbers)
+    return MixupClassifier(tiny_default_net(), alpha=1.0, random_state=0).fit(*numbers)
 
 
 WAYS = [mixed_rows, manifold_intrusion, training_losses]
@@ -521,7 +521,7 @@ def test_parameters_set_since_are_refused(params, named, fitted, numbers):
 
 def test_a_search_is_refused_with_a_way_out(numbers):
     X, y = numbers
-    net = short_default_net(max_epochs=1)
+    net = tiny_default_net(max_epochs=1)
     search = MixupClassifierCV(net, alphas=[0, 0.5], cv=2, random_state=0).fit(X, y)
     for inspect in WAYS:
         with pytest.raises(TypeError, match=r"MixupClassifier\(alpha=search.alpha_\)"):
@@ -595,7 +595,7 @@ class Paired:
 
 def of_all_rows():
     """A default net that holds out nothing, so that each row has its partner."""
-    return short_default_net(train_split=None, callbacks=[])
+    return tiny_default_net(train_split=None, callbacks=[])
 
 
 def half_way(net, X, y, **params):
@@ -634,7 +634,7 @@ def test_intrusion_is_impossible_within_two_far_clusters():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 3)) + 100 * (np.arange(80) % 2)[:, None]
     y = np.arange(80) % 2
-    clf = MixupClassifier(short_default_net(), alpha=1.0, random_state=0).fit(X, y)
+    clf = MixupClassifier(tiny_default_net(), alpha=1.0, random_state=0).fit(X, y)
     found = manifold_intrusion(clf, X, y)
     assert found["n_rows"].sum() > 40
     assert (found["n_intrusions"] == 0).all()
@@ -642,7 +642,7 @@ def test_intrusion_is_impossible_within_two_far_clusters():
 
 def test_near_copies_do_not_count():
     X, y = on_a_line()
-    clf = MixupClassifier(short_default_net(), alpha=1.0, random_state=0).fit(X, y)
+    clf = MixupClassifier(tiny_default_net(), alpha=1.0, random_state=0).fit(X, y)
     rows = mixed_rows(clf, X, y)
     counted = manifold_intrusion(clf, X, y)["n_rows"].sum()
     assert counted == ((rows["lam"] - 0.5).abs() < 0.45).sum()
@@ -660,7 +660,7 @@ def test_numbers_are_scaled_for_a_net_that_gets_them_as_they_are():
 
 def test_categories_and_codes_count_in_distances(frame):
     X, y = frame
-    for net in (short_default_net(), logits_net(module=Parts, max_epochs=2)):
+    for net in (tiny_default_net(), logits_net(module=Parts, max_epochs=2)):
         clf = MixupClassifier(net, alpha=1.0, random_state=0).fit(X, y)
         found = manifold_intrusion(clf, X, y)
         assert 0 < found["n_rows"].sum() <= 80
@@ -670,7 +670,7 @@ def test_categories_and_codes_count_in_distances(frame):
 
 def test_intrusion_that_says_nothing_is_refused(numbers):
     X, y = numbers
-    reg = MixupRegressor(short_default_net("regressor"), random_state=0)
+    reg = MixupRegressor(tiny_default_net("regressor"), random_state=0)
     with pytest.raises(TypeError, match="only classes"):
         manifold_intrusion(reg.fit(X, np.arange(90.0)), X, np.arange(90.0))
     clf = MixupClassifier(watching_net(), alpha=1.0, layers="hidden", random_state=0)
@@ -715,7 +715,7 @@ def test_validation_losses_are_beside_them(numbers):
     assert losses["valid_loss"].tolist() == clf.history_[:, "valid_loss"]
     reg = MixupRegressor(number_net(max_epochs=2, module__d_out=1), random_state=0)
     assert len(training_losses(reg.fit(X, X[:, 0]), X, X[:, 0])) == 2
-    reg = MixupRegressor(short_default_net("regressor"), alpha=0.5, random_state=0)
+    reg = MixupRegressor(tiny_default_net("regressor"), alpha=0.5, random_state=0)
     weight = 1.0 + np.arange(90) % 2
     reg.fit(X, X[:, 0], weight)
     losses = training_losses(reg, X, X[:, 0], sample_weight=weight)

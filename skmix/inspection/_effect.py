@@ -114,7 +114,7 @@ class MixupEffect:
         >>> from skmix import MixupClassifierCV, default_net
         >>> from skmix.inspection import MixupEffect
         >>> X, y = load_iris(return_X_y=True)
-        >>> net = default_net("classifier").set_params(max_epochs=5)
+        >>> net = default_net("classifier").set_params(max_epochs=2, module__k=1)
         >>> search = MixupClassifierCV(net, store_cv_results=True, random_state=0)
         >>> MixupEffect.from_search(search.fit(X, y), y).candidate
         'chosen alpha'
@@ -248,7 +248,7 @@ def mixup_effect(
     >>> from skmix import MixupClassifier, default_net
     >>> from skmix.inspection import mixup_effect
     >>> X, y = load_wine(return_X_y=True)
-    >>> net = default_net("classifier").set_params(max_epochs=4, module__d_block=16)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__k=1)
     >>> model = MixupClassifier(net, alpha=0.2)
     >>> effect = mixup_effect(model, X, y, cv=3, n_repeats=1, random_state=0)
     >>> effect.verdict in ("helps", "hurts", "no evidence")

@@ -168,7 +168,7 @@ def mixup_report(
     >>> from skmix import MixupClassifier, default_net
     >>> from skmix.inspection import mixup_report
     >>> X, y = load_wine(return_X_y=True)
-    >>> net = default_net("classifier").set_params(max_epochs=3, module__d_block=16)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__k=1)
     >>> model = MixupClassifier(net, alpha=0.2)
     >>> report = mixup_report(model, X, y, cv=3, n_repeats=1, random_state=0)
     >>> report.html.startswith("<!DOCTYPE html>")
