@@ -55,7 +55,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #111; background: #fff;
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem;
      border-top: 1px solid #999; padding-top: 1rem; }
 .verdict { font-size: 1.15rem; border: 2px solid #111; padding: .6rem 1rem; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; } img { max-width: min(100%, 36rem); height: auto; }
 figcaption, .note { font-size: .9rem; color: #333; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
 th, td { border-bottom: 1px solid #ccc; padding: .2rem .6rem; text-align: right;
@@ -308,8 +308,10 @@ def _verdict(effect: MixupEffect) -> str:
             "a line lies wholly on the worse side of 0.",
             height=1.2 + 0.45 * len(table.index.get_level_values(0).unique()),
         )
-        + "<p>Every metric, as a mean over the folds; <i>difference</i>, <i>low</i> "
-        "and <i>high</i> compare with alpha 0.</p>" + _table(table)
+        + "<details><summary>Every metric</summary><p>Means over the folds; "
+        "<i>difference</i>, <i>low</i> and <i>high</i> compare with alpha 0.</p>"
+        + _table(table)
+        + "</details>"
     )
 
 
@@ -492,11 +494,12 @@ def _figure(
 ) -> str:
     """Return a picture in the page itself, and what it says."""
     plt = check_matplotlib()
-    figure, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
+    # (Small, so that its words can be read on a phone.)
+    figure, ax = plt.subplots(figsize=(5.2, height), layout="constrained")
     draw(ax)
     ax.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=150)
     plt.close(figure)
     picture = base64.b64encode(file.getvalue()).decode()
     caption = f"{how_to_read} <b>Worry if</b> {when_to_worry}"
