@@ -39,6 +39,7 @@ from skmix.inspection._models import (
     is_classifier,
     is_search,
     mixup_of,
+    of_kind,
     seeded,
     steps_before,
     with_params,
@@ -316,9 +317,9 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     """Return an unfitted search that trains what fits one by one would train.
 
     None if there is none: for `priors`, which members do not know, for a net of the
-    default kind that holds out rows to stop by
-    and is calibrated, for a net that watches validation rows, for an alpha that is no
-    number, and for subclasses, which may do anything.
+    default kind that holds out rows to stop by and is calibrated, for a net that
+    watches validation rows, for an alpha that is no number, and for subclasses, which
+    may do anything.
     """
     estimator = mixup_of(model)
     if is_search(model):
@@ -334,9 +335,7 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     )
     if isinstance(net, TabularNeuralNet) or net.train_split or watching:
         return None
-    own = estimator.get_params(deep=False)
-    names = kind().get_params(deep=False).keys() & own.keys()
-    search: BaseMixup = kind(ensemble=True, **{name: own[name] for name in names})
+    search: BaseMixup = of_kind(estimator, kind, ensemble=True)
     return search
 
 

@@ -37,6 +37,7 @@ from skmix.inspection._models import (
     is_classifier,
     is_search,
     mixup_of,
+    of_kind,
     steps_before,
     with_params,
 )
@@ -210,11 +211,8 @@ def mixing_model(model: Any, effect: MixupEffect) -> Any:
     estimator = mixup_of(model)
     if not is_search(model):
         return with_params(model, alpha=alpha)
-    own = estimator.get_params(deep=False)
     kind = MixupClassifier if is_classifier(model) else MixupRegressor
-    names = kind().get_params(deep=False).keys() & own.keys()
-    params = {name: own[name] for name in names} | {"estimator": estimator.net_to_fit()}
-    single = kind(**params).set_params(alpha=alpha)
+    single = of_kind(estimator, kind, estimator=estimator.net_to_fit(), alpha=alpha)
     before = steps_before(model)
     if before is None:
         return single
