@@ -321,7 +321,7 @@ class MixupEstimator(BaseMixup):
         validation = self._read_validation(X_val, y_val)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
-        self._last_fit = LastFit(seed, self._settings(), validation is not None)
+        self._last_fit = LastFit(seed, self._settings(), validation is not None, {})
         net, alpha = self._fit_net(net, samples, validation, seed)
         self._predict_by(net, alpha, samples)
         warn_if_above_start(
@@ -436,6 +436,9 @@ class MixupEstimator(BaseMixup):
                 raise error from None
             return net, alpha
         found, others = vars(net).get("found_"), other_net.found_
+        tried = {alpha: found, other_alpha: others}
+        explored = {a: f.without_rows() for a, f in tried.items() if f and f.n_epochs}
+        self._last_fit = self._last_fit._replace(explored=explored)
         if error or clearly_higher(found.losses, others.losses, found.weight):
             return other_net, other_alpha
         return net, alpha
@@ -511,12 +514,7 @@ class MixupEstimator(BaseMixup):
         check_is_fitted(self)
         last = self._check_repeatable()
         self.verbose = 0  # of this copy
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the table was told of in fit
-            samples = self._read_samples(X, y, sample_weight, groups)
-        net, kept = self._new_net(), samples.weighted()
-        self._preparation = self._prepare(net, kept)
-        coded = self._preparation.transform_samples(kept)
+        samples, kept, coded, net = self._read_again(X, y, sample_weight, groups)
         numbered = samples._replace(X=np.arange(len(samples.y))).weighted()
         rows = self._preparation.transform_targets(numbered).X
         own_recipe = isinstance(net, _default_net.TabularNeuralNet)
@@ -525,6 +523,82 @@ class MixupEstimator(BaseMixup):
         method = "train_again" if again else "fit"
         self._train(net, self.alpha_, coded, None, last.seed, method, recorder)
         return Repeated(net, self._preparation, coded, rows, samples.y)
+
+    @property
+    def explored_alphas_(self) -> tuple[float, ...]:
+        """Alphas that ``alpha="auto"`` has tried on rows held out, sorted."""
+        check_is_fitted(self)
+        last = self._last_fit
+        return () if last is None else tuple(sorted(last.explored))
+
+    @of_one_fit
+    def refit_at(
+        self,
+        alpha: float,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+    ) -> Self:
+        """Return a copy that is fitted at another alpha that "auto" has tried.
+
+        It predicts as a clone at this alpha does after its `fit`, but needs no
+        exploration, and ``history_`` has none.
+
+        Parameters
+        ----------
+        alpha : float
+            One of ``explored_alphas_``.
+        X, y, sample_weight, groups
+            What `fit` was given.
+
+        Returns
+        -------
+        fitted : MixupClassifier or MixupRegressor
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If "auto" has not tried it; and as in `repeat_training`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmix import MixupClassifier, default_net
+        >>> X, y = load_iris(return_X_y=True)
+        >>> net = default_net("classifier").set_params(max_epochs=2)
+        >>> clf = MixupClassifier(net).fit(X, y)
+        >>> clf.explored_alphas_, clf.refit_at(0, X, y).alpha_
+        ((0.0, 0.2), 0)
+        """
+        if alpha not in self.explored_alphas_:
+            raise ValueError(
+                f"Got alpha={alpha!r}, but fit has tried {self.explored_alphas_}. "
+                f"Use fit of a clone at alpha={alpha!r}."
+            )
+        last = self._check_repeatable()
+        if alpha != self.alpha_:
+            _, kept, coded, net = self._read_again(X, y, sample_weight, groups)
+            net.take_over(self.estimator_, last.explored[alpha])
+            self._train(net, alpha, coded, None, last.seed, "train_again")
+            self._predict_by(net, alpha, coded)
+        self.alpha = self.alpha_ = alpha
+        self._last_fit = last._replace(settings=self._settings(), explored={})
+        return self
+
+    def _read_again(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[Samples, Samples, Samples, NeuralNet]:
+        """Return the rows of `fit` as they are, counted and coded, and a new net."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the table was told of in fit
+            samples = self._read_samples(X, y, sample_weight, groups)
+        net, kept = self._new_net(), samples.weighted()
+        self._preparation = self._prepare(net, kept)
+        return samples, kept, self._preparation.transform_samples(kept), net
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameters beside the net that a training depends on."""
@@ -610,11 +684,15 @@ class LastFit(NamedTuple):
         The parameters `OF_TRAINING`.
     validated : bool
         Whether rows to validate on were given.
+    explored : dict
+        What ``alpha="auto"`` has found, by the alphas that it has tried, where the net
+        is then trained again.
     """
 
     seed: int
     settings: dict[str, Any]
     validated: bool
+    explored: dict[float, _default_net.Found]
 
 
 class Repeated(NamedTuple):

@@ -58,6 +58,10 @@ class Found(NamedTuple):
     temperature: float | None = None
     weight: np.ndarray | None = None
 
+    def without_rows(self) -> "Found":
+        """Return what is small enough to be kept."""
+        return self._replace(start={}, losses=None, weight=None)
+
 
 class TabularNeuralNet(NeuralNet):
     """A skorch net around a `TabularNet` that owns the recipe of its training.
@@ -165,7 +169,9 @@ class TabularNeuralNet(NeuralNet):
             self.module_.temperature.fill_(found.temperature)
         return self
 
-    def take_over(self, fitted: "TabularNeuralNet") -> bool:
+    def take_over(
+        self, fitted: "TabularNeuralNet", found: Found | None = None
+    ) -> bool:
         """Note what a net of the same parameters has found in its fit on the same rows.
 
         `train_again` then repeats its last training, without an exploration.
@@ -173,6 +179,8 @@ class TabularNeuralNet(NeuralNet):
         Parameters
         ----------
         fitted : TabularNeuralNet
+        found : Found, default=None
+            What another exploration on these rows has found, to be taken instead.
 
         Returns
         -------
@@ -182,9 +190,11 @@ class TabularNeuralNet(NeuralNet):
         if fitted.validation_history_ is fitted.history:
             return False
         self.sizes_ = fitted.sizes_
-        temperature = getattr(fitted.module_, "temperature", None)
-        found = None if temperature is None else float(temperature)
-        self.found_ = Found(len(fitted.history), {}, temperature=found)
+        if found is None:
+            temperature = getattr(fitted.module_, "temperature", None)
+            value = None if temperature is None else float(temperature)
+            found = Found(len(fitted.history), {}, temperature=value)
+        self.found_ = found
         return True
 
     def partial_fit(
@@ -378,7 +388,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
 
     A `skmix.networks.TabularNet`, trained at a constant ``lr``: a regressor by AdamW, a
     classifier by Muon in its hidden layers and AdamW elsewhere. One row in five is held
-    out, and never mixed; training stops after 20 epochs without a lower validation
+    out, and never mixed; training stops after ten epochs without a lower validation
     loss. Then the net is trained again on all rows, for the best number of epochs, and
     a classifier is calibrated by the rows held out (temperature scaling).
 
@@ -451,7 +461,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
         iterator_train__shuffle=True,
         train_split=hold_out,
         callbacks=[
-            ("early_stopping", EarlyStopping(patience=20, load_best=True)),
+            ("early_stopping", EarlyStopping(patience=10, load_best=True)),
         ],
         verbose=0,
     )

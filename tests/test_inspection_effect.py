@@ -18,6 +18,7 @@ from skmix import (
     MixupRegressor,
     MixupRegressorCV,
 )
+from skmix._default_net import TabularNeuralNet
 from skmix._training.random import generator_states, same_states
 from skmix.inspection import MixupEffect, mixup_effect
 from skmix.inspection._comparison import _choice, compare
@@ -28,6 +29,7 @@ from skmix.inspection._held_out import (
     predictions,
     repeated_folds,
 )
+from skmix.inspection._models import with_params
 from skmix.inspection._settings import MIXING, Setting, Settings, baseline, settings_of
 
 X, Y = make_classification(120, 6, n_informative=4, flip_y=0.1, random_state=0)
@@ -359,6 +361,36 @@ def test_the_default_net_chooses_by_itself():
     assert effect.candidate == "alpha='auto'"
     assert set(effect.chosen["setting"]) <= {"alpha=0", "alpha=0.2"}
     assert "chosen by the estimator" in repr(effect) or "chosen in all" in repr(effect)
+
+
+@pytest.mark.parametrize(
+    ("kind", "load"), [(MixupClassifier, load_iris), (MixupRegressor, load_diabetes)]
+)
+def test_what_auto_has_explored_is_not_explored_again(kind, load, monkeypatch):
+    table, target = (rows[::2] for rows in load(return_X_y=True))
+    task = "classifier" if kind is MixupClassifier else "regressor"
+    model = kind(tiny_default_net(task))
+    data = Data.of(model, table, target, None, None)
+    repeats = repeated_folds(model, data, 3, 1, 0)
+    settings = settings_of(model, None, "dropout").all
+    explored, explore = [], TabularNeuralNet.explore
+
+    def count(net, *args, **kwargs):
+        explored.append(net)
+        return explore(net, *args, **kwargs)
+
+    monkeypatch.setattr(TabularNeuralNet, "explore", count)
+    held_out = predictions(model, settings, data, repeats)
+    assert len(explored) == 3 * 3  # "auto" with mixing and without, and a dropout
+    for k, setting in enumerate(settings):
+        for f, fold in enumerate(repeats[0].folds):
+            own = {"alpha": setting.alpha, "random_state": fold.seed}
+            alone = with_params(model, **(own | setting.params))
+            alone.fit(table[fold.train], target[fold.train])
+            predict = alone.predict_proba if data.n_classes else alone.predict
+            expected = predict(table[fold.test])
+            np.testing.assert_array_equal(held_out.predicted[f][k], expected)
+            assert held_out.chosen[k, f] == alone.alpha_
 
 
 @pytest.mark.slow

@@ -261,24 +261,47 @@ def _one_by_one(
     y_train, y_test = data.y[fold.train], data.y[fold.test]
     weight = rows_of(data.weight, fold.train)
     groups = rows_of(data.groups, fold.train)
-    predicted, scores, alphas = [], [], []
-    for setting in settings:
-        own = {"alpha": setting.alpha, "random_state": fold.seed, "verbose": 0}
-        fitted = with_params(estimator, **(own | setting.params))
+    rows = X_train, y_train, weight
+    found: list[Any] = [None] * len(settings)
+    of_test = rows_of(data.weight, fold.test)
+    for k, fitted in _fits(estimator, settings, rows, groups, fold.seed):
+        if fitted is None:
+            found[k] = _undefined(data, fold), np.nan, settings[k].alpha
+            continue
+        score = np.nan
+        if scoring is not None:
+            score = _scored(fitted, scoring, X_test, y_test, of_test)
+        found[k] = _predicted(fitted, X_test, data), score, fitted.alpha_
+    predicted, scores, alphas = zip(*found, strict=True)
+    return np.array(predicted), scores, np.array(alphas, dtype=object)
+
+
+def _fits(
+    estimator: Any, settings: list[Setting], rows: Any, groups: Any, seed: int
+) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each setting, and its fit; None where training diverged.
+
+    An alpha that "auto" has tried is not explored again for its own setting.
+    """
+    auto = None
+    by_itself = [k for k, setting in enumerate(settings) if setting.alpha == "auto"]
+    others = [k for k in range(len(settings)) if k not in by_itself]
+    for k in (*by_itself, *others):
+        setting = settings[k]
+        own = {"alpha": setting.alpha, "random_state": seed, "verbose": 0}
         try:
-            fitted.fit(X_train, y_train, weight, groups=groups)
+            if auto and not setting.params and setting.alpha in auto.explored_alphas_:
+                yield k, auto.refit_at(setting.alpha, *rows, groups=groups)
+                continue
+            fitted = with_params(estimator, **(own | setting.params))
+            fitted.fit(*rows, groups=groups)
         except Diverged as error:
             warnings.warn(f"{setting.name} has diverged: {error}", stacklevel=2)
-            predicted.append(_undefined(data, fold))
-            scores.append(np.nan)
-            alphas.append(setting.alpha)
+            yield k, None
             continue
-        predicted.append(_predicted(fitted, X_test, data))
-        alphas.append(fitted.alpha_)
-        if scoring is not None:
-            of_test = rows_of(data.weight, fold.test)
-            scores.append(_scored(fitted, scoring, X_test, y_test, of_test))
-    return np.array(predicted), scores, np.array(alphas, dtype=object)
+        if k in by_itself:
+            auto = fitted
+        yield k, fitted
 
 
 def _scored(
