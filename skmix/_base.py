@@ -27,6 +27,7 @@ from skorch.dataset import get_len
 
 from skmix import _default_net, _validation
 from skmix._dtypes import as_frame
+from skmix._html import block_around
 from skmix._mixup import check_mixing
 from skmix._preparation import (
     Preparation,
@@ -191,6 +192,11 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
             as_given = skorch_compat.AsGiven(self.estimator)
             shown = skorch_compat.twin(self, estimator=as_given)
         return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+
+    def _sk_visual_block_(self) -> Any:
+        given = self.estimator
+        net = self.net_to_fit() if given is None else given
+        return block_around(net, default=given is None)
 
     def __sklearn_clone__(self) -> Self:
         # A clone no longer shows that its module was trained.
@@ -438,6 +444,7 @@ class MixupEstimator(BaseMixup):
         found, others = vars(net).get("found_"), other_net.found_
         tried = {alpha: found, other_alpha: others}
         explored = {a: f.without_rows() for a, f in tried.items() if f and f.n_epochs}
+        assert self._last_fit is not None  # of the `fit` that asks
         self._last_fit = self._last_fit._replace(explored=explored)
         if error or clearly_higher(found.losses, others.losses, found.weight):
             return other_net, other_alpha
@@ -514,7 +521,7 @@ class MixupEstimator(BaseMixup):
         check_is_fitted(self)
         last = self._check_repeatable()
         self.verbose = 0  # of this copy
-        samples, kept, coded, net = self._read_again(X, y, sample_weight, groups)
+        samples, coded, net = self._read_again(X, y, sample_weight, groups)
         numbered = samples._replace(X=np.arange(len(samples.y))).weighted()
         rows = self._preparation.transform_targets(numbered).X
         own_recipe = isinstance(net, _default_net.TabularNeuralNet)
@@ -543,8 +550,7 @@ class MixupEstimator(BaseMixup):
     ) -> Self:
         """Return a copy that is fitted at another alpha that "auto" has tried.
 
-        It predicts as a clone at this alpha does after its `fit`, but needs no
-        exploration, and ``history_`` has none.
+        It is as a clone at this alpha is after its `fit`, but explores nothing again.
 
         Parameters
         ----------
@@ -581,24 +587,25 @@ class MixupEstimator(BaseMixup):
             )
         last = self._check_repeatable()
         if alpha != self.alpha_:
-            _, kept, coded, net = self._read_again(X, y, sample_weight, groups)
+            _, coded, net = self._read_again(X, y, sample_weight, groups)
             net.take_over(self.estimator_, last.explored[alpha])
             self._train(net, alpha, coded, None, last.seed, "train_again")
             self._predict_by(net, alpha, coded)
-        self.alpha = self.alpha_ = alpha
-        self._last_fit = last._replace(settings=self._settings(), explored={})
+        self.set_params(alpha=alpha)
+        last = last._replace(settings=self._settings(), explored={})
+        self.__dict__.update(alpha_=alpha, _last_fit=last)
         return self
 
     def _read_again(
         self, X: Any, y: Any, sample_weight: Any, groups: Any
-    ) -> tuple[Samples, Samples, Samples, NeuralNet]:
-        """Return the rows of `fit` as they are, counted and coded, and a new net."""
+    ) -> tuple[Samples, Samples, NeuralNet]:
+        """Return the rows of `fit` as they are, those that count, coded, and a net."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the table was told of in fit
             samples = self._read_samples(X, y, sample_weight, groups)
         net, kept = self._new_net(), samples.weighted()
         self._preparation = self._prepare(net, kept)
-        return samples, kept, self._preparation.transform_samples(kept), net
+        return samples, self._preparation.transform_samples(kept), net
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameters beside the net that a training depends on."""

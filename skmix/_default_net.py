@@ -50,6 +50,7 @@ class Found(NamedTuple):
         Of each row held out; None if there are none.
     temperature : float or None
     weight : ndarray of shape (n_held_out,) or None
+    history : skorch.history.History or None
     """
 
     n_epochs: int | None
@@ -57,6 +58,7 @@ class Found(NamedTuple):
     losses: np.ndarray | None = None
     temperature: float | None = None
     weight: np.ndarray | None = None
+    history: Any = None
 
     def without_rows(self) -> "Found":
         """Return what is small enough to be kept."""
@@ -135,7 +137,8 @@ class TabularNeuralNet(NeuralNet):
             try:
                 self._train(X, y, **fit_params)
                 n_epochs = self._n_epochs_found(X) if twice else None
-                self.found_ = Found(n_epochs, start, *self._losses_held_out())
+                found = Found(n_epochs, start, *self._losses_held_out())
+                self.found_ = found._replace(history=self.history)
             finally:
                 del self.split_
         self.validation_history_ = self.history
@@ -169,9 +172,7 @@ class TabularNeuralNet(NeuralNet):
             self.module_.temperature.fill_(found.temperature)
         return self
 
-    def take_over(
-        self, fitted: "TabularNeuralNet", found: Found | None = None
-    ) -> bool:
+    def take_over(self, fitted: "TabularNeuralNet", found: Found | None = None) -> bool:
         """Note what a net of the same parameters has found in its fit on the same rows.
 
         `train_again` then repeats its last training, without an exploration.
@@ -194,6 +195,8 @@ class TabularNeuralNet(NeuralNet):
             temperature = getattr(fitted.module_, "temperature", None)
             value = None if temperature is None else float(temperature)
             found = Found(len(fitted.history), {}, temperature=value)
+        else:
+            self.validation_history_ = found.history
         self.found_ = found
         return True
 

@@ -639,7 +639,8 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         ``skmix.inspection.MixupEffect.from_search`` reads.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
-        - 1: shows a bar of the epochs with the remaining time.
+        - 1: shows a bar of the epochs with the remaining time, where the standard error
+          is a terminal, or in a notebook.
 
     Attributes
     ----------
@@ -882,7 +883,8 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         ``skmix.inspection.MixupEffect.from_search`` reads.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
-        - 1: shows a bar of the epochs with the remaining time.
+        - 1: shows a bar of the epochs with the remaining time, where the standard error
+          is a terminal, or in a notebook.
 
     Attributes
     ----------

@@ -11,7 +11,14 @@ PACKAGE = Path(skmix.__file__).parent
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
-    {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"},
+    {
+        "_validation",
+        "_columns",
+        "_progress",
+        "_strings",
+        "networks",
+        "_training.skorch_compat",
+    },
     {"_training.random", "_training.epoch", "_training.muon"},
     # the method, tables, targets, and the default net; each knows none of the others
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
@@ -26,7 +33,7 @@ LAYERS = [
     }
     | {"_training.predict", "_training.patch", "_training"},
     # from the user's arguments to a net in training
-    {"_preparation", "_intervals", "_selection", "_base", "_estimators"},
+    {"_html", "_preparation", "_intervals", "_selection", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},

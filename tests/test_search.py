@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from functools import partial
+from io import StringIO
 
 import joblib
 import numpy as np
@@ -523,14 +524,21 @@ def test_processes_bring_back_nets_whose_classes_a_script_defines(tmp_path):
     assert done.stdout.strip() == "alike", done.stderr
 
 
-def test_verbose_shows_progress_and_0_nothing(wine, capsys):
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_verbose_shows_progress_and_0_nothing(wine, capsys, monkeypatch):
     X, y = wine
-    clone(SEARCH).fit(X, y)
-    assert capsys.readouterr() == ("", "")
-    clone(SEARCH).set_params(verbose=1).fit(X, y)
-    shown = capsys.readouterr()
-    assert "5/5" in shown.out  # where the single estimators print, too
-    assert shown.err == ""
+    for verbose in (0, 1):
+        clone(SEARCH).set_params(verbose=verbose).fit(X, y)
+        assert capsys.readouterr() == ("", "")  # nobody would see it move
+    for verbose, expected in ((0, False), (1, True)):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        clone(SEARCH).set_params(verbose=verbose).fit(X, y)
+        assert ("5/5" in terminal.getvalue()) == expected
 
 
 # Law 2, law 12 and the door.

@@ -5,7 +5,6 @@ and else one by one. Which members are trained together depends on alphas and fo
 and never on the number of processes.
 """
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 
 from skmix._default_net import best_epoch, train_once, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
+from skmix._progress import progress_bar
 from skmix._sampler import MixupSampler
 from skmix._training.epoch import (
     Diverged,
@@ -190,7 +190,7 @@ def train_members(
     alphas : list of float
     splits : list of Split
     verbose : bool
-        Whether to show a progress bar, on the standard output.
+        Whether to show a progress bar.
     n_jobs : int, default=None
         Processes, as in joblib.
     """
@@ -198,8 +198,7 @@ def train_members(
     why, parts = _parts(alphas, splits)
     n_jobs = min(effective_n_jobs(n_jobs), len(parts))
     total, unit = sum(part.n_steps for part in parts), parts[0].unit
-    bar = tqdm(total=total, disable=not verbose, unit=unit, file=sys.stdout)
-    with bar:
+    with progress_bar(shown=verbose, total=total, unit=unit) as bar:
         found = _trained_here if n_jobs == 1 else _trained_elsewhere
         results = list(found(parts, splits, bar, n_jobs))
     order = np.argsort([number for part in parts for number in part.numbers])

@@ -1,7 +1,8 @@
 """Does mixing help here? A verdict by paired, repeated cross-validation."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmix._progress import progress_bar
 from skmix._search import MixupClassifierCV, MixupRegressorCV
-from skmix._validation import check_integer
+from skmix._validation import check_integer, check_option
 from skmix.inspection._comparison import Comparison, compare
 from skmix.inspection._held_out import Data, HeldOut, predictions, repeated_folds
 from skmix.inspection._metrics import CLASS_METRICS, NUMBER_METRICS, Metric
@@ -169,6 +171,7 @@ def mixup_effect(
     groups: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> MixupEffect:
     """Say whether mixing helps on a table, by paired and repeated cross-validation.
 
@@ -216,6 +219,9 @@ def mixup_effect(
         Seeds folds and nets; the ``random_state`` of the model is not used.
     n_jobs : int, default=None
         Processes, as in joblib. The result is the same for each number.
+    verbose : {0, 1}, default=0
+        1 shows a bar with the time left, where the standard error is a terminal, or in
+        a notebook.
 
     Returns
     -------
@@ -256,18 +262,33 @@ def mixup_effect(
     >>> effect.table.loc["alpha=0.2"].index.tolist()[:3]
     ['log_loss', 'brier', 'accuracy']
     """
+    check_option("verbose", verbose, (0, 1))
     data = Data.of(estimator, X, y, sample_weight, groups)
-    return measured_effect(
-        estimator,
-        data,
-        alphas=alphas,
-        against=against,
-        scoring=scoring,
-        cv=cv,
-        n_repeats=n_repeats,
-        random_state=random_state,
-        n_jobs=n_jobs,
-    )
+    with advancing(bool(verbose)) as advance:
+        return measured_effect(
+            estimator,
+            data,
+            alphas=alphas,
+            against=against,
+            scoring=scoring,
+            cv=cv,
+            n_repeats=n_repeats,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            advance=advance,
+        )
+
+
+@contextmanager
+def advancing(shown: bool) -> Iterator[Callable[[int, int], Any]]:
+    """Show a bar; the function adds steps that are done, and steps to be done."""
+    with progress_bar(shown=shown, total=0, unit="fit") as bar:
+
+        def advance(done: int, more: int) -> None:
+            bar.total += more
+            bar.update(done)
+
+        yield advance
 
 
 def measured_effect(

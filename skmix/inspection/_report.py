@@ -4,8 +4,7 @@ import base64
 import html
 import io
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -17,7 +16,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from tqdm.auto import tqdm
 
 from skmix._base import ALPHA
 from skmix._estimators import MixupClassifier, MixupRegressor
@@ -30,7 +28,7 @@ from skmix.inspection._displays import (
     SegmentDisplay,
     check_matplotlib,
 )
-from skmix.inspection._effect import MixupEffect, measured_effect
+from skmix.inspection._effect import MixupEffect, advancing, measured_effect
 from skmix.inspection._held_out import Data
 from skmix.inspection._models import (
     fit_params,
@@ -142,7 +140,7 @@ def mixup_report(
     title : str, default=None
         Heading of the page.
     verbose : {0, 1}, default=0
-        1 shows a bar with the remaining time.
+        As in `mixup_effect`.
 
     Returns
     -------
@@ -181,7 +179,7 @@ def mixup_report(
     random = check_random_state(random_state)
     seeds = random.randint(np.iinfo(np.int32).max, size=2).tolist()
     data = Data.of(estimator, X, y, sample_weight, groups)
-    with _bar(bool(verbose)) as bar:
+    with advancing(bool(verbose)) as bar:
         effect = measured_effect(
             estimator,
             data,
@@ -506,15 +504,3 @@ def _figure(
         f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
-
-
-@contextmanager
-def _bar(shown: bool) -> Iterator[Callable[[int, int], Any]]:
-    """Show a bar; the function adds steps that are done, and steps to be done."""
-    with tqdm(disable=not shown, total=0, unit="fit") as bar:
-
-        def advance(done: int, more: int) -> None:
-            bar.total += more
-            bar.update(done)
-
-        yield advance
