@@ -112,7 +112,9 @@ class ByteDropout(nn.Dropout):
         dropped = round(self.p * 256)
         if not self.training or dropped in (0, 256):
             return super().forward(X)
-        kept = self.random_bytes(X) >= dropped
+        # 1 where a byte is at least `dropped`, else 0. (A comparison is five times as
+        # slow: torch writes and reads booleans one by one.)
+        kept = self.random_bytes(X).clamp_(dropped - 1, dropped) - (dropped - 1)
         return X * kept.to(X.dtype).mul_(256 / (256 - dropped))
 
     def random_bytes(self, X: torch.Tensor) -> torch.Tensor:
