@@ -114,7 +114,7 @@ class ByteDropout(nn.Dropout):
             return super().forward(X)
         # 1 where a byte is at least `dropped`, else 0. (A comparison is five times as
         # slow: torch writes and reads booleans one by one.)
-        kept = self.random_bytes(X).clamp_(dropped - 1, dropped) - (dropped - 1)
+        kept = self.random_bytes(X).clamp(dropped - 1, dropped) - (dropped - 1)
         return X * kept.to(X.dtype).mul_(256 / (256 - dropped))
 
     def random_bytes(self, X: torch.Tensor) -> torch.Tensor:
