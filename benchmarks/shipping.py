@@ -10,10 +10,15 @@ without compression. CatBoost needs the `benchmarks` extra.
 """
 
 import io
+import os
 import time
 from statistics import median
 
-from common import (  # (first: it sets the number of threads)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import joblib
+import torch
+from common import (
     PACKAGES,
     RESULTS,
     about,
@@ -24,11 +29,6 @@ from common import (  # (first: it sets the number of threads)
     table_lines,
     write_report,
 )
-
-# isort: split
-import joblib
-import torch
-from catboost import CatBoostClassifier
 from sklearn.datasets import load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import log_loss
@@ -41,6 +41,8 @@ N_CALLS = {1: 200, 1_000: 20}  # of predict_proba, by the number of rows
 
 
 def models():
+    from catboost import CatBoostClassifier  # (not needed to print)
+
     quiet = {"thread_count": 1, "verbose": 0, "allow_writing_files": False}
     return {
         "MixupClassifier": MixupClassifier(random_state=0),
