@@ -9,6 +9,7 @@ alpha 0; `best` and `best without mixup` choose among all that is tried but thes
     python benchmarks/learning_curves.py --data DIR    # measures
     python benchmarks/learning_curves.py --report      # writes learning_curves.json
     python benchmarks/learning_curves.py --table       # prints the tables of the JSON
+    python benchmarks/learning_curves.py --readme      # prints the table of README.md
     python benchmarks/learning_curves.py --draw        # draws docs/learning_curves.svg
 
 DIR is as in benchmarks/quality.py, and so are the tables. A third of a table, at most
@@ -52,6 +53,7 @@ from common import (
     sample_of,
     scores_of_classes,
     spread,
+    table_lines,
     tables_or_exit,
     titled,
     versions_line,
@@ -277,6 +279,18 @@ def markdown(result):
     return "\n".join([about, "", *lines])
 
 
+def readme(result):
+    """The table of README.md: mixing and another regulariser against neither."""
+    scores = pd.DataFrame(result["scores"])
+    compared = ratios(scores)
+    rows = [["", *(f"{n:,} rows" for n in sorted(scores["n"].unique()))]]
+    for variant in ("mixup", "label smoothing"):
+        found = compared.loc[variant]
+        cells = [ratio_cell(row).partition(" (")[0] for row in found.itertuples()]
+        rows.append([variant, *cells])
+    return "\n".join(table_lines(rows))
+
+
 def ratio_cell(row):
     ratio = np.exp(row.mean)
     error = "" if np.isnan(row.error) else f" ± {ratio * row.error:.3f}"
@@ -383,6 +397,7 @@ def read_arguments():
     parser.add_argument("--fresh", action="store_true", help="measure anew")
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--table", action="store_true", help="print tables of the JSON")
+    parser.add_argument("--readme", action="store_true", help="print README's table")
     parser.add_argument("--draw", action="store_true", help="draw the JSON")
     return parser.parse_args()
 
@@ -406,11 +421,13 @@ def main():
         out.write_text(dump(report(last_records(scratch, key_of))))
     if arguments.table:
         print(markdown(read_report(out)))
+    if arguments.readme:
+        print(readme(read_report(out)))
     if arguments.draw:
         with rc_context({"svg.hashsalt": "skmix", "font.size": 8.5}):
             figure = draw(read_report(out))
             figure.savefig(FIGURE, facecolor="white", metadata={"Date": None})
-    if arguments.report or arguments.table or arguments.draw:
+    if any(map(vars(arguments).get, ("report", "table", "readme", "draw"))):
         return
     units = units_of(arguments, last_records(scratch, key_of))
     measure_all(units, arguments.jobs, scratch, measure)

@@ -8,6 +8,9 @@ or `MixupRegressorCV`; all get the table as it is.
     python benchmarks/quality.py --data DIR      # measures
     python benchmarks/quality.py --report        # writes results/quality.json
     python benchmarks/quality.py --table         # prints the tables of quality.json
+    python benchmarks/quality.py --overview      # prints one table of all comparisons
+    python benchmarks/quality.py --mixing        # prints what mixing adds to the net
+    python benchmarks/quality.py --readme        # prints the table of README.md
 
 DIR, by default what the environment variable SKMIX_DATA names, holds
 ``classification/*.parquet`` and ``regression/*.parquet``, one table a file, the target
@@ -58,6 +61,7 @@ from common import (
     sample_of,
     scores_of_classes,
     spread,
+    table_lines,
     table_of_openml,
     tables_or_exit,
     titled,
@@ -195,6 +199,13 @@ MODELS = {
     "tabm": partial(pytabkit_net, "TabM_D_"),
 }
 RIVALS = [model for model in MODELS if model not in OURS]
+OF_README = {
+    "hgb": "HistGradientBoosting",
+    "lgbm": "LightGBM",
+    "xgb": "XGBoost",
+    "rf": "RandomForest",
+    "cat": "CatBoost",
+}
 
 
 # Measuring: one unit is one fit.
@@ -382,8 +393,8 @@ def markdown(result, tasks):
     return "\n".join(lines)
 
 
-def readme(result):
-    """The table of README.md: a row for each rival, a column for each of ours."""
+def overview(result):
+    """One table: a row for each rival, a column for each of ours."""
     cells = defaultdict(dict)
     for task, variant in product(TASKS, ("ours", "ours-cv")):
         scores = frame_of(result["scores"], task)
@@ -402,6 +413,39 @@ def readme(result):
     for rival, of_rival in cells.items():
         rows.append([rival, *(of_rival.get(name, "-") for name in columns)])
     return "\n".join(titled("Tables won / tied / lost (ratio of losses)", rows))
+
+
+def mixing(result):
+    """What mixing adds: the net at its default against the same at alpha 0."""
+    scores = frame_of(result["scores"], "classification")
+    head, *rows = pairwise_table(scores, "ours", ["ours-plain"], "classification")
+    cells = dict(zip(head, rows[0], strict=True))
+    both = paired(scores, "ours", "ours-plain").set_index("set")
+    ratios = (both["ll"] / both["ll_other"]).sort_values()
+    return (
+        f"Tables won / tied / lost in log loss {cells['log loss']}, mean ratio "
+        f"{cells['ratio']}; in balanced accuracy {cells['balanced accuracy']}; in "
+        f"accuracy {cells['accuracy']}. Ratio of log losses, table by table: "
+        + ", ".join(f"{name} {ratio:.3f}" for name, ratio in ratios.items())
+        + "."
+    )
+
+
+def readme(result):
+    """The table of README.md: the searches against trees."""
+    rows = [["", "log loss", "ratio", "balanced accuracy", "RMSE", "ratio"]]
+    kinds = {task: frame_of(result["scores"], task) for task in TASKS}
+    for rival, name in OF_README.items():
+        cells = [name]
+        for task, names in (
+            ("classification", ("log loss", "ratio", "balanced accuracy")),
+            ("regression", ("RMSE", "ratio")),
+        ):
+            head, row = pairwise_table(kinds[task], "ours-cv", [rival], task)
+            found = dict(zip(head, row, strict=True))
+            cells += [found[column] for column in names]
+        rows.append(cells)
+    return "\n".join(table_lines(rows))
 
 
 def frame_of(records, task):
@@ -556,6 +600,9 @@ def loss_cell(value):
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
+PRINTED = {"overview": overview, "mixing": mixing, "readme": readme}
+
+
 def read_arguments():
     parser = parser_of(__doc__)
     parser.add_argument("--openml", type=int, nargs="+", metavar="ID")
@@ -571,7 +618,8 @@ def read_arguments():
     parser.add_argument("--import", type=Path, dest="imported", metavar="FILE")
     parser.add_argument("--report", action="store_true", help="write the JSON")
     parser.add_argument("--table", action="store_true", help="print tables of the JSON")
-    parser.add_argument("--readme", action="store_true", help="print README's table")
+    for name, printed in PRINTED.items():
+        parser.add_argument(f"--{name}", action="store_true", help=printed.__doc__)
     return parser.parse_args()
 
 
@@ -600,9 +648,10 @@ def main():
     if arguments.table:
         tasks = [arguments.task] if arguments.task else TASKS
         print(markdown(read_report(out), tasks))
-    if arguments.readme:
-        print(readme(read_report(out)))
-    if arguments.imported or arguments.report or arguments.table or arguments.readme:
+    chosen = [name for name in PRINTED if getattr(arguments, name)]
+    for name in chosen:
+        print(PRINTED[name](read_report(out)))
+    if arguments.imported or arguments.report or arguments.table or chosen:
         return
     units = units_of(tables_of(arguments), arguments, last_records(scratch, key_of))
     measure_all(units, arguments.jobs, scratch, measure)

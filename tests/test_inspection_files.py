@@ -48,6 +48,16 @@ def test_separators_are_recognised(sep, tmp_path):
     assert read_file(tmp_path / "table.csv").shape == (240, 6)
 
 
+def test_codes_keep_their_leading_zeros(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("zip,n,part,y\n01067,10,0.5,a\n80331,0,01.5,b\n,20,2,a\n")
+    table = read_file(path)
+    assert table["zip"].tolist()[:2] == ["01067", "80331"]
+    assert table["zip"].isna().tolist() == [False, False, True]
+    assert table["n"].tolist() == [10, 0, 20]
+    assert table["part"].tolist() == [0.5, 1.5, 2]
+
+
 def test_parquet_files_are_read(tmp_path):
     messy_table().to_parquet(tmp_path / "table.parquet")
     assert read_file(tmp_path / "table.parquet").shape == (240, 6)

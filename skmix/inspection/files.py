@@ -60,7 +60,9 @@ def read_file(path: Path) -> pd.DataFrame:
                 for sep in SEPARATORS
             }
             sep = max(n_fields, key=n_fields.__getitem__)
-            table = pd.read_csv(path, sep=sep, encoding="utf-8-sig", low_memory=False)
+            options = {"sep": sep, "encoding": "utf-8-sig", "low_memory": False}
+            table = pd.read_csv(path, **options)
+            _keep_leading_zeros(table, pd.read_csv(path, dtype=str, **options))
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path} is not written in UTF-8 ({error}). Save it as UTF-8, for "
@@ -69,6 +71,15 @@ def read_file(path: Path) -> pd.DataFrame:
         except StopIteration:
             raise ValueError(f"{path} is empty.") from None
     return table.set_axis(table.columns.astype(str), axis=1)
+
+
+def _keep_leading_zeros(table: pd.DataFrame, as_written: pd.DataFrame) -> None:
+    """Put the strings back where pandas made numbers of codes, such as "01067"."""
+    for j, dtype in enumerate(table.dtypes):
+        strings = as_written.iloc[:, j]
+        number = pd.api.types.is_numeric_dtype(dtype) and strings.notna().any()
+        if number and strings.str.fullmatch(r"\s*0\d+\s*", na=False).any():
+            table.isetitem(j, strings)
 
 
 def columns_of(
