@@ -40,9 +40,9 @@ net = NeuralNetClassifier(
     criterion=nn.CrossEntropyLoss,
     optimizer=optim.AdamW,
     optimizer__weight_decay=0.0,
-    lr=0.005,
+    lr=0.01,
     max_epochs=40,
-    batch_size=64,
+    batch_size=128,
     train_split=None,
 )
 model = make_pipeline(StandardScaler(), MixupClassifier(net, random_state=0))

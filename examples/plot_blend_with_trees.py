@@ -30,6 +30,10 @@ torch.set_num_threads(1)  # small nets are fastest on one thread
 X, y = load_breast_cancer(return_X_y=True)
 
 
+# %%
+# A user-supplied net, and boosted trees that stop before they are too sure.
+
+
 def mlp(d_in, d_out):
     """Return a net with two hidden layers; skmix fills in d_in and d_out."""
     hidden = [nn.Linear(d_in, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
@@ -79,7 +83,12 @@ results = pd.DataFrame(results, columns=["model", "log loss", "accuracy"])
 print(results.groupby("model", sort=False).mean().round(3).to_string())
 
 # %%
-# **What a colleague would say.** WORDS
+# **What a colleague would say.** "The net and the trees are about equally good, and
+# the mean of both has a log loss that is a tenth below that of the better one. It costs
+# two lines. Stacking learns that the two deserve about the same trust, for four times
+# the training, and gains no more here. Accuracy hardly moves: of 569 rows only some
+# fifteen are wrong, whoever is asked. A blend takes the time of both to train and to
+# predict, so ask whether a tenth is worth it to you."
 
 # %%
 # Fold by fold:

@@ -55,20 +55,27 @@ def model_with(pairing):
 # whom in an epoch.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+shades = {"shuffle": "0.6", "similar_target": "k"}
 pairings = {"shuffle": ("any two rows", "s"), "similar_target": ("C-Mixup", "o")}
 for pairing, (name, marker) in pairings.items():
     rows = mixed_rows(model_with(pairing).fit(X, y), X, y)
     own, partner = y[rows["row"]], y[rows["partner"]]
     apart = abs(own - partner).mean()
     print(f"{name}: targets of a pair are {apart:.0f} apart on average")
-    left.plot(own, partner, marker, mfc="none", ms=4, label=name)
+    left.plot(own, partner, marker, c=shades[pairing], mfc="w", ms=4, label=name)
 left.set(xlabel="target of the row", ylabel="target of its partner")
 left.legend(loc="upper left")
 
 # %%
 # Both pairings against no mixing, in the same ten folds.
 
-effects = {}
-for pairing, (name, _) in pairings.items():
-    effects[name] = mixup_effect(model_with(pairing), X, y, random_state=0)
-    print(f"{name}. {effects[name]}")
+for place, (pairing, (name, marker)) in enumerate(pairings.items()):
+    effect = mixup_effect(model_with(pairing), X, y, random_state=0)
+    print(f"{name}: {effect}")
+    change, low, high = effect.table.loc[("alpha=1", "rmse"), ["difference", "low", "high"]]
+    reach = [[change - low], [high - change]]
+    right.errorbar(place, change, reach, fmt=marker, c=shades[pairing], capsize=5)
+right.axhline(0, c="0.6", ls="--")
+right.set_xticks((0, 1), [name for name, _ in pairings.values()])
+right.set(xlim=(-0.6, 1.6), ylabel="change of the RMSE (below 0 mixing helps)")
+plt.show()

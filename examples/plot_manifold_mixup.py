@@ -51,7 +51,7 @@ net = NeuralNetClassifier(
 
 # %%
 # No mixing, three places, and a draw among the three for each batch, which is manifold
-# mixup.
+# mixup. The nets learn from 100 rows, and all others judge them, in eight draws.
 
 places = {
     "no mixing": {"alpha": 0},
@@ -67,16 +67,31 @@ for name, params in places.items():
     model = make_pipeline(StandardScaler(), clf)
     losses[name] = -cross_val_score(model, X, y, scoring="neg_log_loss", cv=cv)
 losses = pd.DataFrame(losses)
-print(losses.agg(["mean", "std"]).T.round(3).to_string())
+print(losses.agg(["mean", "median", "std"]).T.round(2).to_string())
 
 # %%
-# Fold by fold, against no mixing:
+# In how many of the eight draws is a place better than no mixing?
 
-change = losses.sub(losses["no mixing"], axis=0)
+change = losses.drop(columns="no mixing").sub(losses["no mixing"], axis=0)
 print((change < 0).sum().to_string())
 
-figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.boxplot(change.iloc[:, 1:].to_numpy(), orientation="horizontal", tick_labels=list(change)[1:])
+# %%
+# **What a colleague would say.** "With 100 rows each place is better than no mixing on
+# average. Do not take the means at their word: half of what they gain is a single draw,
+# in which the bare net was wrong and sure of it. Behind the second layer seven of eight
+# draws gain; at the input it is five, which a coin does, too. So the place matters
+# less than mixing at all, and deeper looks better here. Eight draws of one table are no
+# law: try the places on your own table, as here, before you believe in one."
+
+figure, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
+for place, name in enumerate(change):
+    ax.plot(change[name], [place] * len(change), "o", c="k", mfc="none", ms=7)
+    ax.plot(change[name].median(), place, "|", c="k", ms=24, mew=3)
 ax.axvline(0, c="0.6", ls="--")
-ax.set(xlabel="change of the log loss (below 0 is better than no mixing)")
+ax.set_yticks(range(len(change.columns)), change.columns)
+ax.set(
+    ylim=(-0.5, 3.5),
+    xlabel="change of the log loss in a draw (below 0 is better than no mixing)",
+    title="Eight draws of 100 training rows; a bar is the median",
+)
 plt.show()

@@ -75,7 +75,7 @@ net = NeuralNetClassifier(
     lr=0.003,
     max_epochs=60,
     batch_size=32,
-    train_split=ValidSplit(5, stratified=True, random_state=0),
+    train_split=ValidSplit(0.2, stratified=True, random_state=0),
     callbacks=[
         ("stop", EarlyStopping(patience=10, load_best=True)),
         ("rate", LRScheduler("StepLR", step_size=15, gamma=0.5)),
