@@ -106,7 +106,8 @@ print(pd.DataFrame(search.gains_).round(3).to_string(index=False))
 # WORDS
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-for alpha, curves, line in zip(alphas, search.curves_, ("-", "--", "-.", ":"), strict=True):
+lines = ("-", "--", "-.", ":")
+for alpha, curves, line in zip(alphas, search.curves_, lines, strict=True):
     epochs = np.arange(1, curves.shape[1] + 1)
     left.plot(epochs, curves.mean(axis=0), line, label=f"alpha={alpha:g}")
 left.set(xlabel="epoch", ylabel="log loss of validation rows", yscale="log")

@@ -62,8 +62,8 @@ net = NeuralNetClassifier(
 model = MixupClassifier(net, alpha=1, random_state=0)
 
 # %%
-# Which rows did the net see? `mixed_rows` repeats the training, and shows them as shares
-# of categories. The label is mixed by the same share as the columns.
+# Which rows did the net see? `mixed_rows` repeats the training, and shows them as
+# shares of categories. The label is mixed by the same share as the columns.
 
 seen = mixed_rows(model.fit(X, y), X, y)
 of_two = seen[[isinstance(label, dict) for label in seen["label"]]]

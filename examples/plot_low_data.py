@@ -72,10 +72,22 @@ print(means.round(3).to_string())
 # How many of the five draws are better with mixing?
 
 losses = results.pivot(index=["rows", "draw"], columns="alpha", values="log loss")
-print((losses[0.4] < losses[0]).groupby("rows").sum().to_string())
+better = (losses[0.4] < losses[0]).groupby("rows").sum()
+for n_rows, n_better in better.items():
+    print(f"With {n_rows} rows mixing lowers the log loss in {n_better} of 5 draws")
 
 # %%
-# The curves of both, each point a draw:
+# **What a colleague would say.** "Yes, up to a point. With 50 rows the log loss is a
+# fifth lower in every draw, and with 100 as much lower on average, though not in every
+# draw. From 200 rows on there is nothing to gain, and with 400 the net without mixing
+# has the lower loss in four draws of five. Accuracy is the same all along, to about
+# half a point: with few rows mixing keeps the net from being wrong and sure of it, and
+# does not find more digits. The loss goes the other way with many rows because a net
+# that is nearly always right has reason to be sure. So ask again whenever your table
+# has grown."
+
+# %%
+# Each small mark is a draw, and the lines join the means.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 for metric, ax in zip(("log loss", "accuracy"), axes, strict=True):
