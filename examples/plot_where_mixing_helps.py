@@ -40,7 +40,7 @@ net = NeuralNetClassifier(
     optimizer=optim.Adam,
     lr=0.003,
     max_epochs=100,
-    batch_size=64,
+    batch_size=32,
     train_split=None,
 )
 mixed = make_pipeline(StandardScaler(), MixupClassifier(net, alpha=0.2, random_state=0))
