@@ -78,10 +78,16 @@ ConfusionMatrixDisplay.from_predictions(
     y, predicted, ax=ax, cmap="Greys", colorbar=False, xticks_rotation=45
 )
 wrong = table.assign(predicted=predicted)[predicted != y]
-print(wrong.head(12).to_string(index=False))
+print(wrong.iloc[::6].to_string(index=False))
 
 # %%
-# **What a colleague would say.** WORDS
+# **What a colleague would say.** "Mixing halves the log loss, in all ten folds: the
+# bare net is wrong in a third of the sentences, and sure of most of them. With mixing
+# it can say that it does not know, and a person can take over below a probability that
+# you set. It does not understand more. Nearly two in three sentences are right either
+# way, and what it confuses is what shares words: a book to be found, reserved, renewed
+# or returned. For more of them right, get more sentences for each intent, or better
+# numbers for them, from a model of language. Mixing comes after that."
 
 ax.set(xlabel="predicted", ylabel="meant")
 plt.show()
