@@ -17,7 +17,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import ConfusionMatrixDisplay
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from skorch import NeuralNetClassifier
@@ -72,7 +72,8 @@ print(effect.table.xs("alpha=0.4").round(3).to_string())
 # %%
 # Where does the model with mixing err?
 
-predicted = cross_val_predict(model, X, y, cv=5)
+folds = StratifiedKFold(5, shuffle=True, random_state=0)
+predicted = cross_val_predict(model, X, y, cv=folds)
 figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
     y, predicted, ax=ax, cmap="Greys", colorbar=False, xticks_rotation=45
