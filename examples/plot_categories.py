@@ -63,11 +63,13 @@ model = MixupClassifier(net, alpha=1, random_state=0)
 
 # %%
 # Which rows did the net see? `mixed_rows` repeats the training, and shows them as
-# shares of categories. The label is mixed by the same share as the columns.
+# shares of categories. The label is mixed by the same share as the columns. Here is the
+# first one with two labels whose parents agree in two columns or more.
 
 seen = mixed_rows(model.fit(X, y), X, y)
 of_two = seen[[isinstance(label, dict) for label in seen["label"]]]
-row = of_two[of_two["lam"].between(0.6, 0.9)].iloc[0]
+whole = of_two[X.columns].map(lambda value: not isinstance(value, dict))
+row = of_two[of_two["lam"].between(0.6, 0.9) & (whole.sum(axis=1) >= 2)].iloc[0]
 
 
 def in_words(value):
@@ -93,10 +95,11 @@ print(effect)
 print(effect.table.xs("alpha=1").round(3).to_string())
 
 # %%
-# **What a colleague would say.** "Mixing halves the log loss, in all ten folds. It does
-# not find more of the malignant ones: balanced accuracy is as before. If you came from
-# SMOTE because the rare class is missed, mixing alone is not what you look for; set
-# ``priors="uniform"``, which moves the threshold. If you need probabilities, mix."
+# **What a colleague would say.** "Mixing more than halves the log loss, and helps in
+# all ten folds. It does not find more of the malignant ones: balanced accuracy is as
+# before. If you came from SMOTE because the rare class is missed, mixing alone is not
+# what you look for; set ``priors="uniform"``, which moves the threshold. If you need
+# probabilities, mix."
 
 figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 shades = dict(zip(levels, ("0.9", "0.65", "0.4", "0.1"), strict=True))
