@@ -79,7 +79,7 @@ print(f"Lowest median: {losses.median().idxmin()}")
 
 # %%
 # **What a colleague would say.** "With 100 rows each place is better than no mixing on
-# average. Do not take the means at their word: half of what they gain is a single draw,
+# average. Do not take the means at their word: most of what they gain is a single draw,
 # in which the bare net was wrong and sure of it. Behind the second layer seven of eight
 # draws gain; at the input it is five, which a coin does, too. So the place matters less
 # than mixing at all, and deeper looks better here. Eight draws of one table are no law:

@@ -110,7 +110,7 @@ for (name, pairing), ax in zip(pairings.items(), axes, strict=True):
     for which, marker in ((same, "o"), (~same, "x")):
         ax.plot(own["bmi"][which], partner["bmi"][which], marker, c="k", mfc="w", ms=4)
     ax.set(xlabel="BMI of a patient (scaled)", title=name)
-axes[0].set_ylabel("BMI of the partner (scaled)")
+axes[0].set(ylim=(-0.1, 0.25), ylabel="BMI of the partner (scaled)")
 axes[0].plot([], [], "x", c="k", label="a man and a woman")
 axes[0].plot([], [], "o", c="k", mfc="w", label="of one sex")
 axes[0].legend(loc="upper left")
