@@ -250,7 +250,7 @@ def test_figures_of_pages_are_those_of_the_benchmark(
 
 
 EXAMPLES = {
-    "plot_against_others": "Mixing helps",
+    "plot_against_others": "No other regularizer did better",
     "plot_alpha_search": "Best alpha: ",
     "plot_blend_with_trees": "Lowest log loss: mean of both",
     "plot_c_mixup": "C-Mixup: No evidence that mixing helps or hurts",
