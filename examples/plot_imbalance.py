@@ -78,8 +78,8 @@ for train, test in folds.split(X, y):
         for class_weight in (None, "balanced"):
             model = model_with(alpha=alpha, class_weight=class_weight)
             model.fit(X[train], y[train])
-            means = "class_weight" if class_weight else "as it is"
-            about = {"alpha": alpha, "correction": means}
+            correction = "class_weight" if class_weight else "as it is"
+            about = {"alpha": alpha, "correction": correction}
             results.append(about | scores_of(model, X[test], y[test]))
             if class_weight is None:
                 model.set_params(mixupclassifier__priors="uniform")
