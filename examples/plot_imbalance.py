@@ -106,8 +106,8 @@ print(f"Most are found by alpha {alpha}, {correction}")
 
 # %%
 # ``priors`` also mend a table that somebody has balanced before you: all of the worst,
-# and as many of the others. A net that learned from it takes half of all patients for
-# the worst. Tell it the true shares.
+# and as many of the others. A net that learned from it believes that half of all
+# patients are the worst. Tell it the true shares.
 
 rng = np.random.default_rng(0)
 losses = {"as it is": [], "priors=[0.9, 0.1]": []}
