@@ -84,4 +84,4 @@ print({name: round(off, 3) for name, off in segments.nonlinearity_.items()})
 # classes the net without mixing goes from one class to the other in a few steps, while
 # with mixing it is nearly linear. This is what mixing asks for.
 
-figure.savefig("plot_where_mixing_helps.png", dpi=150)
+plt.show()

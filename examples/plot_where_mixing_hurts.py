@@ -108,4 +108,4 @@ right.set(
     ylabel="Change of the loss (above 0 mixing hurts)",
     title="Row by row",
 )
-figure.savefig("plot_where_mixing_hurts.png", dpi=150)
+plt.show()

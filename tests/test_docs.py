@@ -115,9 +115,9 @@ class TestCi:
         assert message in listed.stderr
 
 
-def run_example(folder, name, *arguments):
+def run_example(folder, name, *arguments, options=()):
     return subprocess.run(
-        [sys.executable, ROOT / "examples" / name, *arguments],
+        [sys.executable, *options, ROOT / "examples" / name, *arguments],
         cwd=folder,
         env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -258,11 +258,31 @@ def test_figures_of_pages_are_those_of_the_benchmark(
 
 
 EXAMPLES = {
+    "plot_against_others": "No other regularizer did better",
     "plot_alpha_search": "Best alpha: ",
+    "plot_blend_with_trees": "Lowest log loss: mean of both",
+    "plot_c_mixup": "C-Mixup: No evidence that mixing helps or hurts",
+    "plot_calibration": "breast cancer, alpha 1: not sure enough",
+    "plot_categories": "Mixing helps",
+    "plot_imbalance": "Most are found by alpha 1, priors",
+    "plot_low_data": "With 50 rows mixing lowers the log loss in 5 of 5 draws",
+    "plot_manifold_mixup": "Lowest median: behind the second layer",
     "plot_no_difference": "No evidence that mixing helps or hurts",
+    "plot_own_net": "NeuralNetClassifier of skorch",
+    "plot_own_pairing": "same sex, similar BMI: No evidence that mixing helps or hurts",
+    "plot_text_intents": "Mixing helps",
     "plot_where_mixing_helps": "Mixing helps",
     "plot_where_mixing_hurts": "Mixing hurts",
 }
+# Runs an example, which shows its only figure at the end and writes no file.
+WATCHED = """
+import runpy, sys
+from matplotlib import pyplot
+shown = []
+pyplot.show = lambda: shown.append(len(pyplot.get_fignums()))
+runpy.run_path(sys.argv[1], run_name="__main__")
+assert shown == [1], shown
+"""
 
 
 def test_all_examples_are_run():
@@ -273,8 +293,8 @@ def test_all_examples_are_run():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_find_what_they_say(name, tmp_path):
-    done = run_example(tmp_path, f"{name}.py")
+    done = run_example(tmp_path, f"{name}.py", options=["-c", WATCHED])
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     assert EXAMPLES[name] in done.stdout
-    assert is_png(tmp_path / f"{name}.png")
+    assert not list(tmp_path.iterdir())
