@@ -44,7 +44,15 @@ def folds_of(
         if isinstance(cv, Iterable) and not hasattr(cv, "split"):
             cv = [_given(fold, kept, n_samples) for fold in cv]
         splitter = check_cv(cv, y, classifier=classify)
-        folds = [tuple(map(_numbers, f)) for f in splitter.split(X, y, **metadata)]
+        try:
+            folds = [tuple(map(_numbers, f)) for f in splitter.split(X, y, **metadata)]
+        except ValueError as error:
+            if "groups" in str(error) and metadata.get("groups") is None:
+                raise ValueError(
+                    f"Got no groups, but cv={splitter!r} asks for them. Pass them as "
+                    "groups=..., one for each row."
+                ) from error
+            raise
     if not folds:
         raise ValueError("Got no folds from cv, but expected at least 1.")
     for train, test in folds:

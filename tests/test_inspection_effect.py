@@ -6,6 +6,8 @@ import pytest
 from sample_nets import Linear, logits_net, number_net, tiny_default_net
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GroupKFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,7 +22,7 @@ from skmix import (
 )
 from skmix._default_net import TabularNeuralNet
 from skmix._training.random import generator_states, same_states
-from skmix.inspection import MixupEffect, mixup_effect
+from skmix.inspection import MixupEffect, mixed_rows, mixup_effect, row_effects
 from skmix.inspection._comparison import _choice, compare
 from skmix.inspection._effect import _effect
 from skmix.inspection._held_out import (
@@ -558,3 +560,32 @@ def test_errors_about_a_search():
         MixupEffect.from_search(search, Y, np.ones(3))
     with pytest.raises(TypeError, match="last step"):
         MixupEffect.from_search(make_pipeline(search), Y)
+
+
+TEXTS = ["red wine", "white wine", "red apple", "green apple"] * 12
+FRUITS = np.tile([0, 0, 1, 1], 12)
+
+
+@pytest.mark.parametrize(
+    "kind", [list, np.array, pd.Series, lambda texts: np.array(texts, dtype=object)]
+)
+@pytest.mark.parametrize("one", [MixupClassifier, MixupClassifierCV])
+def test_a_pipeline_may_begin_with_texts(kind, one):
+    model = make_pipeline(TfidfVectorizer(), TruncatedSVD(2), one(net()))
+    effect = mixup_effect(model, kind(TEXTS), FRUITS, **QUICK, alphas=(0.2,))
+    assert effect.table["mean"].notna().all()
+    if one is MixupClassifier:
+        model.set_params(mixupclassifier__alpha=0.2)
+        options = {"cv": 2, "random_state": 0}
+        assert len(row_effects(model, kind(TEXTS), FRUITS, **options)) == len(FRUITS)
+        rows = mixed_rows(model.fit(TEXTS, FRUITS), kind(TEXTS), FRUITS)
+        assert rows["row"].isin(range(len(TEXTS))).all()
+
+
+def test_groups_that_a_splitter_lacks_are_named():
+    for work in (
+        lambda: MixupClassifierCV(net(), cv=GroupKFold(3)).fit(X, Y),
+        lambda: mixup_effect(MixupClassifierCV(net()), X, Y, cv=GroupKFold(3)),
+    ):
+        with pytest.raises(ValueError, match="Got no groups, but cv=GroupKFold"):
+            work()

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmix._base import draw_seed
 from skmix._preparation import check_targets, rows_of
-from skmix._search import indexable
 from skmix._validation import (
     check_groups,
     check_no_target_missing,
@@ -37,6 +36,7 @@ from skmix.inspection._models import (
     is_search,
     mixup_of,
     seeded,
+    table_for,
 )
 from skmix.networks import apply_temperature, fit_temperature
 
@@ -111,7 +111,7 @@ def fitted_pairs(
     if baseline is not None:
         return [_given_pair(estimator, baseline, X, y, sample_weight)]
     _check_mixes(estimator)
-    X, y = indexable(X), _targets(estimator, y)
+    X, y = table_for(estimator, X), _targets(estimator, y)
     check_length(X, y)
     weight = check_sample_weight(sample_weight, y)
     groups = None if groups is None else check_groups(groups, y)
@@ -151,7 +151,7 @@ def _given_pair(mixed: Any, plain: Any, X: Any, y: Any, sample_weight: Any) -> P
                 "be fitted, and X and y hold rows that neither has seen. Call fit, or "
                 "leave out the baseline: both are then fitted in folds."
             ) from None
-    X, y = indexable(X), _targets(mixed, y)
+    X, y = table_for(mixed, X), _targets(mixed, y)
     check_length(X, y)
     if kinds[0] == "classifier":
         _check_classes(mixed.classes_, plain.classes_, y)

@@ -22,7 +22,7 @@ from skmix.inspection._changes import (
 )
 from skmix.inspection._metrics import by_confidence
 from skmix.inspection._replay import training_losses
-from skmix.inspection._segments import along_segments, check_sizes, refuse_dict
+from skmix.inspection._segments import along_segments, check_sizes, refuse_no_table
 
 BLUE, ORANGE, GREY = "#0b5394", "#d97a1a", "#8a8a8a"
 WITH, WITHOUT = "with mixing", "without mixing"
@@ -217,7 +217,7 @@ class SegmentDisplay:
             As in `row_effects`.
         """
         check_matplotlib()
-        refuse_dict(X)
+        refuse_no_table(X)
         check_sizes(n_pairs, n_points)
         seed = seed_of(estimator, random_state)
         pairs = fitted_pairs(

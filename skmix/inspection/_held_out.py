@@ -23,7 +23,7 @@ from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._preparation import rows_of
-from skmix._search import MixupClassifierCV, MixupRegressorCV, indexable
+from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._selection import seeds_of_folds
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
@@ -42,6 +42,7 @@ from skmix.inspection._models import (
     of_kind,
     seeded,
     steps_before,
+    table_for,
     with_params,
 )
 from skmix.inspection._settings import Setting
@@ -90,7 +91,7 @@ class Data(NamedTuple):
         groups = None if groups is None else check_groups(groups, y)
         if weight is not None and not weight.any():
             raise ValueError("Got sample_weight of 0 for all rows, but expected some.")
-        X = indexable(X)
+        X = table_for(model, X)
         check_length(X, y)
         if task == "Regressor":
             return cls(X, y, y.astype(np.float64), 0, weight, groups)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skmix._base import BaseMixup
+from skmix._search import indexable
 
 
 def mixup_of(model: Any) -> BaseMixup:
@@ -23,6 +25,23 @@ def mixup_of(model: Any) -> BaseMixup:
 def steps_before(model: Any) -> Pipeline | None:
     """Return the steps of a Pipeline before the skmix estimator, if there are any."""
     return model[:-1] if isinstance(model, Pipeline) and len(model.steps) > 1 else None
+
+
+def table_for(model: Any, X: Any) -> Any:
+    """Return a table of which rows can be taken, as the model takes it.
+
+    The first step of a Pipeline may ask for one value a row, such as a text.
+    """
+    if steps_before(model) is not None and is_flat(X):
+        return np.asarray(X, dtype=object)
+    return indexable(X)
+
+
+def is_flat(X: Any) -> bool:
+    """Whether there is one value a row, and no columns."""
+    if isinstance(X, list | tuple):
+        return not len(X) or isinstance(X[0], str | bytes)
+    return getattr(X, "ndim", 2) == 1
 
 
 def with_params(model: Any, **params: Any) -> Any:

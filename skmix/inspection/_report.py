@@ -440,13 +440,14 @@ def _whom(rows: pd.DataFrame, classify: bool) -> str:
 
 def _about(model: Any, shown: Any, data: Data, seconds: float) -> str:
     """Say what the page was made from."""
-    n_columns = np.shape(data.X)[1] if hasattr(data.X, "shape") else "several"
+    shape = getattr(data.X, "shape", (len(data.y), "several"))
+    of_columns = f" of {shape[1]} columns" if len(shape) > 1 else ""
     alpha = mixup_of(shown).alpha
     number = f"{alpha:g}" if is_number(alpha) else str(alpha)
     made_with = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         "<h2>How this was made</h2>"
-        f"<p>{len(data.y):,} rows of {n_columns} columns. Rows and pictures are about "
+        f"<p>{len(data.y):,} rows{of_columns}. Rows and pictures are about "
         f"one net of {html.escape(type(mixup_of(shown)).__name__)} at alpha {number}, "
         "and the same net at alpha 0. "
         f"{date.today().isoformat()}, {html.escape(made_with)}, {seconds:.0f} s.</p>"

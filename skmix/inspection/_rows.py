@@ -14,7 +14,7 @@ from skmix._dtypes import ColumnReader, as_frame
 from skmix._preparation import Preparation, is_dict, rows_of
 from skmix._training.recording import SeenStep
 from skmix._validation import check_integer
-from skmix.inspection._models import is_classifier, mixup_of
+from skmix.inspection._models import is_classifier, is_flat, mixup_of
 from skmix.inspection._replay import fitted_on_its_own, replay
 from skmix.preprocessing import TableEncoder
 
@@ -368,7 +368,9 @@ def _stacked(tables: list[Any]) -> Any:
 
 def _index_of(X: Any) -> pd.Index:
     """Return the labels of the rows: the index of a frame, else positions."""
-    X = as_frame(X)
+    if isinstance(X, pd.Series):
+        return X.index
+    X = X if is_flat(X) else as_frame(X)
     if not isinstance(X, pd.DataFrame):
         return pd.RangeIndex(X.shape[0] if hasattr(X, "shape") else len(X))
     return X.index.to_flat_index() if X.index.nlevels > 1 else X.index

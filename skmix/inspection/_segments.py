@@ -14,6 +14,7 @@ from skmix._preparation import is_dict, rows_of
 from skmix._search import indexable
 from skmix._validation import check_integer
 from skmix.inspection._changes import Pair, predicted, seed_of
+from skmix.inspection._models import is_flat
 
 ROWWISE = ("rows", "X", "y", "weight")  # of a Pair
 
@@ -78,18 +79,24 @@ def _task(pairs: Sequence[Pair]) -> Literal["classifier", "regressor"]:
     return "classifier" if classify else "regressor"
 
 
-def refuse_dict(X: Any) -> None:
+def refuse_no_table(X: Any) -> None:
     """Refuse rows that have no columns to interpolate."""
     if is_dict(X):
         raise TypeError(
             "Got X as a dict of arrays, but SegmentDisplay expected a table: it "
             "interpolates rows column by column. Pass an array or a frame."
         )
+    if is_flat(X):
+        raise TypeError(
+            "Got X of one value a row, such as a text, but SegmentDisplay expected a "
+            "table: it interpolates rows column by column. Pass the columns that the "
+            "last step of the Pipeline gets, and the last step as the estimator."
+        )
 
 
 def _counted(pair: Pair) -> Pair:
     """Return a pair without rows of weight 0, its table such that rows can be taken."""
-    refuse_dict(pair.X)
+    refuse_no_table(pair.X)
     pair = pair._replace(X=indexable(pair.X))
     if pair.weight is None:
         return pair
