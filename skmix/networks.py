@@ -12,6 +12,8 @@ from scipy.special import log_softmax, softmax
 from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 
+__all__ = ["TabularNet"]
+
 PRIOR = 0.3  # standard deviation of the logarithm of a temperature
 
 

@@ -39,6 +39,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from skmix._columns import TrainingSet
 from skmix._validation import check_above_0, check_bound, check_rule, check_share
 
+__all__ = ["Lisa", "Nearest", "OtherClass", "SameClass", "SimilarTarget"]
+
 EXACT_ROWS = 20_000  # above, neighbours are searched for in cells of similar rows
 CELL_ROWS = 1_000
 MAX_CODES = 50  # of a column; the rarer ones count as one

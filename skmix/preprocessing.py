@@ -23,6 +23,8 @@ from skmix._validation import (
     check_sample_weight,
 )
 
+__all__ = ["TableEncoder"]
+
 # Rows are encoded in blocks of so many cells, 8 MiB of float64.
 BLOCK_CELLS = 2**20
 
