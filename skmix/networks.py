@@ -228,6 +228,18 @@ class TabularNet(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return outputs of the members in training, and their mean in evaluation.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (B, d_in), float
+            Numbers first, in the order of `bins`.
+
+        Returns
+        -------
+        outputs : torch.Tensor of shape (B, d_out, k) or (B, d_out)
+            Logits of classes, in evaluation those of the mean probabilities, or numbers.
+        """
         members: torch.Tensor
         if self.training:
             self._average()
