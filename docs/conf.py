@@ -66,7 +66,6 @@ html_title = "skmix"
 html_static_path = ["_static"]
 html_css_files = ["skmix.css"]
 html_extra_path = ["llms.txt"]
-html_sourcelink_suffix = ""  # llms.txt names the pages' text
 html_show_sphinx = False
 html_theme_options = {
     "logo": {"text": "skmix"},

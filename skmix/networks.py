@@ -238,7 +238,7 @@ class TabularNet(nn.Module):
         Returns
         -------
         outputs : torch.Tensor of shape (B, d_out, k) or (B, d_out)
-            Logits of classes, in evaluation those of the mean probabilities, or numbers.
+            Logits of classes (in evaluation of the mean probabilities), or numbers.
         """
         members: torch.Tensor
         if self.training:

@@ -1,0 +1,101 @@
+"""The pages of docs/ belong together as one site."""
+
+import re
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix()
+    for pattern in ("**/*.md", "*.rst")
+    for path in DOCS.glob(pattern)
+    if path.relative_to(DOCS).parts[0] not in ("_build", "api", "gallery")
+} - {"sg_execution_times"}
+MADE = {"gallery/index"}  # by the build
+
+
+def pages_of_llms():
+    """Pages that llms.txt names, as text or as HTML."""
+    text = (DOCS / "llms.txt").read_text("utf-8")
+    links = re.findall(r"^- \[.+\]\((\S+)\): .+", text, flags=re.MULTILINE)
+    assert len(links) == text.count("\n- ")
+    return {link.removeprefix("_sources/").rpartition(".")[0] for link in links}
+
+
+def test_llms_names_every_page_and_no_other():
+    assert pages_of_llms() == (PAGES | MADE) - {"index"}
+
+
+def test_the_code_of_llms_runs():
+    text = (DOCS / "llms.txt").read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) == 10
+    exec(code, {})
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = {"index"}
+    for page in PAGES:
+        for path in (DOCS / f"{page}.md", DOCS / f"{page}.rst"):
+            text = path.read_text("utf-8") if path.exists() else ""
+            for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+                entries = [line for line in block.split() if not line.startswith(":")]
+                folder = path.parent
+                listed |= {
+                    (folder / entry).resolve().relative_to(DOCS).as_posix()
+                    for entry in entries
+                }
+    assert listed == PAGES | MADE
+
+
+def test_papers_that_are_cited_are_the_papers_of_the_list():
+    files = [ROOT / "README.md", *DOCS.glob("**/*.md"), *ROOT.glob("skmix/**/*.py")]
+    texts = [path.read_text("utf-8") for path in files]
+    cited = {
+        number
+        for text in texts
+        for number in re.findall(r"arxiv.org/abs/([\d.]+\d)", text)
+    }
+    listed = re.findall(
+        r"eprint = {(.+)}", (DOCS / "references.bib").read_text("utf-8")
+    )
+    assert sorted(cited) == sorted(listed)
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "expected"),
+    [
+        ("[a](tables.md#numbers)", "search", "[a](tables.md#numbers)"),
+        ("[a](../CHANGELOG.md)", "search", "[a](changelog.md)"),
+        ("[a](../examples/)", "search", "[a](gallery/index.rst)"),
+        (
+            "[a](../examples/plot_alpha_search.py)",
+            "search",
+            "[a](gallery/plot_alpha_search.rst)",
+        ),
+        ("[a](../pyproject.toml)", "search", "[a](../pyproject.toml)"),
+        ("[a](../../CONTRIBUTING.md)", "guide/saving", "[a](../contributing.md)"),
+        ("[a](https://arxiv.org/abs/1)", "search", "[a](https://arxiv.org/abs/1)"),
+        ("[a](#below)", "search", "[a](#below)"),
+        ("`x[0](y)`", "search", "`x[0](y)`"),
+    ],
+)
+def test_links_to_files_become_links_of_the_site(text, page, expected):
+    conf = run_path(str(DOCS / "conf.py"))
+    folder = (DOCS / page).parent
+    assert conf["with_links_of_site"](text, folder, page) == expected
+
+
+def test_links_of_an_included_file_start_at_its_folder():
+    mend = run_path(str(DOCS / "conf.py"))["with_links_of_site"]
+    text = "[a](docs/design.md), [b](CHANGELOG.md), [c](LICENSE)"
+    expected = "[a](design.md), [b](changelog.md), [c](../LICENSE)"
+    assert mend(text, ROOT, "contributing") == expected
+
+
+def test_the_drawing_of_the_design_is_what_its_script_draws():
+    script = run_path(str(DOCS / "draw_data_way.py"))
+    assert script["PICTURE"].read_text("utf-8") == script["picture"]()
