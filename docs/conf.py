@@ -70,6 +70,7 @@ html_show_sphinx = False
 html_theme_options = {
     "logo": {"text": "skmix"},
     "header_links_before_dropdown": 6,
+    "navbar_align": "left",
     "navbar_persistent": [],
     "navbar_end": ["search-button", "theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
@@ -77,6 +78,10 @@ html_theme_options = {
     "footer_end": [],
     "show_toc_level": 2,
 }
+
+# Pages without pages below them need no list of these.
+ALONE = ["index", "start", "why", "methods", "how_it_works", "references", "changelog"]
+html_sidebars = {page: [] for page in ALONE}
 
 # The pages link to files of the repository, so that they can be read there. In the
 # site a link to one of these files leads to the page that is made of it, and a link to

@@ -3,41 +3,31 @@
 Writes docs/data_way.svg, which docs/design.md shows.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 PICTURE = Path(__file__).parent / "data_way.svg"
-WIDTH, HEIGHT = 180, 48  # of a box
-GAP_X, GAP_Y, MARGIN = 20, 28, 10
+WIDTH, HEIGHT = 195, 48  # of a box
+GAP_X, GAP_Y, MARGIN = 36, 24, 10
 
 # A name, its modules or words, and the place of its middle: column and row.
 BOXES = {
-    "table": ("X, y, sample_weight", "", 1, 0),
-    "estimator": ("_estimators, _base, _search", "fit, partial_fit, predict", 1, 1),
-    "check": ("_preparation", "checks, rows of weight 0", 1, 2),
-    "columns": ("_dtypes, preprocessing", "columns to numbers", 0, 3),
+    "choice": ("_selection", "scores, gains, shares", 1, 0),
+    "table": ("X, y, sample_weight", "", 0, 0),
+    "estimator": ("_estimators, _base, _search", "fit, partial_fit, predict", 0, 1),
+    "many": ("_vectorized", "all alphas and folds at once", 1, 1),
+    "check": ("_preparation", "checks, rows of weight 0", 0, 2),
+    "columns": ("_dtypes, preprocessing", "columns to numbers", 1, 2),
     "target": ("_targets", "labels to indices, and back", 1, 3),
-    "net": ("_default_net", "or the user's net", 2, 3),
-    "fit": ("_training.patch", "the net's own fit", 2, 4),
-    "loader": ("_training.loader", "batches, weights, partners", 2, 5),
-    "mix": ("_sampler, mixing, pairing", "draw and mix", 2, 6),
-    "step": ("_training.epoch, loss", "pass, loss, update", 2, 7),
-    "many": ("_vectorized", "all alphas and folds at once", 3, 2),
-    "choice": ("_selection", "scores, gains, shares", 3, 3),
+    "net": ("_default_net", "or the user's net", 0, 3),
+    "fit": ("_training.patch", "the net's own fit", 0, 4),
+    "loader": ("_training.loader", "batches, weights, partners", 0, 5),
+    "mix": ("_sampler, mixing, pairing", "draw and mix", 0, 6),
+    "step": ("_training.epoch, loss", "pass, loss, update", 0, 7),
 }
-ARROWS = [
-    ("table", "estimator"),
-    ("estimator", "check"),
-    ("check", "columns"),
-    ("check", "target"),
-    ("check", "net"),
-    ("net", "fit"),
-    ("fit", "loader"),
-    ("loader", "mix"),
-    ("mix", "step"),
-    ("estimator", "many"),
-    ("many", "choice"),
-    ("many", "loader"),
-]
+DOWN = ["table", "estimator", "check", "net", "fit", "loader", "mix", "step"]
+ACROSS = [("estimator", "many"), ("check", "columns"), ("check", "target")]
+UP = [("many", "choice")]
 
 
 def place(name):
@@ -61,19 +51,24 @@ def box(name):
         yield f'<text x="{x:g}" y="{y + 14:g}">{second}</text>'
 
 
-def arrow(start, end):
-    """Draw an arrow: down, then across, then down; or from a side."""
-    (x, y), (to_x, to_y) = place(start), place(end)
-    if start == "estimator" and end == "many":  # from its right side
-        path = f"M {x + WIDTH / 2:g} {y:g} H {to_x:g} V {to_y - HEIGHT / 2:g}"
-    elif end == "loader" and x != to_x:  # round the box below
-        side = x - WIDTH / 2 - GAP_X / 2
-        path = f"M {x - WIDTH / 2:g} {y:g} H {side:g} V {to_y:g} H {to_x + WIDTH / 2:g}"
-    else:
-        middle = to_y - HEIGHT / 2 - GAP_Y / 2
-        path = f"M {x:g} {y + HEIGHT / 2:g} V {middle:g} H {to_x:g} "
-        path += f"V {to_y - HEIGHT / 2:g}"
+def arrow(path):
+    """Draw a line that ends in a head."""
     return f'<path d="{path}" marker-end="url(#head)"/>'
+
+
+def arrows():
+    """Draw the ways between boxes."""
+    for start, end in pairwise(DOWN):
+        (x, y), (_, to_y) = place(start), place(end)
+        yield arrow(f"M {x:g} {y + HEIGHT / 2:g} V {to_y - HEIGHT / 2:g}")
+    for start, end in ACROSS:
+        (x, y), (to_x, to_y) = place(start), place(end)
+        middle = (x + to_x) / 2
+        path = f"M {x + WIDTH / 2:g} {y:g} H {middle:g} V {to_y:g} "
+        yield arrow(path + f"H {to_x - WIDTH / 2:g}")
+    for start, end in UP:
+        (x, y), (_, to_y) = place(start), place(end)
+        yield arrow(f"M {x:g} {y - HEIGHT / 2:g} V {to_y + HEIGHT / 2:g}")
 
 
 def picture():
@@ -90,7 +85,7 @@ def picture():
         'fill="#4b6a88"/></marker>',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         '<g fill="none" stroke="#4b6a88" stroke-width="1.3">',
-        *(arrow(start, end) for start, end in ARROWS),
+        *arrows(),
         "</g>",
         '<g fill="#1b2733" font-family="sans-serif" font-size="12" '
         'text-anchor="middle">',
