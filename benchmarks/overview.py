@@ -90,7 +90,7 @@ def speed():
     ratios = [row["ratio"]["grid"] for row in result["speed"]]
     question = "CPU time of `GridSearchCV` over that of `MixupClassifierCV`"
     cells = f"{min(ratios):.1f} to {max(ratios):.1f}, most with small nets"
-    yield question, cells, "search.md", result["date"]
+    yield question, cells, "searches.md", result["date"]
 
 
 def main():

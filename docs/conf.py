@@ -43,6 +43,7 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!skmix\b).*")]
 autodoc_typehints = "none"  # numpydoc's sections have the types
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template lists them
+toc_object_entries_show_parents = "hide"
 
 # The gallery. `-D plot_gallery=0` builds its pages without running the examples.
 # Those in examples/with_others/ need further libraries, and are only shown.

@@ -1,10 +1,12 @@
 """The pages of docs/ belong together as one site."""
 
+import os
 import re
 from pathlib import Path
 from runpy import run_path
 
 import pytest
+from test_docs import EXAMPLES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,6 +52,10 @@ def test_every_page_is_in_a_table_of_contents():
     assert listed == PAGES | MADE
 
 
+def test_no_page_has_the_name_of_one_that_sphinx_makes():
+    assert not PAGES & {"search", "genindex", "py-modindex"}
+
+
 def test_papers_that_are_cited_are_the_papers_of_the_list():
     files = [ROOT / "README.md", *DOCS.glob("**/*.md"), *ROOT.glob("skmix/**/*.py")]
     texts = [path.read_text("utf-8") for path in files]
@@ -61,19 +67,19 @@ def test_papers_that_are_cited_are_the_papers_of_the_list():
 @pytest.mark.parametrize(
     ("text", "page", "expected"),
     [
-        ("[a](tables.md#numbers)", "search", "[a](tables.md#numbers)"),
-        ("[a](../CHANGELOG.md)", "search", "[a](changelog.md)"),
-        ("[a](../examples/)", "search", "[a](gallery/index.rst)"),
+        ("[a](tables.md#numbers)", "speed", "[a](tables.md#numbers)"),
+        ("[a](../CHANGELOG.md)", "speed", "[a](changelog.md)"),
+        ("[a](../examples/)", "speed", "[a](gallery/index.rst)"),
         (
             "[a](../examples/plot_alpha_search.py)",
-            "search",
+            "speed",
             "[a](gallery/plot_alpha_search.rst)",
         ),
-        ("[a](../pyproject.toml)", "search", "[a](../pyproject.toml)"),
+        ("[a](../pyproject.toml)", "speed", "[a](../pyproject.toml)"),
         ("[a](../../CONTRIBUTING.md)", "guide/saving", "[a](../contributing.md)"),
-        ("[a](https://arxiv.org/abs/1)", "search", "[a](https://arxiv.org/abs/1)"),
-        ("[a](#below)", "search", "[a](#below)"),
-        ("`x[0](y)`", "search", "`x[0](y)`"),
+        ("[a](https://arxiv.org/abs/1)", "speed", "[a](https://arxiv.org/abs/1)"),
+        ("[a](#below)", "speed", "[a](#below)"),
+        ("`x[0](y)`", "speed", "`x[0](y)`"),
     ],
 )
 def test_links_to_files_become_links_of_the_site(text, page, expected):
@@ -92,3 +98,19 @@ def test_links_of_an_included_file_start_at_its_folder():
 def test_the_drawing_of_the_design_is_what_its_script_draws():
     script = run_path(str(DOCS / "draw_data_way.py"))
     assert script["PICTURE"].read_text("utf-8") == script["picture"]()
+
+
+# Indented lines below the mark of what a block of an example prints.
+PRINTED = r"sphx-glr-script-out\n\n \.\. code-block:: none\n\n((?: {4}.*\n|\n)+)"
+
+
+@pytest.mark.skipif("SKMIX_GALLERY" not in os.environ, reason="no gallery was built")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_of_the_gallery_find_what_they_say(name):
+    gallery = Path(os.environ["SKMIX_GALLERY"])
+    page = (gallery / f"{name}.rst").read_text("utf-8")
+    printed = "".join(re.findall(PRINTED, page))
+    assert EXAMPLES[name] in printed
+    assert "Warning" not in printed
+    assert (gallery / "images" / f"sphx_glr_{name}_001.png").exists()
