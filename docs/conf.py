@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from docutils import nodes
+
 import skmix
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "abort_on_example_error": True,
+    "write_computation_times": False,  # its page takes scripts from elsewhere
 }
 
 # Pages
@@ -134,7 +137,16 @@ def read_included(app, path, docname, source):
     source[0] = with_links_of_site(source[0], folder, docname)
 
 
+def keep_figures_together(app, doctree):
+    """Break no line inside "17 / 0 / 3" or "0.97 ± 0.02" in a table."""
+    for cell in doctree.findall(nodes.entry):
+        for text in list(cell.findall(nodes.Text)):
+            whole = re.sub(r"(?<=\d) (?=[/±] )|(?<=[/±]) (?=\d)", "\u00a0", text)
+            text.parent.replace(text, nodes.Text(whole))
+
+
 def setup(app):
-    """Connect both."""
+    """Connect these."""
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
+    app.connect("doctree-read", keep_figures_together)

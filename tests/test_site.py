@@ -15,8 +15,15 @@ PAGES = {
     for pattern in ("**/*.md", "*.rst")
     for path in DOCS.glob(pattern)
     if path.relative_to(DOCS).parts[0] not in ("_build", "api", "gallery")
-} - {"sg_execution_times"}
+}
 MADE = {"gallery/index"}  # by the build
+
+
+@pytest.fixture(scope="module")
+def conf():
+    """What docs/conf.py defines."""
+    pytest.importorskip("docutils")
+    return run_path(str(DOCS / "conf.py"))
 
 
 def pages_of_llms():
@@ -82,14 +89,13 @@ def test_papers_that_are_cited_are_the_papers_of_the_list():
         ("`x[0](y)`", "speed", "`x[0](y)`"),
     ],
 )
-def test_links_to_files_become_links_of_the_site(text, page, expected):
-    conf = run_path(str(DOCS / "conf.py"))
+def test_links_to_files_become_links_of_the_site(conf, text, page, expected):
     folder = (DOCS / page).parent
     assert conf["with_links_of_site"](text, folder, page) == expected
 
 
-def test_links_of_an_included_file_start_at_its_folder():
-    mend = run_path(str(DOCS / "conf.py"))["with_links_of_site"]
+def test_links_of_an_included_file_start_at_its_folder(conf):
+    mend = conf["with_links_of_site"]
     text = "[a](docs/design.md), [b](CHANGELOG.md), [c](LICENSE)"
     expected = "[a](design.md), [b](changelog.md), [c](../LICENSE)"
     assert mend(text, ROOT, "contributing") == expected
