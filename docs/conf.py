@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "abort_on_example_error": True,
+    "parallel": 2,  # examples at a time
     "write_computation_times": False,  # its page takes scripts from elsewhere
 }
 
