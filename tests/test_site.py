@@ -110,7 +110,22 @@ def test_the_drawing_of_the_design_is_what_its_script_draws():
 PRINTED = r"sphx-glr-script-out\n\n \.\. code-block:: none\n\n((?: {4}.*\n|\n)+)"
 
 
-@pytest.mark.skipif("SKMIX_GALLERY" not in os.environ, reason="no gallery was built")
+built = pytest.mark.skipif("SKMIX_GALLERY" not in os.environ, reason="not built")
+
+
+@built
+@pytest.mark.slow
+def test_pages_take_nothing_from_elsewhere():
+    site = DOCS / "_build" / "html"
+    tag = r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.https?:"
+    pages = {path: path.read_text("utf-8") for path in site.glob("**/*.html")}
+    assert len(pages) > len(PAGES)
+    assert not [path.name for path, text in pages.items() if re.search(tag, text)]
+    sheets = [path.read_text("utf-8") for path in site.glob("_static/**/*.css")]
+    assert not re.search(r"(?:url\(|@import )['\"]?https?:", "".join(sheets))
+
+
+@built
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_of_the_gallery_find_what_they_say(name):
