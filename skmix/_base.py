@@ -490,10 +490,11 @@ class MixupEstimator(BaseMixup):
 
         Parameters
         ----------
-        X, y, sample_weight, groups
+        X, y, sample_weight, groups : as in `fit`
             What `fit` was given. It is not checked here that they are: another net
             than ``estimator_`` comes of others.
-        recorder : skmix._training.recording.Recorder, default=None
+        recorder : Recorder, default=None
+            Told of each step; see ``skmix/_training/recording.py``.
 
         Returns
         -------

@@ -108,8 +108,14 @@ class TrainingSet:
         Numbers of the rows that are trained on. None if they are unknown; then `X`,
         `y` and `groups` raise an error.
     weight : ndarray of shape (n,), float64, default=None
+        As below.
     all_groups : ndarray of shape (N,), default=None
-    columns, numeric, names, task
+        Groups of the rows that the net was given.
+    columns, numeric : ndarray of shape (d,) or mapping of such, default=None
+        As below.
+    names : list of str, default=None
+        As below.
+    task : {"classifier", "regressor"}, default="classifier"
         As below.
 
     Attributes
@@ -130,8 +136,8 @@ class TrainingSet:
         Which columns of `X` are numbers, and no codes nor indicators. None for all.
     names : list of str, or None
         Names of the columns of the user's table.
-    task : str, default="classifier"
-        "classifier" or "regressor".
+    task : {"classifier", "regressor"}
+        What the net predicts.
 
     Examples
     --------
@@ -177,7 +183,18 @@ class TrainingSet:
         return each(_read_only, data)
 
     def positions(self, rows: np.ndarray) -> np.ndarray:
-        """Return where rows of the net's table are among the training rows."""
+        """Return where rows of the net's table are among the training rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (B,), int64
+            Numbers of rows in the table that the net was given.
+
+        Returns
+        -------
+        positions : ndarray of shape (B,), int64
+            Their places among the training rows; -1 for rows held out.
+        """
         return self._position[rows]
 
     @cached_property

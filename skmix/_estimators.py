@@ -283,8 +283,8 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
 
         Parameters
         ----------
-        X, y
-            As in `fit`. A user-supplied net still holds out rows by its
+        X, y : as in `fit`
+            Training rows. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever come; required in the first call.
@@ -542,8 +542,8 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
 
         Parameters
         ----------
-        X, y
-            As in `fit`. A user-supplied net still holds out rows by its
+        X, y : as in `fit`
+            Training rows. A user-supplied net still holds out rows by its
             ``train_split``; with ``train_split=None`` it trains on all of them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, relative to the rows of the same call.

@@ -38,9 +38,14 @@ def mixup(
 
     Parameters
     ----------
-    x, x_partner, lam, y, y_partner, rng
-        As in `skmix.mixing`; `y` and `y_partner` are not used, and `rng` only for codes
-        and booleans.
+    x, x_partner : torch.Tensor of shape (B, ...), or a mapping of such
+        Rows and their partners, as the net gets them.
+    lam : torch.Tensor of shape (1, 1, ...) or (B, 1, ...)
+        Weight of the own row.
+    y, y_partner : torch.Tensor of shape (B,), default=None
+        Not used.
+    rng : numpy.random.Generator, default=None
+        Used for codes and booleans alone, and needed for them.
 
     Returns
     -------
@@ -154,7 +159,20 @@ class CutMix:
     interpolates: ClassVar[bool] = False
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Callable[..., Any]:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         columns = table.columns if layer is None else None
 
         def cutmix(

@@ -296,7 +296,13 @@ class _MixupCV(BaseMixup):
         return fitted_member(member, self, net, prepared, self._draws)
 
     def net_to_fit(self) -> NeuralNet:
-        """Return the net that `fit` clones, as in `MixupClassifier`."""
+        """Return the net that `fit` clones.
+
+        Returns
+        -------
+        net : skorch.NeuralNet
+            `estimator`, or, where it is None, a new default net for members.
+        """
         net = super().net_to_fit()
         if self.estimator is None and self.ensemble:
             net.set_params(module__k=FEW_NETS)
@@ -616,9 +622,11 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Number of processes. Each trains a group of members that are vectorized
         together, or the members of an alpha if they are not vectorized. Groups depend
         on candidates and folds alone, so the results are the same for every `n_jobs`.
-    lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
+    lam_per, mixing, pairing : default="batch", "mixup", "shuffle"
         As in `MixupClassifier`.
     layers : str or list of str, default="auto"
+        As in `MixupClassifier`.
+    clean_weight : float, default=0.0
         As in `MixupClassifier`.
     class_weight : dict, "balanced" or None, default=None
         As in `MixupClassifier`.
@@ -680,7 +688,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         Share of each candidate in the predictions.
     temperature_ : float
         Divisor of the logarithms of probabilities: the best one for `oof_proba_`, with
-        a prior around 1 (see `skmix.networks.fit_temperature`).
+        a prior around 1 (see ``skmix.networks.fit_temperature``).
     epochs_ : ndarray of shape (n_candidates,), int
         For nets of the default kind, the epoch with the least validation loss on
         average over the folds; members predict with the weights of this epoch. If
@@ -797,7 +805,13 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.verbose = verbose
 
     def net_to_fit(self) -> NeuralNet:
-        """Return the net that `fit` clones, as in `MixupClassifier`."""
+        """Return the net that `fit` clones.
+
+        Returns
+        -------
+        net : skorch.NeuralNet
+            `estimator`, or, where it is None, a new default net for members.
+        """
         net = super().net_to_fit()
         if self.estimator is None:
             net.set_params(module__d_embedding=D_EMBEDDING)
@@ -866,9 +880,11 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         Number of processes. Each trains a group of members that are vectorized
         together, or the members of an alpha if they are not vectorized. Groups depend
         on candidates and folds alone, so the results are the same for every `n_jobs`.
-    lam_per, mixing, pairing, clean_weight : default="batch", "mixup", "shuffle", 0.0
+    lam_per, mixing, pairing : default="batch", "mixup", "shuffle"
         As in `MixupRegressor`.
     layers : str or list of str, default="auto"
+        As in `MixupRegressor`.
+    clean_weight : float, default=0.0
         As in `MixupRegressor`.
     categorical_features : default="from_dtype"
         As in `MixupRegressor`.

@@ -61,7 +61,26 @@ class FeatMix:
     interpolates: ClassVar[bool] = False
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input."""
+        """Return the function that mixes rows at the input.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input, and any
+            other one is refused.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+
+        Raises
+        ------
+        ValueError
+            Behind a layer, whose units are no columns.
+        """
         if layer is not None:
             raise ValueError(
                 f"Got FeatMix behind the layer {layer!r}, but its importances are "
@@ -151,7 +170,20 @@ class Remix:
     interpolates: ClassVar[bool] = True
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         check_above_0("kappa", self.kappa)
         if self.kappa < 1:
             raise ValueError(f"Got kappa={self.kappa!r}, but expected at least 1.")
@@ -199,7 +231,20 @@ class OwnMajor:
         return is_interpolating(self.mixing)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         mix = bound(self.mixing, table, layer)
 
         def own_major(
@@ -239,7 +284,20 @@ class Prob:
         return is_interpolating(self.mixing)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         check_share("p", self.p)
         mix = bound(self.mixing, table, layer)
 
@@ -310,7 +368,20 @@ class Warped:
         return is_interpolating(self.mixing)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         check_above_0("tau_max", self.tau_max)
         check_above_0("tau_std", self.tau_std)
         if self.distance not in ("rows", "targets"):
@@ -389,7 +460,20 @@ class NoisyFeatures:
         return is_interpolating(self.mixing)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
-        """Return the function that mixes rows at the input, or behind a layer."""
+        """Return the function that mixes rows at the input, or behind a layer.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+        layer : str, default=None
+            Name of the submodule whose output is mixed; None is the input.
+
+        Returns
+        -------
+        mix : callable
+            ``f(x, x_partner, lam, y, y_partner, rng)``, as `skmix.mixing` says.
+        """
         check_at_least_0("additive", self.additive)
         check_at_least_0("multiplicative", self.multiplicative)
         mix = bound(self.mixing, table, layer)

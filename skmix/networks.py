@@ -12,6 +12,8 @@ from scipy.special import log_softmax, softmax
 from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 
+__all__ = ["TabularNet"]
+
 PRIOR = 0.3  # standard deviation of the logarithm of a temperature
 
 
@@ -228,6 +230,18 @@ class TabularNet(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return outputs of the members in training, and their mean in evaluation.
+
+        Parameters
+        ----------
+        X : torch.Tensor of shape (B, d_in), float
+            Numbers first, in the order of `bins`.
+
+        Returns
+        -------
+        outputs : torch.Tensor of shape (B, d_out, k) or (B, d_out)
+            Logits of classes (in evaluation of the mean probabilities), or numbers.
+        """
         members: torch.Tensor
         if self.training:
             self._average()

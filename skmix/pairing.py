@@ -39,6 +39,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from skmix._columns import TrainingSet
 from skmix._validation import check_above_0, check_bound, check_rule, check_share
 
+__all__ = ["Lisa", "Nearest", "OtherClass", "SameClass", "SimilarTarget"]
+
 EXACT_ROWS = 20_000  # above, neighbours are searched for in cells of similar rows
 CELL_ROWS = 1_000
 MAX_CODES = 50  # of a column; the rarer ones count as one
@@ -100,7 +102,18 @@ class SameClass:
     by_row: ClassVar[bool] = True
 
     def bind(self, table: TrainingSet) -> Partners:
-        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
+        """Return the function that draws partners.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+
+        Returns
+        -------
+        partners : callable
+            ``partners(rows, rng)``, as `skmix.pairing` says.
+        """
         n_rows = len(table.y)
         itself = np.arange(n_rows) if table.weight is None else None
         return _Others(table.y, itself, table.weight).partners
@@ -132,7 +145,18 @@ class OtherClass:
     by_row: ClassVar[bool] = True
 
     def bind(self, table: TrainingSet) -> Partners:
-        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
+        """Return the function that draws partners.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+
+        Returns
+        -------
+        partners : callable
+            ``partners(rows, rng)``, as `skmix.pairing` says.
+        """
         return _Others(np.zeros(len(table.y)), table.y, table.weight).partners
 
 
@@ -176,7 +200,18 @@ class Lisa:
     by_row: ClassVar[bool] = True
 
     def bind(self, table: TrainingSet) -> Partners:
-        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
+        """Return the function that draws partners.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+
+        Returns
+        -------
+        partners : callable
+            ``partners(rows, rng)``, as `skmix.pairing` says.
+        """
         check_share("p", self.p)
         if table.groups is None:
             raise ValueError(
@@ -292,7 +327,18 @@ class Nearest:
     by_row: ClassVar[bool] = True
 
     def bind(self, table: TrainingSet) -> Partners:
-        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
+        """Return the function that draws partners.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+
+        Returns
+        -------
+        partners : callable
+            ``partners(rows, rng)``, as `skmix.pairing` says.
+        """
         if not isinstance(self.k, Integral) or self.k < 1:
             raise ValueError(
                 f"Got k={self.k!r}, but expected an integer of at least 1."
@@ -401,7 +447,18 @@ class SimilarTarget:
     task: ClassVar[str] = "regressor"
 
     def bind(self, table: TrainingSet) -> Partners:
-        """Return ``partners(rows, rng)`` for the rows of a `TrainingSet`."""
+        """Return the function that draws partners.
+
+        Parameters
+        ----------
+        table : TrainingSet
+            The rows that the net is trained on.
+
+        Returns
+        -------
+        partners : callable
+            ``partners(rows, rng)``, as `skmix.pairing` says.
+        """
         check_above_0("bandwidth", self.bandwidth)
         y = np.asarray(table.y, dtype=np.float64).ravel()
         mean = np.average(y, weights=table.weight)

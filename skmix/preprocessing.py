@@ -23,6 +23,8 @@ from skmix._validation import (
     check_sample_weight,
 )
 
+__all__ = ["TableEncoder"]
+
 # Rows are encoded in blocks of so many cells, 8 MiB of float64.
 BLOCK_CELLS = 2**20
 
@@ -57,7 +59,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         their standard deviation, so that zeros stay zeros.
     as_dict : bool, default=False
         Whether the output is ``{"x_num": ..., "x_cat": ...}``, categories as codes,
-        instead of one array with categories one-hot. (`set_output` is for arrays.)
+        instead of one array with categories one-hot. `set_output` is for arrays.
     dtype : numpy dtype, default=numpy.float32
         Of the numbers of the output.
 
@@ -79,13 +81,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Median of each number.
     scale_ : ndarray of shape (n_numbers,), float64
         Factor by which the distance of each number from the median is multiplied.
-    columns_ : ndarray of shape (n_columns_,), int, or dict of these
+    columns_ : ndarray of shape (``n_columns_``,), int, or dict of these
         Position of the column of the table that each column of the output is made of.
-    numeric_ : ndarray of shape (n_columns_,), bool, or dict of these
+    numeric_ : ndarray of shape (``n_columns_``,), bool, or dict of these
         Which columns of the output are numbers, and no codes nor indicators.
     n_features_in_ : int
         Columns of the table.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (``n_features_in_``,), object
         Names of the columns, if all of them are strings.
 
     See Also
@@ -253,7 +255,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        encoded : ndarray of shape (n_samples, n_columns_), of `dtype`
+        encoded : ndarray of shape (n_samples, ``n_columns_``), of `dtype`
             A CSR matrix or array for sparse tables, if that of `fit` was sparse. With
             `as_dict` a dict of ``x_num``, of `dtype`, and ``x_cat``, int64.
 
@@ -331,13 +333,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        encoded : {ndarray, sparse matrix or array} of shape (n_samples, n_columns_), \
-                or dict
+        encoded : array, sparse or not, of shape (n_samples, ``n_columns_``), or dict
             As `transform` returns it, or mixed from such rows.
 
         Returns
         -------
-        table : pandas.DataFrame of shape (n_samples, n_features_in_)
+        table : pandas.DataFrame of shape (n_samples, ``n_features_in_``)
             Columns have the names and the order of the table.
 
             - A number is float64, scaled back. It is NaN where it is wholly missing
@@ -463,7 +464,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of shape (n_columns_,), dtype object
+        names : ndarray of shape (``n_columns_``,), dtype object
             With `as_dict` those of ``x_num``, and then those of ``x_cat``.
         """
         check_is_fitted(self)
@@ -485,22 +486,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         summary : pandas.DataFrame
-            A row for each column of the table, in its order:
+            A row for each column of the table, in its order.
 
-            name : str
-            read_as : str
-                "number", "number from text" or "category".
-            n_missing : int
-                Training rows without a value, whatever they weigh. In a column of
-                numbers, text that is no number counts as missing.
-            n_categories : int
-                Different values of a category; 0 for numbers.
-            n_kept : int
-                How many of these have a column, or a code, of their own.
-            median : float
-                What replaces missing numbers; NaN for categories and sparse tables.
-            features : list of str
-                Names of the columns of the output that are made of it.
+            - ``name``, str.
+            - ``read_as``, str: "number", "number from text" or "category".
+            - ``n_missing``, int: training rows without a value, whatever they weigh. In
+              a column of numbers, text that is no number counts as missing.
+            - ``n_categories``, int: different values of a category; 0 for numbers.
+            - ``n_kept``, int: how many of these have a column, or a code, of their own.
+            - ``median``, float: what replaces missing numbers; NaN for categories and
+              sparse tables.
+            - ``features``, list of str: names of the columns of the output that are
+              made of it.
 
         Raises
         ------

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from skmix._validation import check_at_least_0
 
+__all__ = ["Schedule"]
+
 
 @dataclass(frozen=True)
 class Schedule:

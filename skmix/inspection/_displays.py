@@ -833,7 +833,14 @@ class AlphaDisplay:
     def from_search(cls, search: Any, *, parameter: str | None = None) -> Self:
         """Read the scores of a fitted search, and draw nothing yet.
 
-        Arguments are those of `from_estimator`.
+        Parameters
+        ----------
+        search, parameter : as in `from_estimator`
+            The search, and the name of its parameter that is alpha.
+
+        Returns
+        -------
+        display : AlphaDisplay
         """
         table, relative = scores_by_alpha(search, parameter)
         return cls(table, relative=relative)

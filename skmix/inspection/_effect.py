@@ -66,6 +66,18 @@ class MixupEffect:
     See Also
     --------
     mixup_effect : Measures it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmix import MixupClassifierCV, default_net
+    >>> from skmix.inspection import MixupEffect
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__k=1)
+    >>> search = MixupClassifierCV(net, store_cv_results=True, random_state=0)
+    >>> effect = MixupEffect.from_search(search.fit(X, y), y)
+    >>> effect.metric, effect.greater_is_better
+    ('log_loss', False)
     """
 
     verdict: Verdict

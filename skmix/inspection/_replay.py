@@ -42,7 +42,7 @@ def training_losses(
 
     Returns
     -------
-    losses : pandas.DataFrame of shape (n_iter_, 2 or 3), float64
+    losses : pandas.DataFrame of shape (``n_iter_``, 2 or 3), float64
         By ``epoch``, which begins with 1:
 
         mixed_train_loss

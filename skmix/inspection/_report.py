@@ -76,6 +76,18 @@ class MixupReport:
     See Also
     --------
     mixup_report : Makes it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skmix import MixupClassifier, default_net
+    >>> from skmix.inspection import mixup_report
+    >>> X, y = load_wine(return_X_y=True)
+    >>> net = default_net("classifier").set_params(max_epochs=2, module__k=1)
+    >>> model = MixupClassifier(net, alpha=0.2)
+    >>> report = mixup_report(model, X, y, cv=3, n_repeats=1, random_state=0)
+    >>> report.effect.metric
+    'log_loss'
     """
 
     effect: MixupEffect
@@ -132,11 +144,16 @@ def mixup_report(
 
     Parameters
     ----------
-    estimator, X, y, alphas, against, scoring, cv, n_repeats, sample_weight, groups, \
-            n_jobs
-        As in `mixup_effect`.
+    estimator, X, y : as in `mixup_effect`
+        The model, and the rows that train and judge it.
+    alphas, against, scoring, cv, n_repeats : as in `mixup_effect`
+        What is compared, by which score, and in which folds.
+    sample_weight, groups : as in `mixup_effect`
+        What belongs to each row.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, nets and the rows that are shown.
+    n_jobs : int or None, default=None
+        As in `mixup_effect`.
     title : str, default=None
         Heading of the page.
     verbose : {0, 1}, default=0
