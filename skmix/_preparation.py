@@ -160,6 +160,7 @@ def _read_dict(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool) -> Any:
             "Got X as a dict, but expected a table of "
             f"{estimator.n_features_in_} columns, as in training."
         )
+    _validation.check_dict(X)
     if isinstance(y, str):
         return dict(X)
     y = check_targets(y, numeric=is_regressor(estimator))

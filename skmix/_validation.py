@@ -1,7 +1,7 @@
 """Checks of parameters and data: messages say what was got, expected, and to do."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -236,6 +236,24 @@ def check_categorical_features(given: Any) -> None:
         raise wrong(TypeError, name, given, expected)
 
 
+def check_dict(X: Mapping[str, Any]) -> None:
+    """Refuse a dict of anything but arrays of the same number of rows."""
+    expected = (
+        "a dict of arrays, all of them with a row for each sample, which the module "
+        "gets by name"
+    )
+    if not X:
+        raise ValueError(f"Got X as an empty dict, but expected {expected}.")
+    for name, value in X.items():
+        if not np.ndim(value):
+            raise TypeError(
+                f"Got X with {value!r} as {name!r}, but expected {expected}."
+            )
+    n_rows = {name: len(value) for name, value in X.items()}
+    if len(set(n_rows.values())) > 1:
+        raise ValueError(f"Got X with {n_rows} rows, but expected {expected}.")
+
+
 def refuse_categories_of_dict(given: Any) -> None:
     """Refuse columns of categories for a dict of arrays, whose columns are not read."""
     if given is None or isinstance(given, str) or len(given) == 0:
@@ -321,10 +339,18 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
 def check_groups(groups: Any, y: Any) -> np.ndarray:
     """Return the group of each row as a code, of shape (n,), int."""
     groups = np.asarray(groups, dtype=object)
+    if groups.ndim == 0:
+        raise wrong(ValueError, "groups", groups.item(), PER_ROW)
     if groups.shape != (len(y),):
         got, expected = f"of shape {groups.shape}", f"({len(y)},): "
         raise ValueError(f"Got groups {got}, but expected {expected}{PER_ROW}.")
-    codes: np.ndarray = pd.factorize(groups)[0]
+    try:
+        codes: np.ndarray = pd.factorize(groups)[0]
+    except TypeError as error:  # lists
+        got, expected = f"such as {groups[0]!r} ({error})", f"{PER_ROW}, by a value"
+        raise TypeError(
+            f"Got groups {got}, but expected {expected} such as a number or a string."
+        ) from error
     if missing := (codes < 0).sum():
         got = f"that are missing for {missing} rows"
         raise ValueError(f"Got groups {got}, but expected {PER_ROW}.")
@@ -335,9 +361,18 @@ def check_sample_weight(sample_weight: Any, y: Any) -> np.ndarray | None:
     """Return weights as an array of shape (n,), float64, or None."""
     if sample_weight is None:
         return None
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    name = "sample_weight"
+    try:
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name=name
+        )
+    except (TypeError, ValueError) as error:
+        if name in str(error) or "omplex" in str(error):
+            raise
+        raise type(error)(
+            f"Got {name} that cannot be read as numbers ({error}), but expected an "
+            "array of a number of at least 0 for each row."
+        ) from error
     if weight.shape != (len(y),):
         raise ValueError(
             f"Got sample_weight of shape {weight.shape}, but expected ({len(y)},)."

@@ -235,7 +235,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         scaler = StandardScaler(with_mean=False, with_std=bool(self.scale))
         self._sparse_scaler = scaler.set_output(transform="default")
-        self._sparse_scaler.fit(table, sample_weight=weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._sparse_scaler.fit(table, sample_weight=weight)
+        if self.scale:
+            _rescale_extremes(scaler, table, weight)
         self._numbers, self._categories = np.arange(self.n_features_in_), np.arange(0)
         self._indicated, self._kept, self.bins_ = np.arange(0), [], []
         self._empty = [False] * self.n_features_in_
@@ -618,6 +621,24 @@ def validate_table(
     names, who = getattr(X, "columns", None), type(estimator).__name__
     check_finite_columns(table, names, who, allow_nan=allow_nan)
     return table if isinstance(y, str) else (table, y)
+
+
+def _rescale_extremes(
+    scaler: StandardScaler, table: Any, weight: np.ndarray | None
+) -> None:
+    """Set the scale of sparse columns whose squares overflow, or vanish."""
+    largest = abs(table).max(axis=0).toarray().ravel()
+    limit = np.finfo(table.dtype if table.dtype.kind == "f" else np.float64).max ** 0.4
+    extreme = (largest > limit) | ((largest < 1 / limit) & (largest > 0))
+    if not extreme.any():
+        return
+    unit = np.where(extreme, largest, 1).astype(np.float64)
+    in_units = table.astype(np.float64)
+    in_units.data = in_units.data / unit[in_units.indices]
+    scale = StandardScaler(with_mean=False).fit(in_units, sample_weight=weight).scale_
+    # (What is below has no inverse, and counts as constant.)
+    found = np.maximum(scale * unit, np.finfo(np.float64).tiny)
+    scaler.scale_ = np.where(extreme, found, scaler.scale_)
 
 
 def _spread(x: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
