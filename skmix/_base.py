@@ -113,7 +113,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         if reset:
             X = X if is_dict(X) else as_frame(X)
             self._reader = learn_reader(X, self.categorical_features)
-        allow_nan = reset or self._preparation.encoder is not None
+        encoder = None if reset else self._preparation.encoder
+        allow_nan = reset or (encoder is not None and encoder.takes_missing_)
         options: dict[str, Any] = {"reset": reset, "allow_nan": allow_nan}
         return read_table(self, self._reader, X, *y, min_rows=min_rows, **options)
 

@@ -308,7 +308,10 @@ def check_finite_columns(
 
 
 def check_single_target(y: Any, task: str, estimator: str) -> None:
-    """Refuse targets of several columns."""
+    """Refuse targets of several columns, and the name of a column."""
+    if isinstance(y, str):
+        expected = f"a target for each row, such as X[{y!r}] of a frame X"
+        raise wrong(ValueError, "y", y, expected)
     shape = getattr(y, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] > 1:
         raise ValueError(

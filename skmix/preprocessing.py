@@ -83,6 +83,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Position of the column of the table that each column of the output is made of.
     numeric_ : ndarray of shape (n_columns_,), bool, or dict of these
         Which columns of the output are numbers, and no codes nor indicators.
+    takes_missing_ : bool
+        Whether numbers may be missing: not if the table of `fit` was sparse.
     n_features_in_ : int
         Columns of the table.
     feature_names_in_ : ndarray of shape (n_features_in_,), object
@@ -276,7 +278,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = as_frame(X)
-        return self.encode(validate_table(self, X, reader=self.reader_, reset=False))
+        options: dict[str, Any] = {"allow_nan": self.takes_missing_, "reset": False}
+        return self.encode(validate_table(self, X, reader=self.reader_, **options))
 
     def encode(self, table: Any) -> Any:
         """Encode a table of numbers and codes, a block of rows at a time.
@@ -427,6 +430,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             x[indicators[:, k] > 1 - SAME, j] = np.nan
         x[:, self._empty] = np.nan
         return x
+
+    @property
+    def takes_missing_(self) -> bool:
+        return self._sparse_scaler is None
 
     @property
     def n_columns_(self) -> int:
@@ -618,6 +625,9 @@ def validate_table(
         table = check_array(table, input_name="X", **options)
     else:
         table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
+    if sparse.issparse(table) and not table.has_canonical_format:
+        table = table.copy()  # or scipy would sort and sum the entries of the user's
+        table.sum_duplicates()
     names, who = getattr(X, "columns", None), type(estimator).__name__
     check_finite_columns(table, names, who, allow_nan=allow_nan)
     return table if isinstance(y, str) else (table, y)
