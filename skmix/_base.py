@@ -124,6 +124,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         """Return the samples to train on, those of weight 0 among them."""
         _validation.check_single_target(y, self._task, type(self).__name__)
         _validation.check_no_target_missing(y)
+        if self._task == "Regressor":
+            _validation.check_number_targets(y)
         X, y = self._read(X, y, **options)
         weight = _validation.check_sample_weight(sample_weight, y)
         groups = None if groups is None else _validation.check_groups(groups, y)
@@ -595,6 +597,8 @@ class MixupEstimator(BaseMixup):
         _validation.check_no_target_missing(y_val, "y_val")
         X_val = self._read(X_val)
         numeric = self._task == "Regressor"
+        if numeric:
+            _validation.check_number_targets(y_val, "y_val")
         y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)

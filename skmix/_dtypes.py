@@ -21,6 +21,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmix import _strings as text
+from skmix._validation import check_unmasked
 
 # Categories of a column that have a column, or a code, of their own; by frequency.
 MAX_CATEGORIES = 50
@@ -109,6 +110,7 @@ def as_frame(X: Any) -> Any:
     if isinstance(X, pd.DataFrame):
         _refuse_repeated(X.columns)
         return X
+    check_unmasked(X, "X")
     if not sparse.issparse(X):
         _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
@@ -143,7 +145,20 @@ def _refuse_flat(X: Any) -> None:
     if not isinstance(n_dimensions, int):  # a list, a class
         n_dimensions = np.ndim(np.asarray(X, dtype=object))
     if n_dimensions < 2:
+        _refuse_ragged(X)
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
+
+
+def _refuse_ragged(X: Any) -> None:
+    """Refuse rows of different lengths."""
+    if not isinstance(X, list | tuple) or not all(map(types.is_list_like, X)):
+        return
+    lengths = sorted({len(row) for row in X})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"Got X with rows of {lengths[0]} to {lengths[-1]} values, but expected as "
+            "many in each row. None stands for a missing value."
+        )
 
 
 def _keep_strings(frame: pd.DataFrame, X: Any) -> pd.DataFrame:

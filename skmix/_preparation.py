@@ -170,8 +170,9 @@ def _read_dict(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool) -> Any:
 
 def check_targets(y: Any, name: str = "y", *, numeric: bool) -> np.ndarray:
     """Return targets of shape (n,), checked without a table."""
-    dtype = "numeric" if numeric else None
-    y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
+    dtype = np.float64 if numeric else None
+    with np.errstate(over="ignore", invalid="ignore"):  # of the sum of huge ones
+        y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
     return np.asarray(column_or_1d(y, warn=True))
 
 

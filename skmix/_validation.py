@@ -307,6 +307,37 @@ def check_finite_columns(
     raise ValueError(f"Input X contains {found} in {where}, but {way_out}")
 
 
+def check_unmasked(values: Any, name: str) -> None:
+    """Refuse a masked array with masked values, of which others see what is behind."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"Got {name} as a masked array, but expected its masked values to be told "
+            f"as missing ones: {name}.astype(float).filled(numpy.nan)."
+        )
+
+
+def check_number_targets(y: Any, name: str = "y") -> None:
+    """Refuse targets of a regression that are no numbers."""
+    if not np.iterable(y) or np.iscomplexobj(y):
+        return  # scikit-learn refuses it
+    values = np.asarray(y)
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"Got {name} of dtype {values.dtype}, but expected numbers. Make numbers of "
+            "dates or times, such as days: (y - y.min()) / pandas.Timedelta(days=1)."
+        )
+    if values.dtype.kind not in "OUST":
+        return
+    try:
+        values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"Got {name} with values that are no finite numbers ({error}), but expected "
+            "a number for each row."
+        ) from error
+
+
 def check_single_target(y: Any, task: str, estimator: str) -> None:
     """Refuse targets of several columns, and the name of a column."""
     if isinstance(y, str):
@@ -327,6 +358,7 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
         if isinstance(y, str) or not np.iterable(y):
             return  # scikit-learn refuses it
         y = np.asarray(y, dtype=object)
+    check_unmasked(y, name)
     missing: Any = np.asarray(pd.isna(y))
     if missing.ndim == 2:
         missing = missing.any(axis=1)
@@ -365,6 +397,7 @@ def check_sample_weight(sample_weight: Any, y: Any) -> np.ndarray | None:
     if sample_weight is None:
         return None
     name = "sample_weight"
+    check_unmasked(sample_weight, name)
     try:
         weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name=name

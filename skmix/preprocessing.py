@@ -624,7 +624,8 @@ def validate_table(
     if isinstance(y, str):  # "no_validation" is what validate_data calls no y
         table = check_array(table, input_name="X", **options)
     else:
-        table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum of huge targets
+            table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
     if sparse.issparse(table) and not table.has_canonical_format:
         table = table.copy()  # or scipy would sort and sum the entries of the user's
         table.sum_duplicates()

@@ -178,7 +178,9 @@ ODD_CATEGORIES = {
     "string and missing": lambda rng, n: with_missing(rng, levels(rng, n), np.nan),
     "no words": lambda rng, n: pd.Series([None] * n, dtype="str"),
     "no objects": lambda rng, n: objects([None] * n),
-    "no objects but nan": lambda rng, n: objects([np.nan, None] * (n // 2) + [None] * (n % 2)),
+    "no objects but nan": lambda rng, n: objects(
+        [np.nan, None] * (n // 2) + [None] * (n % 2)
+    ),
     "no values of a word": lambda rng, n: objects(["?"] * n),
     "yes and None": lambda rng, n: words(rng, n, "yes", None, "no"),
 }
@@ -198,7 +200,9 @@ DOUBTFUL = {
     "infinite objects": lambda rng, n: objects([Decimal("Infinity")] + [1] * (n - 1)),
     "signalling objects": lambda rng, n: objects([Decimal("sNaN")] + [1] * (n - 1)),
     "overflowing ints": lambda rng, n: objects([10**400] + [1] * (n - 1)),
-    "overflowing fractions": lambda rng, n: objects([Fraction(10**400)] + [1] * (n - 1)),
+    "overflowing fractions": lambda rng, n: objects(
+        [Fraction(10**400)] + [1] * (n - 1)
+    ),
     "dates": days,
     "dates and missing": lambda rng, n: days(rng, n).where(~some(rng, n)),
     "no dates": lambda rng, n: pd.Series(pd.NaT, range(n)),
@@ -377,17 +381,22 @@ NO_TABLES = {
     "column": (lambda X: X[:, 0], ("2D",)),
     "three axes": (lambda X: X[None], ("dim",)),
     "no columns": (lambda X: X[:, :0], ("0 feature",)),
-    "masked": (np.ma.masked_invalid, ("mask",)),
+    "masked": (lambda X: np.ma.masked_greater(X, np.median(X[:, 0]) - 1e-9), ("mask",)),
     "series": (lambda X: pd.Series(X[:, 0]), ("2D", "Series")),
     "records": (
-        lambda X: np.array(list(map(tuple, X)), [(f"f{j}", "f8") for j in range(X.shape[1])]),
+        lambda X: np.array(
+            list(map(tuple, X)), [(f"f{j}", "f8") for j in range(X.shape[1])]
+        ),
         ("2D", "dtype"),
     ),
     "None": (lambda X: None, ("X", "None")),
     "number": (lambda X: 3.0, ("2D",)),
     "word": (lambda X: "X", ("2D", "str")),
     "generator": (lambda X: (row for row in X), ("2D", "generator")),
-    "ragged": (lambda X: [[1.0], [1.0, 2.0]] * (len(X) // 2), ("inhomogeneous", "2D", "X")),
+    "ragged": (
+        lambda X: [[1.0], [1.0, 2.0]] * (len(X) // 2),
+        ("inhomogeneous", "2D", "X"),
+    ),
     "nested": (lambda X: [[[1.0], [2.0]]] * len(X), ("dim",)),
     "complex array": (lambda X: X * 1j, ("omplex",)),
     "day array": (lambda X: X.astype("M8[D]"), ("date",)),

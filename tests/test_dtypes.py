@@ -922,15 +922,33 @@ def test_none_in_a_list_of_numbers_is_missing(make):
     X = np.random.default_rng(0).normal(size=(ROWS, 2))
     X[::7, 1], y = np.nan, np.arange(ROWS) % 2
     rows = [[value if value == value else None for value in row] for row in X.tolist()]
-    assert_array_equal(
-        make().fit(rows, y).predict(rows), make().fit(X, y).predict(X)
-    )
+    assert_array_equal(make().fit(rows, y).predict(rows), make().fit(X, y).predict(X))
 
 
 @each_estimator
 def test_the_name_of_a_column_is_no_target(messy, make):
     with pytest.raises(ValueError, match=r"y='price', but expected.*X\['price'\]"):
         make().fit(messy[0], "price")
+
+
+@each_estimator
+def test_masked_values_are_not_looked_behind(make):
+    X, y = np.ones((ROWS, 2)), np.arange(ROWS) % 2
+    hidden = np.ma.array(X, mask=np.eye(ROWS, 2))
+    with pytest.raises(ValueError, match=r"X as a masked array.*filled\(numpy.nan\)"):
+        make().fit(hidden, y)
+    with pytest.raises(ValueError, match="X as a masked array"):
+        make().fit(X, y).predict(hidden)
+    with pytest.raises(ValueError, match="y as a masked array"):
+        make().fit(X, np.ma.array(y, mask=y == 1))
+    with pytest.raises(ValueError, match="sample_weight as a masked array"):
+        make().fit(X, y, sample_weight=np.ma.array(y + 1, mask=y == 1))
+
+
+@each_estimator
+def test_rows_of_different_lengths_are_told(make):
+    with pytest.raises(ValueError, match="rows of 1 to 2 values, but expected as many"):
+        make().fit([[1.0], [1.0, 2.0]] * 10, np.arange(20) % 2)
 
 
 @each_estimator
