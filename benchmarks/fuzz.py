@@ -1,17 +1,17 @@
-"""Random cases of tables, labels, weights and parameters: is each fitted or explained?
+"""Random cases of tables, targets and parameters: is each fitted, or explained?
 
-The cases and the judge are those of the tests (tests/fuzz_cases.py, tests/fuzz_oracle.py).
-A case is fitted, predicts, and predicts a changed table; or it is refused. Each shard has
-100 cases, which its number determines.
+The cases and the judge are those of the tests (tests/fuzz_cases.py, fuzz_oracle.py).
+A case is fitted, predicts, and predicts a changed table; or it is refused. Each shard
+has 100 cases, which its number determines.
 
-    python benchmarks/fuzz.py                    # 50,000 cases, some 3 hours on one core
+    python benchmarks/fuzz.py               # 50,000 cases, some 3 hours on one core
     python benchmarks/fuzz.py --cases 1000
-    python benchmarks/fuzz.py --faults           # prints what went wrong
-    python benchmarks/fuzz.py --report           # writes fuzz.json
-    python benchmarks/fuzz.py --markdown         # prints the table of fuzz.json
+    python benchmarks/fuzz.py --faults      # prints what went wrong
+    python benchmarks/fuzz.py --report      # writes fuzz.json
+    python benchmarks/fuzz.py --markdown    # prints the table of fuzz.json
 
-Each shard is a line of results/fuzz.jsonl, and what is there is not tried again; delete it
-to start afresh, as after a change of the library.
+Each shard is a line of results/fuzz.jsonl, and what is there is not tried again; delete
+it to start afresh, as after a change of the library.
 """
 
 import os
@@ -119,10 +119,8 @@ def markdown(result):
         rows.append([row["estimator"], row["net"], *(f"{row[o]:,}" for o in OUTCOMES)])
     total = {o: sum(row[o] for row in result["by estimator"]) for o in OUTCOMES}
     rows.append(["all", "", *(f"{total[o]:,}" for o in OUTCOMES)])
-    text = (
-        f"{result['cases']:,} cases in {result['minutes']:,} minutes, {result['date']}: "
-        f"{versions_line(result)}."
-    )
+    tried = f"{result['cases']:,} cases in {result['minutes']:,} minutes"
+    text = f"{tried}, {result['date']}: {versions_line(result)}."
     return "\n".join([text, "", *table_lines(rows)])
 
 

@@ -318,12 +318,10 @@ def check_unmasked(values: Any, name: str) -> None:
 
 def check_number_targets(y: Any, name: str = "y") -> None:
     """Refuse targets of a regression that are no numbers."""
-    if not np.iterable(y) or np.iscomplexobj(y):
-        return  # scikit-learn refuses it
     values = np.asarray(y)
     if values.dtype.kind in "mM":
         raise ValueError(
-            f"Got {name} of dtype {values.dtype}, but expected numbers. Make numbers of "
+            f"Got {name} of dtype {values.dtype}, but expected numbers. Make some of "
             "dates or times, such as days: (y - y.min()) / pandas.Timedelta(days=1)."
         )
     if values.dtype.kind not in "OUST":
@@ -333,8 +331,8 @@ def check_number_targets(y: Any, name: str = "y") -> None:
     except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"Got {name} with values that are no finite numbers ({error}), but expected "
-            "a number for each row."
+            f"Got {name} with values that are no finite numbers ({error}), but "
+            "expected a number for each row."
         ) from error
 
 

@@ -719,19 +719,15 @@ class Case:
         for kind, name in zip(self.columns, names, strict=True):
             if kind in tables.DOUBTFUL:
                 found.append(name)
-            if (
-                kind in ("levels", "ids")
-                or kind in tables.CATEGORIES | tables.ODD_CATEGORIES
-            ):
-                if self.container != "frame":
-                    found.append(name)  # has lost its dtype
+            if self.container != "frame" and kind in tables.MAYBE_LOST:
+                found.append(name)
         if self.names in tables.REFUSED_NAMES:
             found.append(tables.REFUSED_NAMES[self.names])
         if self.container in tables.NO_TABLES:
             found += tables.NO_TABLES[self.container][1]
-        labels = {} if self.task == "classifier" else {}
-        labels |= DOUBTFUL_LABELS if self.task == "classifier" else DOUBTFUL_TARGETS
-        labels |= REFUSED_LABELS if self.task == "classifier" else REFUSED_TARGETS
+        labels = DOUBTFUL_TARGETS | REFUSED_TARGETS
+        if self.task == "classifier":
+            labels = DOUBTFUL_LABELS | REFUSED_LABELS
         for name, of in (
             (self.y, labels),
             (self.weight, DOUBTFUL_WEIGHTS | REFUSED_WEIGHTS),

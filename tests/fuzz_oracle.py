@@ -1,4 +1,4 @@
-"""What must come of a case: predictions that are right in form, or an error that helps."""
+"""What must come of a case: predictions right in form, or an error that helps."""
 
 import pickle
 import re

@@ -240,6 +240,8 @@ DOUBTFUL = {
 }
 ALL = NUMBERS | ODD_NUMBERS | OTHER_NUMBERS | CATEGORIES | ODD_CATEGORIES | DOUBTFUL
 IN_ARRAYS = NUMBERS | ODD_NUMBERS  # of a dtype of numpy
+# Columns that are what they are by a dtype which only a frame of pandas keeps.
+MAYBE_LOST = CATEGORIES | ODD_CATEGORIES
 # Beyond float32, or so large that a net of one's own, in their units, diverges.
 HUGE = {"huge", "largest", "constant and huge", "outlier", "skewed", "exponents"}
 HUGE |= {"largest float32", "large ints", "long digits"}
