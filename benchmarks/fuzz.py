@@ -2,7 +2,7 @@
 
 The cases and the judge are those of the tests (tests/fuzz_cases.py, fuzz_oracle.py).
 A case is fitted, predicts, and predicts a changed table; or it is refused. Each shard
-has 100 cases, which its number determines.
+has 50 cases, which its number determines.
 
     python benchmarks/fuzz.py               # 50,000 cases, some 3 hours on one core
     python benchmarks/fuzz.py --cases 1000
@@ -45,7 +45,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 OUT = RESULTS / "fuzz.json"
 SCRATCH = OUT.with_suffix(".jsonl")
-CASES_OF_SHARD = 100
+CASES_OF_SHARD = 50
 SECONDS = 120  # after which a case counts as one that hangs
 OUTCOMES = ("fitted", "refused", "fault")
 

@@ -232,6 +232,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("search.py", "--table", "docs/search.md"),
         ("choice.py", "--table", "docs/search.md"),
         ("intervals.py", "--markdown", "docs/inspection.md"),
+        ("fuzz.py", "--markdown", "docs/guide/trust.md"),
         ("quickstart.py", "--table", "docs/quickstart.md"),
     ],
 )
