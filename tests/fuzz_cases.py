@@ -249,7 +249,7 @@ ODD_WEIGHTS = {
     "floats": weights(lambda w: w / 3),
     "series": weights(lambda w: pd.Series(w, np.arange(len(w))[::-1])),
     "list": weights(list),
-    "bools": weights(lambda w: np.r_[np.ones(12), w[12:]] > 1.5),
+    "bools": weights(lambda w: np.r_[np.full(12, 2), w[12:]] > 1.5),
     "Int64": weights(lambda w: pd.Series(w).astype("Int64")),
     "polars": weights(pl.Series),
     "objects": weights(lambda w: w.astype(object)),
@@ -725,6 +725,8 @@ class Case:
             found.append(tables.REFUSED_NAMES[self.names])
         if self.container in tables.NO_TABLES:
             found += tables.NO_TABLES[self.container][1]
+        if self.container in ("float32", "sparse float32"):
+            found += ["infinity"] * bool(tables.HUGE & set(self.columns))
         labels = DOUBTFUL_TARGETS | REFUSED_TARGETS
         if self.task == "classifier":
             labels = DOUBTFUL_LABELS | REFUSED_LABELS
