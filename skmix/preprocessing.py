@@ -26,6 +26,9 @@ from skmix._validation import (
 # Rows are encoded in blocks of so many cells, 8 MiB of float64.
 BLOCK_CELLS = 2**20
 
+# Standard deviations, of a sparse column, beyond which numbers are not told apart.
+FAR = 1e6
+
 # A share that is 1 but for rounding.
 SAME = 1e-6
 
@@ -295,7 +298,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             As `transform` returns it.
         """
         if self._sparse_scaler is not None:
-            return narrowed(self._sparse_scaler.transform(table), self.dtype)
+            with np.errstate(over="ignore"):
+                scaled = self._sparse_scaler.transform(table)
+            if self.scale:  # held-out rows may lie anywhere
+                scaled.data = scaled.data.clip(-FAR, FAR)
+            return narrowed(scaled, self.dtype)
         n_rows, n_numbers = table.shape[0], len(self._numbers) + len(self._indicated)
         encoded = np.empty((n_rows, self.n_columns_), dtype=self.dtype)
         codes = np.empty((n_rows, len(self._categories)), dtype=np.int64)

@@ -561,6 +561,14 @@ def test_sparse_columns_whose_squares_overflow_or_vanish_are_scaled(power, dtype
     assert_allclose(got.toarray(), expected.toarray(), rtol=1e-5)
 
 
+def test_sparse_numbers_far_from_those_of_fit_stay_finite():
+    X = sparse.csr_array(np.eye(4))
+    encoder = TableEncoder().fit(X)
+    far = encoder.transform(sparse.csr_array([[1e300, -1e300, 1e-300, 1]])).toarray()
+    assert_array_equal(far[0, :2], [1e6, -1e6])
+    assert_array_equal(far[0, 3], encoder.transform(X).toarray()[3, 3])
+
+
 def test_entries_of_a_sparse_table_stay_as_they_are_stored():
     indptr, indices, data = [0, 3, 4], [2, 0, 0, 1], [1.0, 2.0, 3.0, 4.0]
     X = sparse.csr_array((data, indices, indptr), shape=(2, 3))
