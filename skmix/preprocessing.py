@@ -301,7 +301,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             with np.errstate(over="ignore"):
                 scaled = self._sparse_scaler.transform(table)
             if self.scale:  # held-out rows may lie anywhere
-                scaled.data = scaled.data.clip(-FAR, FAR)
+                numbers = scaled.data if sparse.issparse(scaled) else scaled
+                np.clip(numbers, -FAR, FAR, out=numbers)
             return narrowed(scaled, self.dtype)
         n_rows, n_numbers = table.shape[0], len(self._numbers) + len(self._indicated)
         encoded = np.empty((n_rows, self.n_columns_), dtype=self.dtype)
