@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, example, given, settings
 fuzz = settings(derandomize=True, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @fuzz
 @given(cases())
 @example(Case("MixupRegressorCV", ("offset", "normal"), net="mlp", y="small"))
