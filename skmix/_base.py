@@ -114,7 +114,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         if reset:
             X = X if is_dict(X) else as_frame(X)
             self._reader = learn_reader(X, self.categorical_features)
-        allow_nan = reset or self._preparation.encoder is not None
+        encoder = None if reset else self._preparation.encoder
+        allow_nan = reset or (encoder is not None and encoder.takes_missing_)
         options: dict[str, Any] = {"reset": reset, "allow_nan": allow_nan}
         return read_table(self, self._reader, X, *y, min_rows=min_rows, **options)
 
@@ -124,6 +125,8 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         """Return the samples to train on, those of weight 0 among them."""
         _validation.check_single_target(y, self._task, type(self).__name__)
         _validation.check_no_target_missing(y)
+        if self._task == "Regressor":
+            _validation.check_number_targets(y)
         X, y = self._read(X, y, **options)
         weight = _validation.check_sample_weight(sample_weight, y)
         groups = None if groups is None else _validation.check_groups(groups, y)
@@ -676,6 +679,8 @@ class MixupEstimator(BaseMixup):
         _validation.check_no_target_missing(y_val, "y_val")
         X_val = self._read(X_val)
         numeric = self._task == "Regressor"
+        if numeric:
+            _validation.check_number_targets(y_val, "y_val")
         y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)

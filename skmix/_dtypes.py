@@ -21,6 +21,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmix import _strings as text
+from skmix._validation import check_unmasked
 
 # Categories of a column that have a column, or a code, of their own; by frequency.
 MAX_CATEGORIES = 50
@@ -104,15 +105,20 @@ WAYS_OUT = {
 
 def as_frame(X: Any) -> Any:
     """Return a table of mixed columns as a pandas frame, other tables as they are."""
-    if isinstance(X, pd.DataFrame):
-        return X
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
-        return _keep_strings(X.to_pandas(), X)
+        X = _keep_strings(X.to_pandas(), X)
+    if isinstance(X, pd.DataFrame):
+        _refuse_repeated(X.columns)
+        return X
+    check_unmasked(X, "X")
     if not sparse.issparse(X):
         _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = pd.DataFrame(list(X))
-        return X if all(map(types.is_numeric_dtype, frame.dtypes)) else frame
+        if not all(map(types.is_numeric_dtype, frame.dtypes)):
+            return frame
+        # (scikit-learn would leave numbers beside None as they are.)
+        return X if np.asarray(X).dtype.kind != "O" else frame.to_numpy(np.float64)
     if isinstance(X, np.ndarray) and X.ndim == 2:
         if X.dtype.kind in "OmM":
             return pd.DataFrame(X).infer_objects()
@@ -121,13 +127,38 @@ def as_frame(X: Any) -> Any:
     return X
 
 
+def _refuse_repeated(names: pd.Index) -> None:
+    """Refuse columns of the same name, which nobody could tell apart."""
+    if names.is_unique:
+        return
+    repeated = names[names.duplicated()].unique().tolist()
+    raise ValueError(
+        f"Got several columns of the name {' and of '.join(map(repr, repeated[:10]))}, "
+        "but expected a name of its own for each. Rename them, or keep the first of "
+        "each: X.loc[:, ~X.columns.duplicated()]."
+    )
+
+
 def _refuse_flat(X: Any) -> None:
     """Refuse a single row, column or value in the words of scikit-learn."""
     n_dimensions = getattr(X, "ndim", None)
-    if n_dimensions is None:
+    if not isinstance(n_dimensions, int):  # a list, a class
         n_dimensions = np.ndim(np.asarray(X, dtype=object))
     if n_dimensions < 2:
+        _refuse_ragged(X)
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
+
+
+def _refuse_ragged(X: Any) -> None:
+    """Refuse rows of different lengths."""
+    if not isinstance(X, list | tuple) or not all(map(types.is_list_like, X)):
+        return
+    lengths = sorted({len(row) for row in X})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"Got X with rows of {lengths[0]} to {lengths[-1]} values, but expected as "
+            "many in each row. None stands for a missing value."
+        )
 
 
 def _keep_strings(frame: pd.DataFrame, X: Any) -> pd.DataFrame:
@@ -421,7 +452,13 @@ def _look(column: pd.Series) -> _Look:
     kind = _kind_of_dtype(column)
     if kind == "category":
         return _Look("category", told=_about_rare(_Values(column)))
-    return _look_at_values(_Values(column)) if kind is None else _Look(kind)
+    if kind is not None:
+        return _Look(kind)
+    try:
+        values = _Values(column)
+    except TypeError:  # what has no hash, such as a signalling NaN
+        return _Look("object")
+    return _look_at_values(values)
 
 
 def _kind_of_dtype(column: pd.Series) -> str | None:

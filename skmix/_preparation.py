@@ -160,6 +160,7 @@ def _read_dict(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool) -> Any:
             "Got X as a dict, but expected a table of "
             f"{estimator.n_features_in_} columns, as in training."
         )
+    _validation.check_dict(X)
     if isinstance(y, str):
         return dict(X)
     y = check_targets(y, numeric=is_regressor(estimator))
@@ -169,8 +170,9 @@ def _read_dict(estimator: BaseEstimator, X: Any, y: Any, *, reset: bool) -> Any:
 
 def check_targets(y: Any, name: str = "y", *, numeric: bool) -> np.ndarray:
     """Return targets of shape (n,), checked without a table."""
-    dtype = "numeric" if numeric else None
-    y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
+    dtype = np.float64 if numeric else None
+    with np.errstate(over="ignore", invalid="ignore"):  # of the sum of huge ones
+        y = check_array(y, ensure_2d=False, dtype=dtype, input_name=name)
     return np.asarray(column_or_1d(y, warn=True))
 
 

@@ -20,7 +20,6 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
@@ -56,6 +55,7 @@ from skmix._selection import (
     shares_of_likelihood,
     warn_of_undefined,
 )
+from skmix._targets import check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
@@ -140,7 +140,7 @@ class _MixupCV(BaseMixup):
         options: dict[str, Any] = {"reset": True, "min_rows": 2}
         read = self._read_samples(X, y, sample_weight, groups, **options)
         if self._task == "Classifier":
-            check_classification_targets(read.y)
+            check_labels(read.y)
         n_samples, weight = len(read.y), read.weight
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
         samples, table = read.weighted(), rows_of(indexable(X), kept)

@@ -57,7 +57,7 @@ class ClassCodec:
 
         `classes` are all there are, sorted, where `y` may lack some.
         """
-        check_classification_targets(y)
+        check_labels(y)
         present = np.unique(y)
         classes = present if classes is None else classes
         if len(classes) < 2:
@@ -384,6 +384,22 @@ class NumberCodec:
         if not np.isfinite(numbers).all():
             raise ValueError(_DIVERGED.format("predict"))
         return numbers * self.scale + self.mean
+
+
+def check_labels(y: np.ndarray) -> None:
+    """Refuse what cannot be the labels of classes."""
+    if y.dtype.kind == "O":
+        kinds = sorted({type(label).__name__ for label in y})
+        try:
+            np.unique(y)
+        except TypeError as error:
+            raise TypeError(
+                f"Got y with labels that have no order (of {', '.join(kinds)}), but "
+                "expected labels of one type, numbers or strings, such as "
+                "[str(label) for label in y]."
+            ) from error
+    with np.errstate(invalid="ignore"):  # huge numbers as integers
+        check_classification_targets(y)
 
 
 _TINY = np.finfo(np.float64).tiny

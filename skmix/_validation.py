@@ -1,7 +1,7 @@
 """Checks of parameters and data: messages say what was got, expected, and to do."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -236,6 +236,24 @@ def check_categorical_features(given: Any) -> None:
         raise wrong(TypeError, name, given, expected)
 
 
+def check_dict(X: Mapping[str, Any]) -> None:
+    """Refuse a dict of anything but arrays of the same number of rows."""
+    expected = (
+        "a dict of arrays, all of them with a row for each sample, which the module "
+        "gets by name"
+    )
+    if not X:
+        raise ValueError(f"Got X as an empty dict, but expected {expected}.")
+    for name, value in X.items():
+        if not np.ndim(value):
+            raise TypeError(
+                f"Got X with {value!r} as {name!r}, but expected {expected}."
+            )
+    n_rows = {name: len(value) for name, value in X.items()}
+    if len(set(n_rows.values())) > 1:
+        raise ValueError(f"Got X with {n_rows} rows, but expected {expected}.")
+
+
 def refuse_categories_of_dict(given: Any) -> None:
     """Refuse columns of categories for a dict of arrays, whose columns are not read."""
     if given is None or isinstance(given, str) or len(given) == 0:
@@ -289,8 +307,40 @@ def check_finite_columns(
     raise ValueError(f"Input X contains {found} in {where}, but {way_out}")
 
 
+def check_unmasked(values: Any, name: str) -> None:
+    """Refuse a masked array with masked values, of which others see what is behind."""
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"Got {name} as a masked array, but expected its masked values to be told "
+            f"as missing ones: {name}.astype(float).filled(numpy.nan)."
+        )
+
+
+def check_number_targets(y: Any, name: str = "y") -> None:
+    """Refuse targets of a regression that are no numbers."""
+    values = np.asarray(y)
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"Got {name} of dtype {values.dtype}, but expected numbers. Make some of "
+            "dates or times, such as days: (y - y.min()) / pandas.Timedelta(days=1)."
+        )
+    if values.dtype.kind not in "OUST":
+        return
+    try:
+        values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"Got {name} with values that are no finite numbers ({error}), but "
+            "expected a number for each row."
+        ) from error
+
+
 def check_single_target(y: Any, task: str, estimator: str) -> None:
-    """Refuse targets of several columns."""
+    """Refuse targets of several columns, and the name of a column."""
+    if isinstance(y, str):
+        expected = f"a target for each row, such as X[{y!r}] of a frame X"
+        raise wrong(ValueError, "y", y, expected)
     shape = getattr(y, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] > 1:
         raise ValueError(
@@ -306,6 +356,7 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
         if isinstance(y, str) or not np.iterable(y):
             return  # scikit-learn refuses it
         y = np.asarray(y, dtype=object)
+    check_unmasked(y, name)
     missing: Any = np.asarray(pd.isna(y))
     if missing.ndim == 2:
         missing = missing.any(axis=1)
@@ -321,10 +372,18 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
 def check_groups(groups: Any, y: Any) -> np.ndarray:
     """Return the group of each row as a code, of shape (n,), int."""
     groups = np.asarray(groups, dtype=object)
+    if groups.ndim == 0:
+        raise wrong(ValueError, "groups", groups.item(), PER_ROW)
     if groups.shape != (len(y),):
         got, expected = f"of shape {groups.shape}", f"({len(y)},): "
         raise ValueError(f"Got groups {got}, but expected {expected}{PER_ROW}.")
-    codes: np.ndarray = pd.factorize(groups)[0]
+    try:
+        codes: np.ndarray = pd.factorize(groups)[0]
+    except TypeError as error:  # lists
+        got, expected = f"such as {groups[0]!r} ({error})", f"{PER_ROW}, by a value"
+        raise TypeError(
+            f"Got groups {got}, but expected {expected} such as a number or a string."
+        ) from error
     if missing := (codes < 0).sum():
         got = f"that are missing for {missing} rows"
         raise ValueError(f"Got groups {got}, but expected {PER_ROW}.")
@@ -335,9 +394,19 @@ def check_sample_weight(sample_weight: Any, y: Any) -> np.ndarray | None:
     """Return weights as an array of shape (n,), float64, or None."""
     if sample_weight is None:
         return None
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    name = "sample_weight"
+    check_unmasked(sample_weight, name)
+    try:
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name=name
+        )
+    except (TypeError, ValueError) as error:
+        if name in str(error) or "omplex" in str(error):
+            raise
+        raise type(error)(
+            f"Got {name} that cannot be read as numbers ({error}), but expected an "
+            "array of a number of at least 0 for each row."
+        ) from error
     if weight.shape != (len(y),):
         raise ValueError(
             f"Got sample_weight of shape {weight.shape}, but expected ({len(y)},)."

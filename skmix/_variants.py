@@ -536,7 +536,7 @@ def mutual_information(table: TrainingSet, n_columns: int) -> np.ndarray:
             values[:, column] = (
                 own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
             )
-    values = np.nan_to_num(values)
+    values, y = _moderate(np.nan_to_num(values)), y if classify else _moderate(y)
     telling = ~discrete | np.array([_n_sharing(x) >= FEW_ROWS for x in values.T])
     if table.columns is None:  # integers that hardly repeat are numbers, no codes
         discrete, telling = discrete & telling, np.ones(n_columns, dtype=bool)
@@ -554,6 +554,12 @@ def _dense(column: Any, rows: np.ndarray) -> np.ndarray:
     """Return some rows of an array, a tensor or a sparse table as an array."""
     column = column[rows]
     return np.asarray(column.toarray() if hasattr(column, "toarray") else column)
+
+
+def _moderate(values: np.ndarray) -> np.ndarray:
+    """Return numbers in units, powers of two, in which their squares are finite."""
+    _, exponents = np.frexp(np.abs(values).max(axis=0))
+    return np.where(np.abs(exponents) > 400, np.ldexp(values, -exponents), values)
 
 
 def _n_sharing(values: np.ndarray) -> int:

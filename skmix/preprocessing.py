@@ -28,6 +28,9 @@ __all__ = ["TableEncoder"]
 # Rows are encoded in blocks of so many cells, 8 MiB of float64.
 BLOCK_CELLS = 2**20
 
+# Standard deviations, of a sparse column, beyond which numbers are not told apart.
+FAR = 1e6
+
 # A share that is 1 but for rounding.
 SAME = 1e-6
 
@@ -85,6 +88,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Position of the column of the table that each column of the output is made of.
     numeric_ : ndarray of shape (``n_columns_``,), bool, or dict of these
         Which columns of the output are numbers, and no codes nor indicators.
+    takes_missing_ : bool
+        Whether numbers may be missing: not if the table of `fit` was sparse.
     n_features_in_ : int
         Columns of the table.
     feature_names_in_ : ndarray of shape (``n_features_in_``,), object
@@ -237,7 +242,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         scaler = StandardScaler(with_mean=False, with_std=bool(self.scale))
         self._sparse_scaler = scaler.set_output(transform="default")
-        self._sparse_scaler.fit(table, sample_weight=weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._sparse_scaler.fit(table, sample_weight=weight)
+        if self.scale:
+            _rescale_extremes(scaler, table, weight)
         self._numbers, self._categories = np.arange(self.n_features_in_), np.arange(0)
         self._indicated, self._kept, self.bins_ = np.arange(0), [], []
         self._empty = [False] * self.n_features_in_
@@ -275,7 +283,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = as_frame(X)
-        return self.encode(validate_table(self, X, reader=self.reader_, reset=False))
+        options: dict[str, Any] = {"allow_nan": self.takes_missing_, "reset": False}
+        return self.encode(validate_table(self, X, reader=self.reader_, **options))
 
     def encode(self, table: Any) -> Any:
         """Encode a table of numbers and codes, a block of rows at a time.
@@ -291,7 +300,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             As `transform` returns it.
         """
         if self._sparse_scaler is not None:
-            return narrowed(self._sparse_scaler.transform(table), self.dtype)
+            with np.errstate(over="ignore"):
+                scaled = self._sparse_scaler.transform(table)
+            if self.scale:  # held-out rows may lie anywhere
+                numbers = scaled.data if sparse.issparse(scaled) else scaled
+                np.clip(numbers, -FAR, FAR, out=numbers)
+            return narrowed(scaled, self.dtype)
         n_rows, n_numbers = table.shape[0], len(self._numbers) + len(self._indicated)
         encoded = np.empty((n_rows, self.n_columns_), dtype=self.dtype)
         codes = np.empty((n_rows, len(self._categories)), dtype=np.int64)
@@ -425,6 +439,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             x[indicators[:, k] > 1 - SAME, j] = np.nan
         x[:, self._empty] = np.nan
         return x
+
+    @property
+    def takes_missing_(self) -> bool:
+        return self._sparse_scaler is None
 
     @property
     def n_columns_(self) -> int:
@@ -611,10 +629,32 @@ def validate_table(
     if isinstance(y, str):  # "no_validation" is what validate_data calls no y
         table = check_array(table, input_name="X", **options)
     else:
-        table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum of huge targets
+            table, y = check_X_y(table, y, y_numeric=y_numeric, **options)
+    if sparse.issparse(table) and not table.has_canonical_format:
+        table = table.copy()  # or scipy would sort and sum the entries of the user's
+        table.sum_duplicates()
     names, who = getattr(X, "columns", None), type(estimator).__name__
     check_finite_columns(table, names, who, allow_nan=allow_nan)
     return table if isinstance(y, str) else (table, y)
+
+
+def _rescale_extremes(
+    scaler: StandardScaler, table: Any, weight: np.ndarray | None
+) -> None:
+    """Set the scale of sparse columns whose squares overflow, or vanish."""
+    largest = abs(table).max(axis=0).toarray().ravel()
+    limit = np.finfo(table.dtype if table.dtype.kind == "f" else np.float64).max ** 0.4
+    extreme = (largest > limit) | ((largest < 1 / limit) & (largest > 0))
+    if not extreme.any():
+        return
+    unit = np.where(extreme, largest, 1).astype(np.float64)
+    in_units = table.astype(np.float64)
+    in_units.data = in_units.data / unit[in_units.indices]
+    scale = StandardScaler(with_mean=False).fit(in_units, sample_weight=weight).scale_
+    # (What is below has no inverse, and counts as constant.)
+    found = np.maximum(scale * unit, np.finfo(np.float64).tiny)
+    scaler.scale_ = np.where(extreme, found, scaler.scale_)
 
 
 def _spread(x: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:

@@ -240,6 +240,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("choice.py", "--table", "docs/searches.md"),
         ("intervals.py", "--markdown", "docs/inspection.md"),
         ("inspection.py", "--table", "docs/inspection.md"),
+        ("fuzz.py", "--markdown", "docs/guide/trust.md"),
         ("quickstart.py", "--table", "docs/quickstart.md"),
         ("overview.py", "", "docs/benchmarks.md"),
     ],

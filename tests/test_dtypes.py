@@ -907,6 +907,71 @@ def test_positions_of_categories_work_for_whatever_is_like_an_array(make, rows):
     assert_array_equal(fitted.predict(rows(X)), same.predict(X))
 
 
+@each_estimator
+@pytest.mark.parametrize("container", [pd.DataFrame, pa.table])
+def test_columns_of_the_same_name_are_refused_by_name(make, container):
+    X = pd.DataFrame([[1.0, 2.0, 3.0]] * ROWS, columns=["a", "b", "a"])
+    if container is pa.table:
+        X = pa.table([X.iloc[:, j] for j in range(3)], names=list(X.columns))
+    with pytest.raises(ValueError, match=r"columns of the name 'a'.*Rename them"):
+        make().fit(X, np.arange(ROWS) % 2)
+
+
+@each_estimator
+def test_none_in_a_list_of_numbers_is_missing(make):
+    X = np.random.default_rng(0).normal(size=(ROWS, 2))
+    X[::7, 1], y = np.nan, np.arange(ROWS) % 2
+    rows = [[value if value == value else None for value in row] for row in X.tolist()]
+    assert_array_equal(make().fit(rows, y).predict(rows), make().fit(X, y).predict(X))
+
+
+@each_estimator
+def test_the_name_of_a_column_is_no_target(messy, make):
+    with pytest.raises(ValueError, match=r"y='price', but expected.*X\['price'\]"):
+        make().fit(messy[0], "price")
+
+
+@each_estimator
+def test_masked_values_are_not_looked_behind(make):
+    X, y = np.ones((ROWS, 2)), np.arange(ROWS) % 2
+    hidden = np.ma.array(X, mask=np.eye(ROWS, 2))
+    with pytest.raises(ValueError, match=r"X as a masked array.*filled\(numpy.nan\)"):
+        make().fit(hidden, y)
+    with pytest.raises(ValueError, match="X as a masked array"):
+        make().fit(X, y).predict(hidden)
+    with pytest.raises(ValueError, match="y as a masked array"):
+        make().fit(X, np.ma.array(y, mask=y == 1))
+    with pytest.raises(ValueError, match="sample_weight as a masked array"):
+        make().fit(X, y, sample_weight=np.ma.array(y + 1, mask=y == 1))
+
+
+@each_estimator
+def test_rows_of_different_lengths_are_told(make):
+    with pytest.raises(ValueError, match="rows of 1 to 2 values, but expected as many"):
+        make().fit([[1.0], [1.0, 2.0]] * 10, np.arange(20) % 2)
+
+
+@each_estimator
+def test_numbers_without_a_hash_are_refused_by_name(make):
+    X = pd.DataFrame({"x": [Decimal("sNaN"), *range(ROWS - 1)]})
+    with pytest.raises(TypeError, match=r"\(x\).*must be a string or a number"):
+        make().fit(X, np.arange(ROWS) % 2)
+
+
+def test_a_class_is_no_table():
+    with pytest.raises(ValueError, match="Expected 2D array, got scalar array"):
+        as_frame(pd.DataFrame)
+
+
+@each_estimator
+def test_a_dense_row_without_a_value_where_sparse_ones_were(make):
+    X, y = np.eye(ROWS)[:, :3], np.arange(ROWS) % 2
+    fitted = make().fit(sparse.csr_array(X), y)
+    X[5, 1] = np.nan
+    with pytest.raises(ValueError, match=r"NaN in columns \(1\), but no number was"):
+        fitted.predict(X)
+
+
 def test_frames_of_numbers_are_not_read_again():
     X = pd.DataFrame(np.eye(5))
     assert ColumnReader.fit(X).is_idle(X)

@@ -578,11 +578,48 @@ def test_column_vector_of_labels_is_warned_of(wine, clf):
         (np.ones(3), r"shape \(3,\), but expected \(178,\)"),
         (np.ones((178, 2)), "shape"),
         (np.full(178, np.nan), "NaN"),
+        (["heavy"] * 178, "sample_weight that cannot be read as numbers"),
     ],
 )
 def test_bad_weights(wine, clf, weight, match):
     X, y = wine
     assert_refused(clf.fit(X, y), ValueError, match, X, y, sample_weight=weight)
+
+
+def test_weights_that_are_no_array(wine, clf):
+    with pytest.raises(TypeError, match="sample_weight that cannot be read"):
+        clf.fit(*wine, sample_weight={"u": 1})
+
+
+@pytest.mark.parametrize(
+    ("groups", "kind"), [("g", ValueError), ([[1]] * 178, TypeError)]
+)
+def test_bad_groups(wine, clf, groups, kind):
+    if kind is TypeError:
+        groups = pd.Series(groups)
+    with pytest.raises(kind, match=r"(?i)got groups.*a group for each row"):
+        clf.fit(*wine, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("X", "match"),
+    [
+        ({}, "empty dict"),
+        ({"X": 3}, "3 as 'X'"),
+        ({"X": np.ones((178, 2)), "Z": np.ones(177)}, "'X': 178, 'Z': 177"),
+    ],
+)
+def test_dicts_of_other_things_than_columns(wine, clf, X, match):
+    with pytest.raises((TypeError, ValueError), match=f"{match}.*a dict of arrays"):
+        clf.fit(X, wine[1])
+
+
+@pytest.mark.parametrize("values", [[1e300, -1e300], [1e300, 1e300]])
+def test_columns_too_large_for_the_net_are_named(values):
+    X = pd.DataFrame({"kind": list("abcd") * 5, "small": 1.0, "wide": values * 10})
+    clf = MixupClassifier(logits_net(max_epochs=1))
+    with pytest.raises(ValueError, match=r"in columns \(wide\).*another unit"):
+        clf.fit(X, X["kind"])
 
 
 def test_one_class_left_by_the_weights(wine, clf):

@@ -350,6 +350,15 @@ def test_importances_are_the_mutual_information():
     assert_allclose(FeatMix()._importances(table), expected / expected.sum())
 
 
+@pytest.mark.parametrize("unit", [2.0**-700, 2.0**700])
+def test_importances_do_not_depend_on_units_whose_squares_are_no_numbers(unit):
+    y = np.arange(30) % 2
+    X = np.random.default_rng(0).normal(size=(30, 2)) + np.c_[y, 0 * y]
+    expected = FeatMix()._importances(TrainingSet(X, y, np.arange(30)))
+    in_units = TrainingSet(X * [unit, 1], y, np.arange(30))
+    assert_allclose(FeatMix()._importances(in_units), expected)
+
+
 # What tells nothing of other rows.
 
 

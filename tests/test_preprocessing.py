@@ -551,6 +551,31 @@ def test_sparse_rows_are_scaled_and_stay_sparse(container):
     assert_allclose(got.toarray(), theirs.transform(X))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [-0.9, -0.5, 0.5, 0.9])
+def test_sparse_columns_whose_squares_overflow_or_vanish_are_scaled(power, dtype):
+    X = np.random.default_rng(0).poisson(0.3, size=(50, 2)).astype(dtype)
+    expected = TableEncoder(dtype=np.float64).fit_transform(sparse.csr_array(X))
+    X[:, 1] *= dtype(np.finfo(dtype).max) ** dtype(power)
+    got = TableEncoder(dtype=np.float64).fit_transform(sparse.csr_array(X))
+    assert_allclose(got.toarray(), expected.toarray(), rtol=1e-5)
+
+
+def test_sparse_numbers_far_from_those_of_fit_stay_finite():
+    X = sparse.csr_array(np.eye(4))
+    encoder = TableEncoder().fit(X)
+    far = encoder.transform(sparse.csr_array([[1e300, -1e300, 1e-300, 1]])).toarray()
+    assert_array_equal(far[0, :2], [1e6, -1e6])
+    assert_array_equal(far[0, 3], encoder.transform(X).toarray()[3, 3])
+
+
+def test_entries_of_a_sparse_table_stay_as_they_are_stored():
+    indptr, indices, data = [0, 3, 4], [2, 0, 0, 1], [1.0, 2.0, 3.0, 4.0]
+    X = sparse.csr_array((data, indices, indptr), shape=(2, 3))
+    TableEncoder().fit(X).transform(X)
+    assert (X.indices.tolist(), X.data.tolist()) == (indices, data)
+
+
 def test_sparse_rows_behind_an_encoder_of_dense_ones(monkeypatch):
     monkeypatch.setattr(preprocessing, "BLOCK_CELLS", 7)
     X = np.random.default_rng(0).normal(3, 5, size=(50, 6))

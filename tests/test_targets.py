@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sample_nets import binary_net, full_batch_net, logits_net, short_default_net
@@ -13,7 +14,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmix import MixupClassifier, MixupClassifierCV
+from skmix import (
+    MixupClassifier,
+    MixupClassifierCV,
+    MixupRegressor,
+    MixupRegressorCV,
+)
 from skmix._targets import under_priors
 
 CLF = MixupClassifier(logits_net(max_epochs=2), random_state=0)
@@ -272,3 +278,48 @@ def test_a_default_net_keeps_its_temperature(wine):
     plain = clone(clf).fit(X, y).estimator_.module_.temperature
     clf.set_params(priors="uniform").fit(X, y)
     assert clf.estimator_.module_.temperature == plain
+
+
+# What is no target.
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+def test_labels_without_an_order_are_refused_by_their_types(kind):
+    y = np.array(["u", 1, "w"] * 8, dtype=object)
+    with pytest.raises(
+        TypeError, match=r"no order \(of int, str\), but expected labels"
+    ):
+        kind().fit(np.ones((24, 2)), y)
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+def test_huge_numbers_are_no_labels(kind):
+    with pytest.raises(ValueError, match="continuous"):
+        kind().fit(np.ones((24, 2)), np.array([1e300, -1e300] * 12))
+
+
+@pytest.mark.parametrize("kind", [MixupRegressor, MixupRegressorCV])
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (
+            pd.Series(pd.date_range("2020-01-01", periods=24)),
+            "y of dtype datetime64.*days",
+        ),
+        (np.arange(24).astype("m8[s]"), "y of dtype timedelta64"),
+        (np.array([10**400] * 24, dtype=object), "no finite numbers.*too large"),
+        (["three"] * 24, "no finite numbers.*'three'.*a number for each row"),
+        ([1.7e308, -1.7e308] * 12, "variance is no finite number.*another unit"),
+    ],
+)
+def test_targets_that_are_no_numbers_are_told(kind, y, match):
+    with pytest.raises(ValueError, match=f"(?s){match}"):
+        kind().fit(np.arange(48.0).reshape(24, 2), y)
+
+
+def test_validation_targets_that_are_no_numbers_are_told():
+    X, y = np.ones((24, 2)), np.arange(24)
+    with pytest.raises(ValueError, match="y_val of dtype timedelta64"):
+        MixupRegressor().fit(X, y, X_val=X, y_val=y.astype("m8[s]"))
+    with pytest.raises(ValueError, match="y_val with values that are no finite"):
+        MixupRegressor().fit(X, y, X_val=X, y_val=["three"] * 24)

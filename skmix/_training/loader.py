@@ -370,15 +370,15 @@ class BatchLoader:
 
     def split(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return datasets of the rows to train and to validate on."""
-        net = self.net
-        X = as_module_dtype(net, X, kinds="fiub")
+        net, names = self.net, self._names_of_columns()
+        X = as_module_dtype(net, X, names=names, kinds="fiub")
         y = as_module_dtype(net, y, name="y")
         if self.validation is None:
             train, valid = type(net).get_split_datasets(net, X, y, **fit_params)
             X_val, valid_weight = X, self.weight
         else:
             X_val, y_val, valid_weight = self.validation
-            X_val = as_module_dtype(net, X_val, name="X_val", kinds="fiub")
+            X_val = as_module_dtype(net, X_val, "X_val", names=names, kinds="fiub")
             y_val = as_module_dtype(net, y_val, name="y_val")
             train, valid = net.get_dataset(X, y), net.get_dataset(X_val, y_val)
         if self.weight is not None:
@@ -393,6 +393,13 @@ class BatchLoader:
         self.valid = None if valid is train else valid
         self.X, self.train = X, train
         return train, valid
+
+    def _names_of_columns(self) -> Any:
+        """Return the names of the user's columns for those that the net gets."""
+        names, owner = self.about.get("names"), self.about.get("columns")
+        if names is None or owner is None:
+            return None if isinstance(owner, Mapping) else names
+        return each(lambda columns: [names[j] for j in columns], owner)
 
     def _bind(self, train: Any, X: Any) -> None:
         """Show the sampler the rows that are trained on."""

@@ -225,7 +225,13 @@ def inferring(net: NeuralNet, infer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def as_module_dtype(
-    net: NeuralNet, data: Any, name: str = "X", *, kinds: str = "f", copy: bool = False
+    net: NeuralNet,
+    data: Any,
+    name: str = "X",
+    *,
+    names: Any = None,
+    kinds: str = "f",
+    copy: bool = False,
 ) -> Any:
     """Bring numbers to the dtype of an initialised net's parameters.
 
@@ -236,6 +242,8 @@ def as_module_dtype(
         Tensors, and whatever else a mapping may hold, keep their dtype.
     name : str, default="X"
         What `data` is called in an error.
+    names : sequence of str, or mapping of such, default=None
+        What its columns are called.
     kinds : str, default="f"
         Kinds of numpy dtypes that stand for numbers. Others keep their dtype, as
         integers in a mapping do, which may be codes.
@@ -253,7 +261,11 @@ def as_module_dtype(
         If a finite value does not fit into the dtype.
     """
     if isinstance(data, Mapping):
-        return {k: as_module_dtype(net, v, name, copy=copy) for k, v in data.items()}
+        names = names or {}
+        return {
+            part: as_module_dtype(net, value, name, names=names.get(part), copy=copy)
+            for part, value in data.items()
+        }
     if sparse.issparse(data):
         data = sparse.csr_matrix(data)  # shares the memory of a CSR array
     elif isinstance(data, torch.Tensor):
@@ -262,27 +274,43 @@ def as_module_dtype(
         return data
     cast = data
     if data.dtype.kind in kinds:
-        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name)
+        cast = narrowed(data, _NUMPY_DTYPES[module_dtype(net)], name, names)
     if sparse.issparse(cast):
         return cast
     return _shareable(cast, copy=copy and cast is data)
 
 
-def narrowed(data: Any, dtype: Any, name: str = "X") -> Any:
+def narrowed(data: Any, dtype: Any, name: str = "X", names: Any = None) -> Any:
     """Cast an array or CSR matrix to a floating dtype; refuse values too large."""
     if data.dtype == dtype:
         return data
     with np.errstate(over="ignore"):
         cast = data.astype(dtype)
     values = cast.data if sparse.issparse(cast) else cast
-    # (A sum in float64 takes no memory, and is finite where all values are.)
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        # (A sum in float64 takes no memory, and is finite where all values are.)
+        total = values.sum(dtype=np.float64)
+    if not np.isfinite(total):
         raise ValueError(
             f"Got {name} with a value too large for {np.dtype(dtype)}, the dtype of "
-            "the net's parameters. Express it in another unit (columns: sklearn."
-            "preprocessing.StandardScaler), or use a module of dtype float64."
+            f"the net's parameters{_where(cast, names)}. Express it in another unit "
+            "(columns: sklearn.preprocessing.StandardScaler), or use a module of dtype "
+            "float64."
         )
     return cast
+
+
+def _where(data: Any, names: Any) -> str:
+    """In which columns of an array or CSR matrix there are infinite values."""
+    if data.ndim != 2:
+        return ""
+    if sparse.issparse(data):
+        columns = np.unique(data.indices[~np.isfinite(data.data)])
+    else:
+        columns = np.flatnonzero(~np.isfinite(data).all(axis=0))
+    shown = [str(j) if names is None else str(names[j]) for j in columns[:10]]
+    of = "of the net's input " if names is None else ""
+    return f", in columns {of}({', '.join(shown)}{', ...' * (len(columns) > 10)})"
 
 
 def _shareable(array: np.ndarray, *, copy: bool = False) -> np.ndarray:
