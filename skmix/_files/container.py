@@ -65,7 +65,12 @@ def packed(content: Content) -> bytes:
         )
     start, lengths = START.pack(MAGIC, FORMAT), LENGTHS.pack(*map(len, parts))
     rest = lengths + b"".join(parts)
-    return start + hashlib.sha256(start + rest).digest() + rest
+    return start + sha256(start + rest) + rest
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the digest of bytes."""
+    return hashlib.sha256(data).digest()
 
 
 def _own_memory(tensor: torch.Tensor) -> torch.Tensor:
@@ -83,8 +88,7 @@ def unpacked(data: bytes) -> Content:
     """
     check_start(data[:HEADER], len(data))
     rest = START.size + DIGEST
-    found = hashlib.sha256(data[: START.size] + data[rest:]).digest()
-    if found != data[START.size : rest]:
+    if sha256(data[: START.size] + data[rest:]) != data[START.size : rest]:
         raise Unreadable("it is damaged: its SHA-256 digest is another one")
     _, version = START.unpack_from(data)
     if version != FORMAT:

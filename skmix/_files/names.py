@@ -14,6 +14,7 @@ import torch
 from sklearn import model_selection
 from skorch import callbacks
 from skorch.dataset import Dataset, ValidSplit
+from skorch.utils import noop, to_numpy
 from torch import nn, optim
 from torch.utils.data import DataLoader
 
@@ -83,6 +84,8 @@ def known() -> dict[str, Any]:
         "skmix.hold_out": _default_net.hold_out,
         "skmix.mixing.mixup": mixing.mixup,
         "skorch.dataset.Dataset": Dataset,
+        "skorch.utils.noop": noop,
+        "skorch.utils.to_numpy": to_numpy,
         "torch.utils.data.DataLoader": DataLoader,
         "numpy.float32": np.float32,
         "numpy.float64": np.float64,

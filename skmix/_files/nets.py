@@ -1,7 +1,5 @@
 """skorch nets to JSON and tensors, and back: parameters, weights, history."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,7 +9,6 @@ from skorch import NeuralNet
 from skorch.dataset import Dataset
 from skorch.history import History
 from torch import nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
 from skmix._files.container import Unreadable
@@ -47,10 +44,6 @@ IGNORED = {"iterator_valid__num_workers", "iterator_valid__pin_memory"}  # speed
 
 # What skorch's nets and those of skmix learn beside weights, and predict by.
 FITTED = ("batch_size_", "classes_inferred_", "sizes_")
-
-# Numbers that a module may be made with beyond those of its weights (non-persistent
-# buffers, say), in bytes; and what each new tensor counts at least.
-SLACK, AT_LEAST = 2**26, 2**14
 
 
 # A net as it is given.
@@ -225,7 +218,7 @@ def read_fitted(reader: Reader, record: Any) -> NeuralNet:
     states = {name: _read_weights(reader, name, modules[name]) for name in modules}
     net = kind(**(_for_prediction(params, criterion)))
     vars(net).update(_read_learnt(reader, fitted))
-    with seeded(0, net.device), within_budget(states):
+    with seeded(0, net.device):
         net.initialize()
     del net.optimizer_
     if _modules(net).keys() != states.keys():
@@ -293,47 +286,6 @@ def _load_weights(
             if key in state and not nn.parameter.is_lazy(part):
                 part.data = part.data.to(state[key].dtype)
     module.load_state_dict(state)
-
-
-# A budget of memory.
-
-
-FACTORIES = {
-    *(torch.arange, torch.empty, torch.empty_strided, torch.eye, torch.full),
-    *(torch.linspace, torch.logspace, torch.normal, torch.ones, torch.rand),
-    *(torch.randint, torch.randn, torch.randperm, torch.zeros),
-}
-
-
-class _Budget(TorchFunctionMode):
-    """Counts what torch's functions make, before they make it."""
-
-    def __init__(self, left: int) -> None:
-        super().__init__()
-        self.left = left
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in FACTORIES and "out" not in kwargs and "generator" not in kwargs:
-            planned = func(*args, **(kwargs | {"device": "meta"}))
-            self.left -= max(AT_LEAST, planned.numel() * planned.element_size())
-            if self.left < 0:
-                raise Unreadable(
-                    "its parameters ask for a module that is much larger than its "
-                    "weights"
-                )
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def within_budget(states: dict[str, dict[str, torch.Tensor]]) -> Iterator[None]:
-    """Let modules be built in the block that are not much larger than weights."""
-    tensors = [tensor for state in states.values() for tensor in state.values()]
-    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    with _Budget(4 * (n_bytes + AT_LEAST * len(tensors)) + SLACK):
-        yield
 
 
 # Histories.

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmix._base import BaseMixup
 from skmix._files import container
+from skmix._files.budget import within_budget
 from skmix._files.container import Content, Unreadable
 from skmix._files.names import Trusted
 from skmix._files.records import KINDS, read_estimator, write_estimator
@@ -174,7 +175,8 @@ def _loaded(content: Content, trusted: Trusted) -> Any:
     of_packages, pipeline, model, shared = fields(content.record, **names)
     check_all(of_packages.values(), str, "versions")
     reader = Reader(content.tensors, shared, trusted)
-    estimator: BaseMixup = read_estimator(reader, model)
+    with within_budget(content.tensors):
+        estimator: BaseMixup = read_estimator(reader, model)
     if reader.unused:
         raise Unreadable(f"it has tensors that nothing refers to: {len(reader.unused)}")
     if pipeline is None:

@@ -198,11 +198,12 @@ class Writer:
     def _object(self, value: Any) -> Any:
         """Encode an object that is made anew of its parameters."""
         name = known_name(type(value)) or own_name(value)
-        if ":" not in name and name not in RULES | OBJECTS:
-            raise Unstorable(f"an instance of {name}")
+        known = name in RULES | OBJECTS
+        if not known and not (":" in name and _has_params(type(value))):
+            raise Unstorable(name)
         try:
             params = self._params(value)
-        except AttributeError as error:
+        except AttributeError as error:  # it has changed them
             raise Unstorable(name) from error
         encoded = {key: self.encode(item) for key, item in params.items()}
         return {"type": "object", "class": name, "params": encoded}
@@ -218,6 +219,11 @@ class Writer:
             return of_signature | getattr(value, "kwargs", {})  # of a LRScheduler
         params: dict[str, Any] = value.get_params(deep=False)
         return params
+
+
+def _has_params(kind: Any) -> bool:
+    """Whether objects of a class can be made anew of their parameters."""
+    return isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "get_params"))
 
 
 class Reader:
@@ -423,7 +429,8 @@ class Reader:
     def _object(self, record: Any) -> Any:
         name, params = fields(record, **{"class": str, "params": dict})
         kind = looked_up(name, self.trusted)
-        if ":" not in name and name not in RULES | OBJECTS:
+        known = name in RULES | OBJECTS
+        if not known and not (":" in name and _has_params(kind)):
             raise Unreadable(f"it has an object of the class {name}")
         takes = inspect.signature(kind).parameters.values()
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in takes):
