@@ -129,7 +129,8 @@ class Forger:
             {"type": "float", "value": "nan"},
             {"type": "scalar", "dtype": "float16", "value": 1e300},
             {"type": "decimal", "value": "1e999999999"},
-            {"type": "timestamp", "value": "9999-99-99", "unit": "s"},
+            {"type": "timestamp", "value": 10**18, "unit": "s"},
+            *("(" * 100, "i8," * 100, "../../x", "a" * 10**6),
             {"type": "partial", "func": {"type": "name", "name": "print"}}
             | {"args": ["harm"], "keywords": {"type": "dict", "items": []}},
             {"type": "object", "class": "sample_nets:Layers", "params": {"d": 10**9}},

@@ -854,6 +854,9 @@ ATTACKS = {
         other_=r["model"]["fitted"]["estimator"]["modules"]["module_"]
     ),
     "no tensors": lambda r: r["model"]["fitted"]["estimator"].update(modules={}),
+    "a dtype that numpy parses": lambda r: next(
+        record for record in r["shared"] if "as_dict" in record.get("params", ())
+    )["params"].update(dtype="(" * 100),
     "a deep list": lambda r: r["model"]["params"].update(alpha=nested(5000)),
 }
 

@@ -150,7 +150,8 @@ def read_encoder(reader: Reader, record: Any) -> TableEncoder:
     encoder = TableEncoder(**decoded)
     for name in ("scale", "as_dict"):
         expected(decoded[name], bool, name)
-    if np.dtype(decoded["dtype"]) not in (np.float32, np.float64):
+    # (numpy would parse a string as Python.)
+    if decoded["dtype"] is not np.float32 and decoded["dtype"] is not np.float64:
         raise Unreadable(f"it has an encoder of dtype {decoded['dtype']!r}")
     state = _read_state(reader, fitted, bool(encoder.as_dict))
     vars(encoder).update(state)

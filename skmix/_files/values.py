@@ -46,6 +46,7 @@ DTYPES = {
 MAX_STRINGS = 2**26
 
 WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+UNITS = ("s", "ms", "us", "ns")
 CLOSED = ("left", "right", "both", "neither")
 
 
@@ -132,7 +133,7 @@ class Writer:
             (Decimal, lambda x: {"type": "decimal", "value": str(x)}),
             (pd.Interval, self._interval),
             (pd.Timestamp, self._timestamp),
-            (pd.Timedelta, lambda x: {"type": "timedelta", "value": x.value}),
+            (pd.Timedelta, self._timedelta),
             (date, self._date),
         ]
 
@@ -188,7 +189,12 @@ class Writer:
     def _timestamp(self, value: Any) -> Any:
         if value.tz is not None:
             raise Unstorable(f"a time with a zone ({value})")
-        return {"type": "timestamp", "value": value.isoformat(), "unit": value.unit}
+        number = int(value.asm8.astype(np.int64))
+        return {"type": "timestamp", "value": number, "unit": value.unit}
+
+    def _timedelta(self, value: Any) -> Any:
+        number = int(value.asm8.astype(np.int64))
+        return {"type": "timedelta", "value": number, "unit": value.unit}
 
     def _date(self, value: date) -> Any:
         if type(value) is not date:
@@ -407,11 +413,12 @@ class Reader:
         return pd.Interval(self.decode(left), self.decode(right), closed)
 
     def _timestamp(self, record: Any) -> Any:
-        value, unit = fields(record, value=str, unit=str)
-        return pd.Timestamp(value).as_unit(unit)
+        value, unit = _time(record)
+        return pd.Timestamp(np.datetime64(value, unit))
 
     def _timedelta(self, record: Any) -> Any:
-        return pd.Timedelta(fields(record, value=int)[0], unit="ns")
+        value, unit = _time(record)
+        return pd.Timedelta(np.timedelta64(value, unit))
 
     def _date(self, record: Any) -> date:
         return date.fromisoformat(fields(record, value=str)[0])
@@ -439,6 +446,14 @@ class Reader:
 
     def _missing(self, record: Any) -> Any:
         raise Missing(fields(record, name=str)[0])
+
+
+def _time(record: Any) -> tuple[int, str]:
+    """Return the number and the unit of a time."""
+    value, unit = fields(record, value=int, unit=str)
+    if unit not in UNITS:
+        raise Unreadable(f"it has a time in {unit!r}")
+    return value, unit
 
 
 class Missing(Unreadable):
