@@ -2,6 +2,7 @@
 
 from skmix._default_net import default_net
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._files.card import model_card
 from skmix._files.persistence import load, save
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 
@@ -13,6 +14,7 @@ __all__ = [
     "__version__",
     "default_net",
     "load",
+    "model_card",
     "save",
 ]
 

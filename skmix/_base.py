@@ -55,8 +55,8 @@ OF_TRAINING = (
     *("categorical_features", "class_weight"),
 )
 
-# What a fit of one net sets, as `skmix.save` stores it, and what it leaves out: a replay
-# needs the latter, and the training rows.
+# What a fit of one net sets, as `skmix.save` stores it, and what that leaves out: a
+# replay needs it, and the training rows.
 FITTED = (
     *("_reader", "_preparation", "_draws", "estimator_", "alpha_", "history_"),
     *("n_iter_", "n_features_in_", "feature_names_in_"),
@@ -552,8 +552,8 @@ class MixupEstimator(BaseMixup):
         if last is None:
             raise ValueError(
                 f"Got a {who} whose training cannot be replayed: partial_fit or a "
-                "search has trained it, not fit, or it was loaded from a file. Call fit of "
-                "a clone of it."
+                "search has trained it, not fit, or it was loaded from a file. Call "
+                "fit of a clone of it."
             )
         if last.validated:
             raise ValueError(

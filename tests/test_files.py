@@ -1,7 +1,6 @@
 """Files of fitted estimators: what they keep, refuse, and never do."""
 
 import copy
-import io
 import json
 import os
 import pickle
@@ -24,7 +23,6 @@ from sample_nets import (
     binary_net,
     logits_net,
     number_net,
-    short_default_net,
     softmax_net,
     tiny_default_net,
 )
@@ -47,7 +45,6 @@ from skmix import (
     MixupRegressorCV,
     _base,
     _search,
-    default_net,
     mixing,
     pairing,
     preprocessing,
@@ -55,7 +52,6 @@ from skmix import (
 )
 from skmix._files import container, nets, records
 from skmix._files.names import known
-from skmix._files.values import Writer
 from skmix._training.skorch_compat import has_default_split
 from skmix.networks import TabularNet
 
@@ -142,9 +138,17 @@ def fitted_of_all_kinds():
             X,
             y,
         ),
-        "own net": lambda: (MixupClassifier(logits_net(**two), random_state=0), array, y),
+        "own net": lambda: (
+            MixupClassifier(logits_net(**two), random_state=0),
+            array,
+            y,
+        ),
         "own net of frames": lambda: (MixupRegressor(number_net(**two)), X, z),
-        "own net in a search": lambda: (MixupRegressorCV(number_net(**two), **few), X, z),
+        "own net in a search": lambda: (
+            MixupRegressorCV(number_net(**two), **few),
+            X,
+            z,
+        ),
         "single output": lambda: (
             MixupClassifier(binary_net(module__d_out=1, **two)),
             array,
@@ -399,10 +403,10 @@ def test_other_defaults_of_torch_change_no_prediction(fitted, path):
 def test_generators_stay_as_they_are(fitted, path):
     estimator, _, _ = fitted("classifier search")
     skmix.save(estimator, path)
-    before = torch.get_rng_state(), np.random.get_state()[1]
+    before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     skmix.load(path)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert (np.random.get_state()[1] == before[1]).all()
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps", "xpu:0"])
@@ -619,7 +623,9 @@ def test_a_search_without_its_splitter_and_score_predicts(path):
     ).fit(X, z)
     loaded = there_and_back(search, path)
     assert_same(loaded, search, X)
-    with pytest.raises(ValueError, match=r"without cv \(test_files:OwnSplit\), scoring"):
+    with pytest.raises(
+        ValueError, match=r"without cv \(test_files:OwnSplit\), scoring"
+    ):
         loaded.fit(X, z)
 
 
@@ -829,9 +835,9 @@ ATTACKS = {
         record for record in r["shared"] if "target" in record
     ).update(encoder=r["model"]["fitted"]["preparation"]),
     "itself": lambda r: r["model"]["fitted"].update(preparation=len(r["shared"])),
-    "wide strings": lambda r: r["shared"][
-        r["model"]["fitted"]["preparation"]
-    ]["target"]["classes"].update(width=10**9),
+    "wide strings": lambda r: r["shared"][r["model"]["fitted"]["preparation"]][
+        "target"
+    ]["classes"].update(width=10**9),
     "a checkpoint": lambda r: net_of(r)["params"].update(
         iterator_valid={
             "type": "object",

@@ -96,7 +96,7 @@ def unpacked(data: bytes) -> Content:
             f"it is of format {version}, and this skmix reads format {FORMAT}. Load it "
             "with the version of skmix that wrote it, or a later one"
         )
-    n_json, n_tensors, n_steps = LENGTHS.unpack_from(data, rest)
+    n_json, n_tensors, _ = LENGTHS.unpack_from(data, rest)
     if n_json > MAX_JSON:
         raise Unreadable(f"its JSON of {n_json:,} bytes is longer than {MAX_JSON:,}")
     ends = HEADER, HEADER + n_json, HEADER + n_json + n_tensors

@@ -98,7 +98,9 @@ def _classes(room: Any, base: type) -> Iterable[tuple[str, type]]:
     return [
         (name, kind)
         for name, kind in vars(room).items()
-        if not name.startswith("_") and isinstance(kind, type) and issubclass(kind, base)
+        if not name.startswith("_")
+        and isinstance(kind, type)
+        and issubclass(kind, base)
     ]
 
 

@@ -132,7 +132,7 @@ def _check_predicting(trusted: Trusted, params: dict[str, Any]) -> None:
     """Check parameters by which a net predicts."""
     if "module" not in params:
         raise Unreadable("it has a net without a module")
-    allowed = {
+    allowed: dict[str, list[Any]] = {
         "module": [*MODULES.values()],
         "iterator_valid": [DataLoader],
         "dataset": [Dataset],
@@ -143,9 +143,9 @@ def _check_predicting(trusted: Trusted, params: dict[str, Any]) -> None:
         if not any(made_by is kind for kind in kinds) and not trusted.holds(made_by):
             raise NotTrusted(known_name(made_by) or own_name(made_by))
     for name, value in params.items():
-        if name.startswith("iterator_valid__"):
-            if name not in LOADING or not isinstance(value, int):
-                raise Unreadable(f"it has a net with {name}={value!r}")
+        fine = name in LOADING and isinstance(value, int)
+        if name.startswith("iterator_valid__") and not fine:
+            raise Unreadable(f"it has a net with {name}={value!r}")
     for name, only in (("compile", False), ("torch_load_kwargs", None)):
         if params.get(name, only) is not only:
             raise Unreadable(f"it has a net with {name}={params[name]!r}")
@@ -262,9 +262,7 @@ def _read_weights(reader: Reader, name: str, record: Any) -> dict[str, torch.Ten
     return {key: reader.tensor(tensor) for key, tensor in names.items()}
 
 
-def _load_weights(
-    name: str, module: nn.Module, state: dict[str, torch.Tensor]
-) -> None:
+def _load_weights(name: str, module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Give a module its weights, if they are just those that it has."""
     own = module.state_dict()
     if own.keys() != state.keys():

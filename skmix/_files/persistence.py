@@ -26,8 +26,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     The file holds weights, parameters, classes, names and categories of columns, and
     what else predictions need; docs/guide/files.md specifies it. The state of the
-    optimizer and the losses of single batches are left out, so that `partial_fit` cannot
-    train a loaded estimator further.
+    optimizer and the losses of single batches are left out, so that `partial_fit`
+    cannot train a loaded estimator further.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if type(last) not in KINDS.values():
         raise TypeError(
-            f"Got {type(last).__name__}, but expected {', '.join(KINDS)}, or a Pipeline "
-            "that ends in one. (A subclass is pickled; a file holds no code.)"
+            f"Got {type(last).__name__}, but expected {', '.join(KINDS)}, or a "
+            "Pipeline that ends in one. (A subclass is pickled; a file holds no code.)"
         )
     check_is_fitted(last, ["estimator_"] if hasattr(last, "alpha") else ["estimators_"])
     steps, record = b"", None
@@ -160,9 +160,9 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
     except (ImportError, OSError):
         raise
     except Unreadable as error:
-        raise ValueError(f"Got the file {path}, which cannot be loaded: {error}.") from (
-            error
-        )
+        raise ValueError(
+            f"Got the file {path}, which cannot be loaded: {error}."
+        ) from (error)
     except Exception as error:  # of a class that was made of the file's parameters
         raise ValueError(
             f"Got the file {path}, which cannot be loaded: its parameters are refused "

@@ -1,8 +1,8 @@
 """Estimators, encoders and codecs to JSON and tensors, and back.
 
 What is stored is listed: `FITTED` of `skmix._base`, `skmix._search` and
-`skmix.preprocessing` has the names of attributes, and the tables here how each is written
-and checked. In a file an attribute has its name without underscores around.
+`skmix.preprocessing` has the names of attributes, and the tables here how each is
+written and checked. In a file an attribute has its name without underscores around.
 """
 
 from collections.abc import Callable
@@ -37,6 +37,7 @@ from skmix._preparation import Preparation
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._strings import NOTATIONS
 from skmix._targets import ClassCodec, NumberCodec
+from skmix._training import skorch_compat
 from skmix.preprocessing import TableEncoder
 
 KINDS: dict[str, type[BaseMixup]] = {
@@ -100,7 +101,8 @@ def read_reader(reader: Reader, record: Any) -> ColumnReader:
 def write_encoder(writer: Writer, encoder: TableEncoder) -> dict[str, Any]:
     """Return a record of a fitted encoder."""
     params = encoder.get_params(deep=False)
-    state = {name: vars(encoder).get(name) for name in preprocessing.FITTED}
+    learnt = vars(encoder)
+    state: dict[str, Any] = {n: learnt.get(n) for n in preprocessing.FITTED}
     own = {
         "reader_": writer.share(state["reader_"], write_reader),
         "_sparse_scaler": _write_scaler(writer, state["_sparse_scaler"]),
@@ -154,10 +156,9 @@ def read_encoder(reader: Reader, record: Any) -> TableEncoder:
     if decoded["dtype"] is not np.float32 and decoded["dtype"] is not np.float64:
         raise Unreadable(f"it has an encoder of dtype {decoded['dtype']!r}")
     state = _read_state(reader, fitted, bool(encoder.as_dict))
-    vars(encoder).update(state)
     if state["feature_names_in_"] is None:
-        del encoder.feature_names_in_
-    return encoder
+        del state["feature_names_in_"]
+    return skorch_compat.twin(encoder, **state)
 
 
 def _read_state(reader: Reader, record: Any, as_dict: bool) -> dict[str, Any]:
@@ -365,8 +366,8 @@ def read_estimator(reader: Reader, record: Any) -> BaseMixup:
             decoded[param] = reader.decode(value)
         else:
             decoded[param] = reader.parameter(value)
-    estimator: BaseMixup = kind(**decoded)
-    vars(estimator).update(_read_fitted_state(reader, kind, fitted))
+    state = _read_fitted_state(reader, kind, fitted)
+    estimator: BaseMixup = skorch_compat.twin(kind(**decoded), **state)
     return estimator
 
 

@@ -1,7 +1,14 @@
-"""The transformers of a Pipeline, as skops stores them: scikit-learn's own alone."""
+"""The transformers of a Pipeline, as skops stores them: scikit-learn's own alone.
+
+skops makes objects of classes that it trusts, and sets their attributes unseen.
+Compiled classes, trees say, may read outside of their memory by forged attributes, so
+only modules that are mostly Python are let in.
+"""
 
 import io
+import json
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +17,13 @@ from sklearn.base import BaseEstimator
 from skmix._files.container import Unreadable
 
 PLAIN = (None, "passthrough")
+ROOMS = (
+    *("sklearn.compose.", "sklearn.decomposition.", "sklearn.feature_selection."),
+    *("sklearn.impute.", "sklearn.pipeline", "sklearn.preprocessing."),
+)
+# As skops itself writes it, an empty array, and not by attributes.
+ALSO_TRUSTED, LOADER = ["numpy.dtype"], "DTypeNode"
+MAX_PARTS = 10_000  # arrays of all transformers together
 
 
 def skops_io() -> Any:
@@ -40,8 +54,8 @@ def write_steps(steps: list[Any]) -> bytes:
         if not _is_of_sklearn(step):
             raise ValueError(
                 f"Got a Pipeline with a {type(step).__name__}, but expected "
-                "transformers of scikit-learn alone. Save its last step by itself, and "
-                "transform tables before."
+                f"transformers of {', '.join(room.strip('.') for room in ROOMS)}. Save "
+                "its last step by itself, and transform tables before."
             )
     try:
         data: bytes = own.dumps(steps)
@@ -57,8 +71,8 @@ def write_steps(steps: list[Any]) -> bytes:
 def _is_of_sklearn(step: Any) -> bool:
     if step is None or isinstance(step, str):
         return step in PLAIN
-    ours = type(step).__module__.startswith("sklearn.")
-    return ours and isinstance(step, BaseEstimator) and hasattr(step, "transform")
+    known = type(step).__module__.startswith(ROOMS)
+    return known and isinstance(step, BaseEstimator) and hasattr(step, "transform")
 
 
 def read_steps(data: bytes) -> list[Any]:
@@ -75,9 +89,9 @@ def read_steps(data: bytes) -> list[Any]:
     own = skops_io()
     try:
         _check_archive(data)
-        if unknown := own.get_untrusted_types(data=data):
-            raise Unreadable(f"its Pipeline holds {', '.join(unknown)}")
-        steps = own.loads(data)
+        if unknown := set(own.get_untrusted_types(data=data)) - set(ALSO_TRUSTED):
+            raise Unreadable(f"its Pipeline holds {', '.join(sorted(unknown))}")
+        steps = own.loads(data, trusted=ALSO_TRUSTED)
     except Unreadable:
         raise
     except Exception as error:  # of zipfile, json, numpy and skops
@@ -95,14 +109,34 @@ def _check_archive(data: bytes) -> None:
         parts = archive.infolist()
         sizes = [part.file_size for part in parts]
         packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-        if packed or sum(sizes) > len(data):
+        if packed or sum(sizes) > len(data) or len(parts) > MAX_PARTS:
             raise Unreadable("its Pipeline is compressed, and may fill the memory")
+        if other := set(_modules(json.loads(archive.read("schema.json")))):
+            raise Unreadable(
+                f"its Pipeline holds objects of {', '.join(sorted(other))}"
+            )
         for part in parts:
             if part.filename.endswith(".npy"):
                 with archive.open(part) as file:
                     _check_array(file, part.file_size)
             elif part.filename != "schema.json":
                 raise Unreadable(f"its Pipeline holds the file {part.filename}")
+
+
+def _modules(schema: Any) -> Iterator[str]:
+    """Yield modules of scikit-learn that a schema names and that are not let in."""
+    parts = schema.values() if isinstance(schema, dict) else schema
+    if isinstance(schema, dict):
+        named = str(schema.get("__module__"))
+        if named.startswith("sklearn") and not f"{named}.".startswith(ROOMS):
+            yield named
+        dtype = (named, schema.get("__class__")) == ("numpy", "dtype")
+        if dtype and schema.get("__loader__") != LOADER:
+            yield named
+    if isinstance(parts, str) or not hasattr(parts, "__iter__"):
+        return
+    for part in parts:
+        yield from _modules(part)
 
 
 def _check_array(file: Any, size: int) -> None:

@@ -172,7 +172,10 @@ class Writer:
     def _dict(self, value: dict[Any, Any]) -> Any:
         if type(value) is not dict:
             raise Unstorable(own_name(value))
-        return {"type": "dict", "items": [[*map(self.encode, p)] for p in value.items()]}
+        return {
+            "type": "dict",
+            "items": [[*map(self.encode, p)] for p in value.items()],
+        }
 
     def _partial(self, value: Any) -> Any:
         return {
@@ -229,7 +232,9 @@ class Writer:
 
 def _has_params(kind: Any) -> bool:
     """Whether objects of a class can be made anew of their parameters."""
-    return isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "get_params"))
+    return isinstance(kind, type) and (
+        is_dataclass(kind) or hasattr(kind, "get_params")
+    )
 
 
 class Reader:
@@ -267,10 +272,14 @@ class Reader:
         self.unused.remove(name)
         return self.tensors[name]
 
-    def share(self, number: Any, read: Callable[["Reader", Any], Any], kind: Any) -> Any:
+    def share(
+        self, number: Any, read: Callable[["Reader", Any], Any], kind: Any
+    ) -> Any:
         """Return the object of a number, which is read once."""
         if type(number) is not int or not 0 <= number < len(self.shared):
-            raise Unreadable(f"its JSON refers to an object {number!r} that is not there")
+            raise Unreadable(
+                f"its JSON refers to an object {number!r} that is not there"
+            )
         if number not in self._read:
             self._read[number] = None  # an object that holds itself is of no kind
             self._read[number] = read(self, self.shared[number])
@@ -325,7 +334,11 @@ class Reader:
     def array(self, encoded: Any, kinds: str, what: str, n: Any = None) -> np.ndarray:
         """Decode an array of one dimension, of dtypes of some kinds and a length."""
         value: np.ndarray = self.expect(encoded, np.ndarray, what)
-        if value.ndim != 1 or value.dtype.kind not in kinds or n not in (None, len(value)):
+        if (
+            value.ndim != 1
+            or value.dtype.kind not in kinds
+            or n not in (None, len(value))
+        ):
             raise Unreadable(
                 f"{what} is an array of dtype {value.dtype} and shape {value.shape}, "
                 "which it cannot be"
@@ -414,11 +427,11 @@ class Reader:
 
     def _timestamp(self, record: Any) -> Any:
         value, unit = _time(record)
-        return pd.Timestamp(np.datetime64(value, unit))
+        return pd.Timestamp(np.array(value).astype(f"M8[{unit}]")[()])
 
     def _timedelta(self, record: Any) -> Any:
         value, unit = _time(record)
-        return pd.Timedelta(np.timedelta64(value, unit))
+        return pd.Timedelta(np.array(value).astype(f"m8[{unit}]")[()])
 
     def _date(self, record: Any) -> date:
         return date.fromisoformat(fields(record, value=str)[0])
