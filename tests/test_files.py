@@ -1,11 +1,14 @@
 """Files of fitted estimators: what they keep, refuse, and never do."""
 
 import copy
+import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+import zipfile
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,7 @@ from sample_nets import (
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -50,7 +54,7 @@ from skmix import (
     preprocessing,
     schedules,
 )
-from skmix._files import container, nets, records
+from skmix._files import container, nets, records, values
 from skmix._files.names import known
 from skmix._training.skorch_compat import has_default_split
 from skmix.networks import TabularNet
@@ -742,6 +746,68 @@ def test_without_skops_it_says_what_to_install(path, monkeypatch):
     assert_same(there_and_back(model[-1], path), model[-1], X)
 
 
+def forged_steps(change):
+    """Return a function that changes the parts of an archive by skops."""
+
+    def forge(data):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        method, packed = change(parts), io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method or zipfile.ZIP_STORED) as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part)
+        return packed.getvalue()
+
+    return forge
+
+
+def in_schema(old, new):
+    def change(parts):
+        assert old in parts["schema.json"]
+        parts["schema.json"] = parts["schema.json"].replace(old, new)
+
+    return change
+
+
+def with_bomb(parts):
+    parts["bomb.npy"] = bytes(10**7)
+    return zipfile.ZIP_DEFLATED
+
+
+def with_long_array(parts):
+    name = next(name for name in parts if name.endswith(".npy"))
+    header = io.BytesIO()
+    long = {"descr": "<f8", "fortran_order": False, "shape": (10**10,)}
+    np.lib.format.write_array_header_1_0(header, long)
+    parts[name] = header.getvalue() + bytes(100)
+
+
+STEPS = {
+    "compressed": with_bomb,
+    "a long array": with_long_array,
+    "an import": in_schema(b"sklearn.preprocessing._data", b"os"),
+    "a tree": in_schema(b"sklearn.preprocessing._data", b"sklearn.tree._tree"),
+    "an estimator": in_schema(b"sklearn.preprocessing._data", b"sklearn.ensemble"),
+    "a forged dtype": in_schema(b'"DTypeNode"', b'"ObjectNode"'),
+    "another file": lambda parts: parts.update({"x.npz": b"PK"}),
+    "no schema": lambda parts: parts.pop("schema.json") and None,
+}
+
+
+@pytest.mark.slow
+def test_a_forged_pipeline_is_refused(path):
+    pytest.importorskip("skops")
+    X, y = array_and_labels()
+    steps = StandardScaler(), SimpleImputer()
+    model = make_pipeline(*steps, MixupClassifier(tiny_default_net())).fit(X, y)
+    assert_same(there_and_back(model, path), model, X)
+    data = path.read_bytes()
+    for attack in STEPS.values():
+        path.write_bytes(packed_again(data, steps=forged_steps(attack)))
+        with pytest.raises(ValueError, match=r"cannot be loaded: its Pipeline "):
+            skmix.load(path)
+
+
 # Damage.
 
 
@@ -793,11 +859,6 @@ def test_a_newer_format_is_named(saved, path, monkeypatch):
     path.write_bytes(newer)
     with pytest.raises(ValueError, match="format 2, and this skmix reads format 1"):
         skmix.load(path)
-
-
-def edited(saved, edit):
-    """Return the bytes of a file whose JSON was edited, with a right digest."""
-    return packed_again(saved, edit=edit)
 
 
 def net_of(record):
@@ -879,12 +940,16 @@ def test_a_forged_file_is_refused(attack, saved, path, capsys):
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)  # to write what is nested
     try:
-        path.write_bytes(edited(saved, ATTACKS[attack]))
+        path.write_bytes(packed_again(saved, edit=ATTACKS[attack]))
     finally:
         sys.setrecursionlimit(before)
     with pytest.raises(ValueError, match=r"model\.skmix, which cannot be loaded: "):
         skmix.load(path)
     assert capsys.readouterr().out == ""
+
+
+def replaced(old, new, text):
+    return text.replace(old, new)
 
 
 def test_json_is_parsed_strictly(saved, path):
@@ -894,7 +959,7 @@ def test_json_is_parsed_strictly(saved, path):
         (b'"clean_weight":0.0', b'"clean_weight":' + b"9" * 5000),
         (b'"clean_weight":0.0', b'"clean_weight":"\xff"'),
     ]:
-        path.write_bytes(packed_again(saved, text=lambda t: t.replace(old, new)))  # noqa: B023
+        path.write_bytes(packed_again(saved, text=partial(replaced, old, new)))
         with pytest.raises(ValueError, match="its JSON cannot be read"):
             skmix.load(path)
 
@@ -935,3 +1000,54 @@ def test_mutated_files_do_no_harm(tmp_path):
     assert counts["files"] == 2000
     assert counts["refused"] > 1200
     assert not counts["harm"]
+
+
+# Cards and the page.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cards_describe_estimators(kind, fitted, path):
+    estimator, _, _ = fitted(kind)
+    card = skmix.model_card(estimator)
+    loaded = skmix.model_card(there_and_back(estimator, path, trusted=OWN))
+    for line, other in zip(card.splitlines(), loaded.splitlines(), strict=True):
+        # (Samples may be counted by batches, which are not stored.)
+        assert line == other or line.startswith("| samples |")
+    assert card.startswith(f"# {type(estimator).__name__}\n")
+    for part in ("Trained on", "Mixing", "Scores", "Versions", "Limits"):
+        assert f"\n## {part}\n" in card
+    assert f"| samples | {N}" in card
+    assert "at 0x" not in card
+    if hasattr(estimator, "n_features_in_"):
+        assert f"| columns | {estimator.n_features_in_} |" in card
+
+
+def test_cards_escape_names_of_columns():
+    X = pd.DataFrame({"a|b": np.arange(N), "<script>": np.arange(N) % 3, "c\nd": 1.0})
+    reg = MixupRegressor(tiny_default_net("regressor")).fit(X, numbers())
+    card = skmix.model_card(reg)
+    assert "| names | a\\|b, &lt;script>, c d |" in card
+
+
+def test_cards_name_transformers():
+    X, y = array_and_labels()
+    model = make_pipeline(StandardScaler(), MixupClassifier(tiny_default_net()))
+    card = skmix.model_card(model.fit(X, y))
+    assert "| transformers before | `StandardScaler` |" in card
+
+
+def test_cards_of_what_is_not_fitted():
+    with pytest.raises(NotFittedError):
+        skmix.model_card(MixupRegressor())
+    with pytest.raises(TypeError, match="Got StandardScaler"):
+        skmix.model_card(StandardScaler())
+
+
+def test_the_page_lists_all_types_of_values():
+    page = (Path(__file__).parents[1] / "docs/guide/files.md").read_text("utf-8")
+    written = Path(values.__file__).read_text("utf-8")
+    types = set(re.findall(r'"type": "(\w+)"', written))
+    assert len(types) > 15
+    table = page[page.index("| type | other names |") :].split("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert types == set(re.findall(r"`(\w+)`", "".join(cells)))

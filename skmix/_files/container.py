@@ -22,7 +22,10 @@ LENGTHS = struct.Struct("<QQQ")  # of JSON, tensors and steps
 DIGEST = 32  # bytes
 HEADER = START.size + DIGEST + LENGTHS.size
 
-MAX_JSON = 2**26  # bytes; Python's objects take up to thirty times as much
+# Bytes of JSON, and of the header of the tensors, which is JSON, too. What is made of
+# it may take some thirty times as much.
+MAX_JSON = 2**24
+SIZE = struct.Struct("<Q")  # of that header
 
 
 class Unreadable(ValueError):
@@ -100,6 +103,9 @@ def unpacked(data: bytes) -> Content:
     if n_json > MAX_JSON:
         raise Unreadable(f"its JSON of {n_json:,} bytes is longer than {MAX_JSON:,}")
     ends = HEADER, HEADER + n_json, HEADER + n_json + n_tensors
+    of_tensors = data[ends[1] : ends[1] + SIZE.size]
+    if n_tensors < SIZE.size or SIZE.unpack(of_tensors)[0] > MAX_JSON:
+        raise Unreadable(f"its tensors have no header of at most {MAX_JSON:,} bytes")
     try:
         tensors = tensors_of(data[ends[1] : ends[2]])
     except Exception as error:  # of a library in another language

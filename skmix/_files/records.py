@@ -158,7 +158,8 @@ def read_encoder(reader: Reader, record: Any) -> TableEncoder:
     state = _read_state(reader, fitted, bool(encoder.as_dict))
     if state["feature_names_in_"] is None:
         del state["feature_names_in_"]
-    return skorch_compat.twin(encoder, **state)
+    fitted_encoder: TableEncoder = skorch_compat.twin(encoder, **state)
+    return fitted_encoder
 
 
 def _read_state(reader: Reader, record: Any, as_dict: bool) -> dict[str, Any]:

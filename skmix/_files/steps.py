@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmix._files.container import Unreadable
+from skmix._files.container import MAX_JSON, Unreadable
 
 PLAIN = (None, "passthrough")
 ROOMS = (
@@ -109,7 +109,8 @@ def _check_archive(data: bytes) -> None:
         parts = archive.infolist()
         sizes = [part.file_size for part in parts]
         packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-        if packed or sum(sizes) > len(data) or len(parts) > MAX_PARTS:
+        large = sum(sizes) > len(data) or len(parts) > MAX_PARTS
+        if packed or large or archive.getinfo("schema.json").file_size > MAX_JSON:
             raise Unreadable("its Pipeline is compressed, and may fill the memory")
         if other := set(_modules(json.loads(archive.read("schema.json")))):
             raise Unreadable(
