@@ -1,6 +1,7 @@
 """How large fitted estimators are on disk: by pickle, and by `skmix.save`.
 
-Each estimator is fitted on a table of scikit-learn from random state 0, on one thread.
+Each estimator is fitted on a table of scikit-learn from random state 0, on one thread,
+for ten epochs: of what is stored, only histories depend on their number.
 It is pickled (protocol 5, not compressed) and saved; the predictions of the loaded
 estimator are compared with its own.
 
@@ -44,7 +45,6 @@ def own_net():
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         lr=0.01,
-        max_epochs=40,
         train_split=None,
     )
 
@@ -62,7 +62,8 @@ def fitted():
         ("`MixupClassifier(own)`", skmix.MixupClassifier(**own), scale(X), y),
         ("`MixupClassifierCV(own)`", skmix.MixupClassifierCV(**own), scale(X), y),
     ):
-        yield name, estimator.fit(table, target), table
+        net = estimator.net_to_fit().set_params(max_epochs=10)
+        yield name, estimator.set_params(estimator=net).fit(table, target), table
 
 
 def measure():

@@ -144,8 +144,9 @@ def _n_samples(estimator: Any) -> str:
     if out_of_fold is not None:
         return f"{len(out_of_fold):,}"
     if not _classifies(estimator):
-        batches = estimator.history_[-1]["batches"] if len(estimator.history_) else []
-        n = sum(batch["train_batch_size"] for batch in batches)
+        history = estimator.estimator_.history_
+        batches = history[-1]["batches"] if len(history) else []
+        n = sum(batch.get("train_batch_size", 0) for batch in batches)
         return f"{n:,} in each epoch" if n else "not known"
     total = float(_preparation(estimator).target.mass.sum())
     return f"{total:,.0f} (sum of their weights)"
