@@ -2,6 +2,8 @@
 
 from skmix._default_net import default_net
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._files.card import model_card
+from skmix._files.persistence import load, save
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 
 __all__ = [
@@ -11,6 +13,9 @@ __all__ = [
     "MixupRegressorCV",
     "__version__",
     "default_net",
+    "load",
+    "model_card",
+    "save",
 ]
 
 __version__ = "0.1.0"

@@ -56,6 +56,14 @@ OF_TRAINING = (
     *("categorical_features", "class_weight"),
 )
 
+# What a fit of one net sets, as `skmix.save` stores it, and what that leaves out: a
+# replay needs it, and the training rows.
+FITTED = (
+    *("_reader", "_preparation", "_draws", "estimator_", "alpha_", "history_"),
+    *("n_iter_", "n_features_in_", "feature_names_in_"),
+)
+OF_REPLAY = ("_fitted_with", "_last_fit")
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -98,6 +106,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
     _preparation: Preparation
 
     def _check_settings(self) -> None:
+        _validation.check_loaded(self)
         task = self._task.lower()
         _validation.check_option("lam_per", self.lam_per, ("batch", "row"))
         check_mixing(self.mixing, task)
@@ -346,6 +355,12 @@ class MixupEstimator(BaseMixup):
         self._check_parameters()
         self._last_fit = None
         first = not hasattr(self, "estimator_")
+        if not first and not hasattr(self.estimator_, "optimizer_"):
+            raise ValueError(
+                f"Got a {type(self).__name__} that was loaded from a file, which holds "
+                "no state of the optimizer: partial_fit cannot train it further. Call "
+                "fit to train anew, or keep the estimator by pickle or joblib."
+            )
         samples = self._read_samples(X, y, sample_weight, groups, reset=first)
         samples = samples.weighted()
         seed = draw_seed(self.random_state)
@@ -622,7 +637,8 @@ class MixupEstimator(BaseMixup):
         if last is None:
             raise ValueError(
                 f"Got a {who} whose training cannot be replayed: partial_fit or a "
-                "search has trained it, not fit. Call fit of a clone of it."
+                "search has trained it, not fit, or it was loaded from a file. Call "
+                "fit of a clone of it."
             )
         if last.validated:
             raise ValueError(
@@ -666,6 +682,7 @@ class MixupEstimator(BaseMixup):
         return self._preparation.predict(self.estimator_, X, draws=self._draws)
 
     def _check_parameters(self) -> None:
+        _validation.check_loaded(self)
         _validation.check_alpha(self.alpha)
         self._check_settings()
 

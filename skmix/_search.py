@@ -70,6 +70,14 @@ from skmix.networks import apply_temperature, fit_temperature
 # Of the default nets: fewer nets in each of many members, and of a classifier's finer
 # embeddings than alone.
 FEW_NETS, D_EMBEDDING = 2, 8
+# What a search sets, as `skmix.save` stores it.
+FITTED = (
+    *("_reader", "_preparation", "_draws", "_shares", "_preparations", "estimators_"),
+    *("alpha_", "alpha_weights_", "best_index_", "best_params_", "best_score_"),
+    *("curves_", "cv_results_", "epochs_", "fold_predictions_", "fold_rows_"),
+    *("gains_", "n_splits_", "oof_prediction_", "oof_proba_", "target_hash_"),
+    *("temperature_", "vectorized_", "n_features_in_", "feature_names_in_"),
+)
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 EPS = np.finfo(np.float32).tiny
 

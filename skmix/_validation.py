@@ -28,6 +28,37 @@ def wrong(kind: type[Exception], name: str, value: Any, expected: str) -> Except
     return kind(f"Got {name}={value!r}, but expected {expected}.")
 
 
+class NotLoaded:
+    """Stands for a parameter that is in no file, or was not trusted in `skmix.load`.
+
+    Parameters
+    ----------
+    name : str
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"NotLoaded({self.name!r})"
+
+
+def check_loaded(estimator: Any) -> None:
+    """Refuse to train an estimator from a file that lacks some of its parameters."""
+    params = estimator.get_params(deep=False)
+    if isinstance(net := params.get("estimator"), NeuralNet):
+        of_net = net.get_params(deep=False).items()
+        params |= {f"estimator__{name}": value for name, value in of_net}
+    missing = {n: v.name for n, v in params.items() if isinstance(v, NotLoaded)}
+    if missing:
+        lacks = ", ".join(f"{name} ({what})" for name, what in missing.items())
+        raise ValueError(
+            f"Got a {type(estimator).__name__} that was loaded without {lacks}, which "
+            "training needs. Set it by set_params, or pass the class or function "
+            "itself to skmix.load(path, trusted=[...])."
+        )
+
+
 def check_alpha(alpha: Any) -> None:
     """Refuse an alpha that is no number of at least 0, no function, and not "auto"."""
     if isinstance(alpha, str) and alpha == "auto":

@@ -34,6 +34,13 @@ FAR = 1e6
 # A share that is 1 but for rounding.
 SAME = 1e-6
 
+# What `TableEncoder.fit` sets, as `skmix.save` stores it.
+FITTED = (
+    *("reader_", "n_features_in_", "feature_names_in_", "_sparse_scaler", "_numbers"),
+    *("_categories", "center_", "scale_", "_indicated", "_empty", "bins_", "_kept"),
+    "_n_missing",
+)
+
 # Pieces of a number, of about as many rows each.
 MAX_BINS = 16
 

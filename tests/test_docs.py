@@ -73,7 +73,7 @@ def test_links_between_files_lead_somewhere(page):
 def test_the_map_of_contributing_has_every_module():
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     paths = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("skmix/**/*.py")}
-    wings = {"skmix/_training/__init__.py", "skmix/_vectorized/__init__.py"}
+    wings = {f"skmix/{w}/__init__.py" for w in ("_files", "_training", "_vectorized")}
     assert not {path for path in paths - wings if f"`{path}`" not in page}
 
 
@@ -243,6 +243,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("fuzz.py", "--markdown", "docs/guide/trust.md"),
         ("quickstart.py", "--table", "docs/quickstart.md"),
         ("overview.py", "", "docs/benchmarks.md"),
+        ("file_sizes.py", "--markdown", "docs/guide/files.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(

@@ -38,6 +38,10 @@ LAYERS = [
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
     {"_search"},
+    # files, which no estimator knows
+    {"_files.container", "_files.names", "_files.budget", "_files.values"}
+    | {"_files.nets", "_files.records", "_files.steps", "_files.persistence"}
+    | {"_files.card", "_files"},
     {"__init__"},
     # a room above the estimators, which none of them knows
     {
