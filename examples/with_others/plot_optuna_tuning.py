@@ -9,8 +9,7 @@ and the width, use Optuna, and stop hopeless trainings early.
 # %%
 # A skorch callback reports the validation loss of each epoch to the trial. skmix clones
 # the net that it is given, with its callbacks, so a callback has to survive
-# ``sklearn.base.clone``. A trial does not: a copy of it would not be the one that Optuna
-# asks. This callback keeps the trial in a holder whose copies are itself.
+# ``sklearn.base.clone``. This one keeps the trial in a holder whose copies are itself.
 
 from importlib.metadata import version
 
