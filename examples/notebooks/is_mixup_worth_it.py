@@ -93,11 +93,11 @@ effect.table["mean"].unstack("metric", sort=False).round(4)
 # %% [markdown]
 # ## Pictures
 #
-# The gain of each alpha over alpha 0, for each metric: above the dashed line mixing
+# The gain of each alpha over alpha 0, with its interval: above the dashed line mixing
 # helps. If the largest alpha is the best one, try larger ones.
 
 # %%
-AlphaDisplay.from_estimator(search).figure_.set_size_inches(9, 6)
+AlphaDisplay.from_estimator(search).figure_.set_size_inches(6, 4)
 
 # %% [markdown]
 # A classifier is calibrated if it is right as often as it says. These are predictions
