@@ -10,6 +10,8 @@ and the width, use Optuna, and stop hopeless trainings early.
 # A skorch callback reports the validation loss of each epoch to the trial. skmix clones
 # the net that it is given, with its callbacks, so a callback has to survive
 # ``sklearn.base.clone``. This one keeps the trial in a holder whose copies are itself.
+# (``SkorchPruningCallback`` of optuna-integration 5.0.0 cannot be cloned: ``clone``
+# raises a TypeError, because it keeps its arguments under other names.)
 
 from importlib.metadata import version
 
@@ -134,3 +136,10 @@ for state, marker in [("COMPLETE", "o"), ("PRUNED", "x")]:
 ax.set(xlabel="alpha", ylabel="last log loss of validation rows", yscale="log")
 ax.legend(frameon=False)
 figure.savefig("plot_optuna_tuning.png", dpi=100)
+
+# %%
+# What the run showed, with the versions above: 14 of the 25 trials were pruned. The best
+# one mixes (alpha 0.38) and learns faster (0.0115 instead of 0.003). Its log loss of test
+# rows is 0.188, that of the first trial, which does not mix, 0.199. Good trials lie
+# between alpha 0.07 and 0.44: the learning rate matters more than alpha, and one split of
+# the rows is too little to say that mixing is what helps.
