@@ -123,9 +123,9 @@ figure.savefig("plot_imblearn_smote.png", dpi=100)
 #   of 0.906), and its probabilities are worse (log loss 0.123 instead of 0.105).
 # - Mixing has the best probabilities (0.072).
 # - ``priors="uniform"`` finds most, without another training: 0.933 without mixing and
-#   0.944 with it. Balanced weights with mixing are as good (0.941), but the
-#   probabilities then stand for other shares of the classes: on average 0.136 instead of
-#   0.097.
+#   0.944 with it. Balanced weights with mixing are nearly as good (0.941), but the
+#   probabilities then stand for other shares of the classes: on average 0.136, while
+#   9.7 % of the digits are an 8.
 #
 # This is one net on one table. Digits can be told apart well; on a table where they
 # cannot, see whether the same holds.

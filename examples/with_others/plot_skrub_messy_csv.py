@@ -31,7 +31,7 @@ print({name: version(name) for name in ["skmix", "skrub", "scikit-learn", "torch
 
 data = Path(sys.argv[0]).resolve().parents[1] / "data"
 table = pd.read_csv(data / "bicycle_repairs.csv")
-print(table.head(3).T)
+print(table.head(3).T.to_string())
 
 # %%
 # Alone, skmix refuses the columns that it cannot read, and names them:
@@ -43,12 +43,13 @@ except ValueError as error:
     print(error)
 
 # %%
-# The id tells nothing, so it goes. The price becomes a number; skrub and skmix both
-# leave that to you, because the unit might matter. skrub encodes the rest: the parts of
-# the date, and the text by the words in it.
+# The id tells nothing, so it goes. skrub would read prices with a currency, and ages some
+# of which are "unknown", as words, so they are made numbers first. It encodes the rest:
+# the parts of the date, the text and the categories.
 
 X = X.drop(columns="order_id")
 X["price"] = X["price"].str.removesuffix(" EUR").astype(float)
+X["age_years"] = pd.to_numeric(X["age_years"], errors="coerce")
 model = tabular_pipeline(MixupClassifier(random_state=0))
 print(model)
 
