@@ -43,9 +43,9 @@ except ValueError as error:
     print(error)
 
 # %%
-# The id tells nothing, so it goes. skrub would read prices with a currency, and ages some
-# of which are "unknown", as words, so they are made numbers first. It encodes the rest:
-# the parts of the date, the text and the categories.
+# The id tells nothing, so it goes. skrub would read prices with a currency, and ages
+# some of which are "unknown", as words, so they are made numbers first. It encodes the
+# rest: the parts of the date, the text and the categories.
 
 X = X.drop(columns="order_id")
 X["price"] = X["price"].str.removesuffix(" EUR").astype(float)
