@@ -50,7 +50,7 @@ def executed(script: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # not random, so that a new build changes little
         cell.metadata = {}
-    options = {"timeout": 1800, "record_timing": False}
+    options = {"startup_timeout": 300, "timeout": 1800, "record_timing": False}
     NotebookClient(notebook, kernel_name="python3", **options).execute()
     return notebook
 
