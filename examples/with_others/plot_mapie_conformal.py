@@ -104,6 +104,6 @@ figure.savefig("plot_mapie_conformal.png", dpi=100)
 # %%
 # What the run showed, with the versions above: the sets hold the truth in about 98 % of
 # all cases at every alpha, as promised. Mixing does not make them smaller: 1.27 labels
-# on average at alpha 0 and at 0.2, 1.40 at alpha 1, where the five splits are too few to
-# be sure. The promise holds for a net with mixing as for any other; choose alpha by
+# on average at alpha 0 and at 0.2, 1.40 at alpha 1, where the five splits are too few
+# to be sure. The promise holds for a net with mixing as for any other; choose alpha by
 # the loss.

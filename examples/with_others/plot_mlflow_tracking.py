@@ -93,7 +93,7 @@ figure.savefig("plot_mlflow_tracking.png", dpi=100)
 # %%
 # What the run showed, with the versions above:
 #
-# - "pickle" and "cloudpickle" work: the loaded classifier predicts the same, to the bit.
-#   Load such files from people you trust only: they can run any code.
-# - "skops", which mlflow recommends as safe, cannot store a net of skorch.
+# - "pickle" and "cloudpickle" work: the loaded classifier predicts the same, to the
+#   bit. Load such files from people you trust only: they can run any code.
+# - "skops", which mlflow recommends as safe, cannot store a fitted classifier of skmix.
 # - Mixing does not help here. Alpha 0 has the lowest loss on the 45 test rows.
