@@ -86,8 +86,8 @@ print(", ".join(models))
 # %% [markdown]
 # ## Run
 #
-# Every model gets the same folds. Times are CPU seconds of this process, so other work on
-# the machine counts little; all models use one thread.
+# Every model gets the same folds. Times are CPU seconds of this process, so other work
+# on the machine counts little; all models use one thread.
 
 
 # %%
@@ -195,10 +195,8 @@ for table in TABLES:
     print(f"  {ours} is better than: {better}")
     print(f"  {ours} is worse than: {worse}")
     print(f"  no clear difference: {unclear}")
-    print(
-        f"  a fit of {ours} takes {slow[ours]:.1f} CPU s, one of the slowest other model "
-        f"({others.idxmax()}) {others.max():.1f}"
-    )
+    print(f"  a fit of {ours} takes {slow[ours]:.1f} CPU s, one of the slowest other")
+    print(f"  model ({others.idxmax()}) {others.max():.1f} CPU s")
 
 # %% [markdown]
 # Start with what is cheap: if no interval above tells your net from

@@ -88,5 +88,6 @@ figure.savefig("plot_skrub_messy_csv.png", dpi=100)
 # %%
 # What the run showed, with the versions above: the net has the better probabilities
 # (log loss 0.59; gradient boosting 0.67, worse than the shares of the classes, 0.65).
-# Gradient boosting has the better order of the rows (AUC 0.75 against 0.70). Mixing makes
-# hardly a difference (0.586, and 0.590 at alpha 0), less than there is between folds.
+# Gradient boosting has the better order of the rows (AUC 0.75 against 0.70). Mixing
+# makes hardly a difference (0.586, and 0.590 at alpha 0), less than there is between
+# folds.
