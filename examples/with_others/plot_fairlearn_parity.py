@@ -104,5 +104,5 @@ figure.savefig("plot_fairlearn_parity.png", dpi=100)
 # What the run showed, with the versions above: the net alone answers "faster" for 46 %
 # of the older patients and 27 % of the younger ones. With parity the shares are 38 %
 # and 35 %, and the accuracy over all patients stays at 0.753. It has a price for some:
-# the recall of older patients falls from 0.70 to 0.64. Another seed gives other answers,
-# because the fair classifier chooses at random among several nets.
+# the recall of older patients falls from 0.70 to 0.64. Another seed gives other
+# answers, because the fair classifier chooses at random among several nets.
