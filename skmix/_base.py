@@ -552,7 +552,10 @@ class MixupEstimator(BaseMixup):
 
     @property
     def explored_alphas_(self) -> tuple[float, ...]:
-        """Alphas that ``alpha="auto"`` has tried on rows held out, sorted."""
+        """Alphas that ``alpha="auto"`` has tried and `refit_at` can train, sorted.
+
+        None of them if the net was trained once, as with `X_val`.
+        """
         check_is_fitted(self)
         last = self._last_fit
         return () if last is None else tuple(sorted(last.explored))
@@ -599,18 +602,23 @@ class MixupEstimator(BaseMixup):
         >>> clf.explored_alphas_, clf.refit_at(0, X, y).alpha_
         ((0.0, 0.2), 0)
         """
-        if alpha not in self.explored_alphas_:
+        if not (_validation.is_number(alpha) and alpha in self.explored_alphas_):
             raise ValueError(
-                f"Got alpha={alpha!r}, but fit has tried {self.explored_alphas_}. "
-                f"Use fit of a clone at alpha={alpha!r}."
+                f"Got alpha={alpha!r}, but expected one of {self.explored_alphas_}, "
+                "those that 'auto' has tried in a fit that then trains on all rows. "
+                "Use fit of a clone at this alpha."
             )
         last = self._check_repeatable()
-        if alpha != self.alpha_:
-            _, coded, net = self._read_again(X, y, sample_weight, groups)
-            net.take_over(self.estimator_, last.explored[alpha])
-            self._train(net, alpha, coded, None, last.seed, "train_again")
-            self._predict_by(net, alpha, coded)
-        self.set_params(alpha=alpha)
+        _, coded, net = self._read_again(X, y, sample_weight, groups)
+        if alpha == self.alpha_:
+            net = deepcopy(self.estimator_)
+        else:
+            again = net.take_over(self.estimator_, last.explored[alpha])
+            method = "train_again" if again else "fit"
+            self._train(net, alpha, coded, None, last.seed, method)
+        self._predict_by(net, alpha, coded)
+        own = None if self.estimator is None else clone(self.estimator)
+        self.set_params(alpha=alpha, estimator=own)
         last = last._replace(settings=self._settings(), explored={})
         self.__dict__.update(alpha_=alpha, _last_fit=last)
         return self

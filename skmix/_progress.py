@@ -26,5 +26,7 @@ def progress_bar(*, shown: bool, total: int, unit: str) -> tqdm:
     bar : tqdm.tqdm
         To be used as a context.
     """
-    seen = sys.stderr.isatty() or issubclass(tqdm, tqdm_notebook)
-    return tqdm(total=total, disable=not (shown and seen), unit=unit, file=sys.stderr)
+    stream = sys.stderr  # (None in a service, and anything with `write` in a logger)
+    terminal = bool(getattr(stream, "isatty", bool)())
+    seen = terminal or issubclass(tqdm, tqdm_notebook)
+    return tqdm(total=total, disable=not (shown and seen), unit=unit, file=stream)

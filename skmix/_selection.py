@@ -49,8 +49,8 @@ def folds_of(
         except ValueError as error:
             if "groups" in str(error) and metadata.get("groups") is None:
                 raise ValueError(
-                    f"Got no groups, but cv={splitter!r} asks for them. Pass them as "
-                    "groups=..., one for each row."
+                    f"Got no groups, but cv={splitter!r} asks for them ({error}). "
+                    "Pass them as groups=..., one for each row."
                 ) from error
             raise
     if not folds:

@@ -340,11 +340,13 @@ def check_finite_columns(
 
 def check_unmasked(values: Any, name: str) -> None:
     """Refuse a masked array with masked values, of which others see what is behind."""
-    if np.ma.is_masked(values):
-        raise ValueError(
-            f"Got {name} as a masked array, but expected its masked values to be told "
-            f"as missing ones: {name}.astype(float).filled(numpy.nan)."
-        )
+    # (Nullable arrays of pandas have a mask, too, which they know how to read.)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        way_out = "expected its masked values to be told as missing ones: "
+        way_out += f"{name}.astype(float).filled(numpy.nan)"
+        if name != "X":
+            way_out = "no value may be missing. Leave out the rows that are masked"
+        raise ValueError(f"Got {name} as a masked array, but {way_out}.")
 
 
 def check_number_targets(y: Any, name: str = "y") -> None:

@@ -716,6 +716,9 @@ def test_a_fit_at_another_alpha_that_auto_tried_needs_no_exploration(data, alpha
     assert again.history_[:, "valid_loss"] == told.history_[:, "valid_loss"]
     assert again.explored_alphas_ == ()
     assert_same(again.repeat_training(X, y, weight).net, again)
+    again.set_params(estimator__max_epochs=7)  # which is its own
+    again.partial_fit(X, y)
+    assert auto.estimator.max_epochs == 30
     assert auto.alpha_ == before[0]
     assert_array_equal(auto.predict_proba(X), before[1])
 
@@ -723,7 +726,7 @@ def test_a_fit_at_another_alpha_that_auto_tried_needs_no_exploration(data, alpha
 def test_an_alpha_that_was_not_tried_is_not_refitted():
     X, y = noise()
     clf = MixupClassifier(quick(), random_state=0).fit(X, y)
-    with pytest.raises(ValueError, match=r"alpha=0.5, but fit has tried \(0.0, 0.2\)"):
+    with pytest.raises(ValueError, match=r"alpha=0.5, but .* one of \(0.0, 0.2\)"):
         clf.refit_at(0.5, X, y)
     once = clone(clf).set_params(estimator__refit=False).fit(X, y)
     told = clone(clf).set_params(alpha=0.2).fit(X, y)

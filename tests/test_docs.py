@@ -229,6 +229,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("ablation.py", "--markdown --out muon_chosen.json", "docs/quality.md"),
         ("ablation.py", "--markdown --out muon_confirmed.json", "docs/quality.md"),
         ("ablation.py", "--markdown --out muon_regression.json", "docs/quality.md"),
+        ("ablation.py", "--markdown --out patience.json", "docs/quality.md"),
         ("learning_curves.py", "--table", "docs/quality.md"),
         ("learning_curves.py", "--readme", "README.md"),
         ("learning_curves.py", "--readme", "docs/why.md"),

@@ -976,3 +976,11 @@ def test_frames_of_numbers_are_not_read_again():
     X = pd.DataFrame(np.eye(5))
     assert ColumnReader.fit(X).is_idle(X)
     assert as_frame(X) is X
+
+
+def test_missing_values_of_pandas_are_no_masked_arrays():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    y = pd.array([*np.arange(19.0), None], dtype="Float64")
+    for one in (y, pd.Series(y)):
+        with pytest.raises(ValueError, match=r"^(?!.*masked).*y"):
+            MixupRegressor(number_net(max_epochs=1)).fit(X, one)

@@ -529,6 +529,12 @@ class Terminal(StringIO):
         return True
 
 
+@pytest.mark.parametrize("stream", [None, object()])
+def test_no_terminal_is_no_error(wine, stream, monkeypatch):
+    monkeypatch.setattr("sys.stderr", stream)
+    clone(SEARCH).set_params(verbose=1).fit(*wine)
+
+
 def test_verbose_shows_progress_and_0_nothing(wine, capsys, monkeypatch):
     X, y = wine
     for verbose in (0, 1):

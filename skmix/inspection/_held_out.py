@@ -300,7 +300,7 @@ def _fits(
             warnings.warn(f"{setting.name} has diverged: {error}", stacklevel=2)
             yield k, None
             continue
-        if k in by_itself:
+        if k in by_itself and not setting.params:
             auto = fitted
         yield k, fitted
 
