@@ -169,9 +169,7 @@ class TabularNeuralNet(NeuralNet):
             self.module_.temperature.fill_(found.temperature)
         return self
 
-    def take_over(
-        self, fitted: "TabularNeuralNet", found: Found | None = None
-    ) -> bool:
+    def take_over(self, fitted: "TabularNeuralNet", found: Found | None = None) -> bool:
         """Note what a net of the same parameters has found in its fit on the same rows.
 
         `train_again` then repeats its last training, without an exploration.

@@ -11,7 +11,8 @@ PACKAGE = Path(skmix.__file__).parent
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
-    {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"},
+    {"_validation", "_columns", "_strings", "networks", "_training.skorch_compat"}
+    | {"_digests", "_checkpoints"},
     {"_training.random", "_training.epoch", "_training.muon"},
     # the method, tables, targets, and the default net; each knows none of the others
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
@@ -29,7 +30,8 @@ LAYERS = [
     {"_preparation", "_intervals", "_selection", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
-    | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
+    | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"}
+    | {"_vectorized.keeping"},
     {"_search"},
     {"__init__"},
     # a room above the estimators, which none of them knows
