@@ -1,5 +1,6 @@
 """Does mixing help here? A verdict by paired, repeated cross-validation."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmix._checkpoints import Folder
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import check_integer
 from skmix.inspection._comparison import Comparison, compare
@@ -169,6 +171,7 @@ def mixup_effect(
     groups: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> MixupEffect:
     """Say whether mixing helps on a table, by paired and repeated cross-validation.
 
@@ -216,6 +219,10 @@ def mixup_effect(
         Seeds folds and nets; the ``random_state`` of the model is not used.
     n_jobs : int, default=None
         Processes, as in joblib. The result is the same for each number.
+    checkpoint : str or path-like, default=None
+        A folder that keeps what is done, as in `MixupClassifierCV`: the folds that are
+        predicted, and of nets that are trained side by side also what they are
+        between. It needs an int as `random_state`. That of the model is not used.
 
     Returns
     -------
@@ -267,6 +274,7 @@ def mixup_effect(
         n_repeats=n_repeats,
         random_state=random_state,
         n_jobs=n_jobs,
+        checkpoint=checkpoint,
     )
 
 
@@ -281,13 +289,16 @@ def measured_effect(
     n_repeats: int,
     random_state: Any,
     n_jobs: int | None,
+    checkpoint: Any = None,
     advance: Callable[[int, int], Any] = lambda done, more: None,
 ) -> MixupEffect:
     """Do what `mixup_effect` does, and tell `advance` of steps done and to be done."""
     check_integer("n_repeats", n_repeats, at_least=1)
+    folder = Folder.of(checkpoint, random_state)
     settings = settings_of(estimator, alphas, against)
     repeats = repeated_folds(estimator, data, cv, n_repeats, random_state)
     options = {"scoring": scoring, "n_jobs": n_jobs, "advance": advance}
+    options["folder"] = folder
     held_out = predictions(estimator, settings.all, data, repeats, **options)
     name = None if scoring is None else _name_of(scoring)
     return _effect(compare(settings, data, held_out, name))
