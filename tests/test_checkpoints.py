@@ -8,6 +8,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from skmix._checkpoints import Checkpoint, Folder, NotKept
 from skmix._digests import digest_of
 from skmix._vectorized import candidates
 from skmix.inspection import mixup_effect
-from skmix.mixing import OwnRowMajor
+from skmix.mixing import OwnMajor
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +52,7 @@ def small(wine):
 def bits(fitted, X):
     """All that a fit leaves but the time it took, to be compared to the last bit."""
     histories = [member.history_.to_list() for member in fitted.estimators_]
-    for row in sum(histories, []):
+    for row in chain.from_iterable(histories):
         row.pop("dur", None)
     names = ("curves_", "epochs_", "alpha_weights_", "best_score_", "temperature_")
     names += ("oof_proba_", "oof_prediction_", "gains_", "vectorized_")
@@ -138,7 +139,7 @@ CASES = {
             optimizer__momentum=0.9,
             callbacks=[LRScheduler(monitor="valid_loss", **PLATEAU)],
         ),
-        {"mixing": OwnRowMajor(), "class_weight": "balanced"},
+        {"mixing": OwnMajor(), "class_weight": "balanced"},
     ),
     "folds of two sizes": (
         logits_net(max_epochs=4, callbacks=[STOP]),
@@ -458,7 +459,7 @@ def test_states_are_kept_from_time_to_time(small, tmp_path, monkeypatch):
     monkeypatch.setattr(_checkpoints, "INTERVAL", -1.0)
     MixupClassifierCV(logits_net(max_epochs=3), **own).fit(X, y)
     states = ["state", "state", "state", "trained"]
-    assert [list(value)[0] for value in written[1:]] == states
+    assert [next(iter(value)) for value in written[1:]] == states
 
 
 # What cannot be continued.
@@ -468,9 +469,9 @@ def test_states_are_kept_from_time_to_time(small, tmp_path, monkeypatch):
 def test_a_seed_is_needed(random_state, small, tmp_path):
     own = {"random_state": random_state, "checkpoint": tmp_path}
     search = MixupClassifierCV(logits_net(), **own)
-    with pytest.raises(ValueError, match="random_state.*expected an int"):
+    with pytest.raises(ValueError, match=r"random_state.*expected an int"):
         search.fit(*small)
-    with pytest.raises(ValueError, match="random_state.*expected an int"):
+    with pytest.raises(ValueError, match=r"random_state.*expected an int"):
         mixup_effect(MixupClassifier(logits_net(), alpha=1), *small, **own)
 
 
