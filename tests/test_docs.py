@@ -233,6 +233,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("choice.py", "--table", "docs/search.md"),
         ("intervals.py", "--markdown", "docs/inspection.md"),
         ("quickstart.py", "--table", "docs/quickstart.md"),
+        ("kills.py", "--markdown", "docs/guide/long_runs.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(
