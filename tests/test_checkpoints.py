@@ -195,7 +195,7 @@ def test_members_that_are_not_vectorized(
         expected = bits(search.fit(X, y), X)
         search.set_params(checkpoint=tmp_path)
         found, n_killed = killed_at(monkeypatch, WRITE, lambda: search.fit(X, y))
-    assert n_killed == 6
+    assert n_killed == {"alone": 6, "singly": 8}[way]
     assert bits(found, X) == expected
 
 
@@ -297,7 +297,7 @@ def test_other_work_has_other_files(small, tmp_path):
     ]
     seen = []
     for params, data, more in variants:
-        search = MixupClassifierCV(net, **({"cv": 2, "random_state": 0} | params))
+        search = MixupClassifierCV(net, cv=2, random_state=0).set_params(**params)
         expected = bits(search.fit(*data, **more), X)
         search.set_params(checkpoint=tmp_path)
         files = files_of(tmp_path, lambda _, s=search, d=data, m=more: s.fit(*d, **m))
@@ -376,7 +376,10 @@ def test_digests_of_functions_and_objects():
     [
         (lambda content: content[:-1], "damaged"),
         (lambda content: content[: len(content) // 2], "damaged"),
-        (lambda content: content[:60] + b"\0" + content[61:], "damaged"),
+        (
+            lambda content: content[:60] + bytes([content[60] ^ 1]) + content[61:],
+            "damaged",
+        ),
         (lambda content: content + b"\n", "damaged"),
         (lambda content: b"", "does not begin"),
         (lambda content: b"PK" + content, "does not begin"),
@@ -491,7 +494,7 @@ class Remembering:
     def __init__(self):
         self.n_calls = 0
 
-    def bind(self, table):
+    def bind(self, table, layer=None):
         return self.mix
 
     def mix(self, x, x_partner, lam, y, y_partner, rng):
