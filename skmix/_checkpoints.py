@@ -77,7 +77,7 @@ class Folder:
         if self.path is None:
             return Checkpoint(None)
         name = digest_of(HEAD, environment(), work)
-        return Checkpoint(self.path / f"{name}.skmix")
+        return Checkpoint(self.path / f"{name}.checkpoint")
 
     def digest(self, *values: Any) -> str:
         """Return the digest of values; "" if nothing is kept."""
