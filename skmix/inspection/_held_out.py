@@ -275,9 +275,9 @@ def _one_by_one_or_kept(
     own = seeded(model, fold.seed), settings, scoring
     checkpoint = folder.checkpoint("effect", table, data.classes, fold, *own)
     if (found := checkpoint.read()) is None:
-        predicted, scores, chosen = _one_by_one(*work)
+        predicted, scores, alphas = _one_by_one(*work)
         # An alpha that is no number is that of its setting.
-        numbers = [float(alpha) if is_number(alpha) else None for alpha in chosen]
+        numbers = [float(alpha) if is_number(alpha) else None for alpha in alphas]
         found = predicted, list(scores), numbers
         checkpoint.write(found)
     predicted, scores, numbers = found
