@@ -5,7 +5,7 @@ moment, and started again until it ends; what it returns is compared bit for bit
 the run that nobody killed. States are kept after every epoch here, so that kills meet
 many writes. Needs `os.fork`: Linux or macOS.
 
-    python benchmarks/kills.py --kills 100  # or more; writes results/kills.json
+    python benchmarks/kills.py --kills 30   # or more; writes results/kills.json
     python benchmarks/kills.py --markdown   # prints the table of kills.json
 """
 
