@@ -126,6 +126,18 @@ class MixupSampler:
             self._partners = pairing.by_weight(table.weight)
 
     @property
+    def state(self) -> list[Any]:
+        """The states of the generators, by which draws go on elsewhere."""
+        own = self._partner, self._lam, self._seed, self._place
+        return [generator.bit_generator.state for generator in own]
+
+    @state.setter
+    def state(self, states: list[Any]) -> None:
+        own = self._partner, self._lam, self._seed, self._place
+        for generator, state in zip(own, states, strict=True):
+            generator.bit_generator.state = state
+
+    @property
     def is_off(self) -> bool:
         """Whether nothing is mixed in any epoch."""
         if isinstance(self.alpha, list):

@@ -1,5 +1,6 @@
 """All alphas and folds at once: `MixupClassifierCV` and `MixupRegressorCV`."""
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse, stats
 from sklearn import get_config
+from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array
 from sklearn.utils.metadata_routing import (
@@ -32,6 +34,7 @@ from skmix._base import (
     draw_seed,
     fitted_member,
 )
+from skmix._checkpoints import Folder
 from skmix._default_net import train_once
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
@@ -65,6 +68,7 @@ from skmix._vectorized.candidates import (
     train_members,
     untrained,
 )
+from skmix._vectorized.keeping import outputs_for_some, trained_net
 from skmix.networks import apply_temperature, fit_temperature
 
 # Of the default nets: fewer nets in each of many members, and of a classifier's finer
@@ -185,6 +189,7 @@ class _MixupCV(BaseMixup):
         scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
         self._try_out(scoring, splits, alphas[0])
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
+        options["folder"] = self._folder()
         trained = train_members(alphas, splits, **options)
         if why := trained.why_not_vectorized:
             warnings.warn(
@@ -459,7 +464,15 @@ class _MixupCV(BaseMixup):
             net.set_params(max_epochs=n_epochs)
         sampler = self._sampler_maker()(net, seed, alpha=self.alpha_)
         coded = preparation.transform_samples(samples)
-        fit_net(net, coded, sampler=sampler, preparation=preparation, seed=seed)
+        settings = {"sampler": sampler, "preparation": preparation, "seed": seed}
+        work = net, coded, preparation.context(coded), self._sampler_maker()
+        net = trained_net(
+            partial(clone, net),
+            lambda net: fit_net(net, coded, **settings),
+            partial(outputs_for_some, preparation, coded.X),
+            seed,
+            self._folder().checkpoint("on all rows", *work, self.alpha_, seed),
+        )
         self.estimators_ = [self._fitted(self.alpha_, net, preparation, seed)]
         self._shares, self._preparations = np.ones(1), [preparation]
         self._preparation = preparation
@@ -486,8 +499,13 @@ class _MixupCV(BaseMixup):
             )
         return check_scoring(self._member(), self.scoring)
 
+    def _folder(self) -> Folder:
+        """Return where what is done is kept."""
+        return Folder.of(self.checkpoint, self.random_state)
+
     def _check_parameters(self) -> None:
         self._check_settings()
+        self._folder()
         self._scorer()
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
@@ -653,6 +671,13 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
     store_cv_results : bool, default=False
         Keep what each candidate predicts of rows held out, `fold_predictions_`, which
         ``skmix.inspection.MixupEffect.from_search`` reads.
+    checkpoint : str or path-like, default=None
+        A folder that keeps what is done, so that a fit that was killed and is started
+        again goes on from there, and ends with the same bits. It needs an int as
+        `random_state`. None keeps nothing. Members that are trained together are kept
+        every 30 seconds and in the end, others when they are trained. Files stay until
+        you delete the folder; other data, parameters or versions have other files.
+        docs/guide/long_runs.md says more.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
         - 1: shows a bar of the epochs with the remaining time, where the standard error
@@ -792,6 +817,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         store_cv_results: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         verbose: int = 0,
     ):
         self.estimator = estimator
@@ -810,6 +836,7 @@ class MixupClassifierCV(PredictsClasses, _MixupCV):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.store_cv_results = store_cv_results
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     def net_to_fit(self) -> NeuralNet:
@@ -905,6 +932,13 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
     store_cv_results : bool, default=False
         Keep what each candidate predicts of rows held out, `fold_predictions_`, which
         ``skmix.inspection.MixupEffect.from_search`` reads.
+    checkpoint : str or path-like, default=None
+        A folder that keeps what is done, so that a fit that was killed and is started
+        again goes on from there, and ends with the same bits. It needs an int as
+        `random_state`. None keeps nothing. Members that are trained together are kept
+        every 30 seconds and in the end, others when they are trained. Files stay until
+        you delete the folder; other data, parameters or versions have other files.
+        docs/guide/long_runs.md says more.
     verbose : {0, 1}, default=0
         - 0: prints nothing.
         - 1: shows a bar of the epochs with the remaining time, where the standard error
@@ -1027,6 +1061,7 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         | None = "from_dtype",
         random_state: int | np.random.RandomState | None = None,
         store_cv_results: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         verbose: int = 0,
     ):
         self.estimator = estimator
@@ -1043,6 +1078,7 @@ class MixupRegressorCV(PredictsNumbers, _MixupCV):
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.store_cv_results = store_cv_results
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     def _targets(self, y: np.ndarray) -> np.ndarray:

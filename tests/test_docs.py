@@ -245,6 +245,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("quickstart.py", "--table", "docs/quickstart.md"),
         ("overview.py", "", "docs/benchmarks.md"),
         ("file_sizes.py", "--markdown", "docs/guide/files.md"),
+        ("kills.py", "--markdown", "docs/guide/long_runs.md"),
     ],
 )
 def test_figures_of_pages_are_those_of_the_benchmark(

@@ -18,7 +18,8 @@ LAYERS = [
         "_strings",
         "networks",
         "_training.skorch_compat",
-    },
+    }
+    | {"_digests", "_checkpoints"},
     {"_training.random", "_training.epoch", "_training.muon"},
     # the method, tables, targets, and the default net; each knows none of the others
     {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
@@ -36,7 +37,8 @@ LAYERS = [
     {"_html", "_preparation", "_intervals", "_selection", "_base", "_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
-    | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"},
+    | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"}
+    | {"_vectorized.keeping"},
     {"_search"},
     # files, which no estimator knows
     {"_files.container", "_files.names", "_files.budget", "_files.values"}

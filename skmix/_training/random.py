@@ -55,6 +55,14 @@ def generator_states(device: Any = "cpu") -> list[Any]:
     return [torch.get_rng_state(), np.random.get_state(legacy=False), cuda]
 
 
+def set_generator_states(states: list[Any]) -> None:
+    """Set the global generators to `generator_states`."""
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    if states[2]:
+        torch.cuda.set_rng_state_all(states[2])
+
+
 def same_states(one: list[Any], other: list[Any]) -> bool:
     """Whether two `generator_states` are equal."""
     numpy_states = one[1]["state"], other[1]["state"]
@@ -75,6 +83,11 @@ class Stream:
     seed : int
     device : str or torch.device, default="cpu"
         As in `seeded`.
+
+    Attributes
+    ----------
+    states : list or None
+        Those of the generators where it left off; None before its first draw.
     """
 
     def __init__(self, seed: int, device: Any = "cpu") -> None:
@@ -86,10 +99,7 @@ class Stream:
         """Draw from here on while the block runs, and leave the generators as found."""
         with seeded(None if self.states else self.seed, self.device):
             if self.states:
-                torch.set_rng_state(self.states[0])
-                np.random.set_state(self.states[1])
-                if self.states[2]:
-                    torch.cuda.set_rng_state_all(self.states[2])
+                set_generator_states(self.states)
             try:
                 yield
             finally:

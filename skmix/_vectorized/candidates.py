@@ -3,11 +3,15 @@
 Members of one architecture are trained vectorized where that is possible and faster,
 and else one by one. Which members are trained together depends on alphas and folds,
 and never on the number of processes.
+
+What is done can be kept in a folder: members that are trained, and from time to time
+the state of those that are trained together.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +21,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from tqdm.auto import tqdm
 
+from skmix._checkpoints import Checkpoint, Folder
 from skmix._default_net import best_epoch, train_once, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
 from skmix._progress import progress_bar
@@ -30,7 +35,13 @@ from skmix._training.epoch import (
     record_divergence,
 )
 from skmix._training.loader import Batches, BatchLoader
-from skmix._training.random import Stream, one_thread_each, seeded
+from skmix._training.random import (
+    Stream,
+    generator_states,
+    one_thread_each,
+    seeded,
+    set_generator_states,
+)
 from skmix._training.skorch_compat import (
     bind_prints,
     first_output,
@@ -38,7 +49,13 @@ from skmix._training.skorch_compat import (
     patience_of,
 )
 from skmix._training.steps import check_layers_of
-from skmix._vectorized.carrying import NetState
+from skmix._vectorized.carrying import NetState, why_not_carried
+from skmix._vectorized.keeping import (
+    outputs_for_some,
+    trained_net,
+    warn_of_unkept,
+    write_or_warn,
+)
 from skmix._vectorized.loader import Fold
 from skmix._vectorized.support import (
     is_direct,
@@ -51,6 +68,7 @@ from skmix._vectorized.trainer import VectorizedFit
 
 Advance = Callable[[int], Any] | None  # is told of steps of the progress bar
 Way = Literal["vectorized", "singly", "alone"]
+NOTHING_KEPT = Folder()
 
 
 class Split(NamedTuple):
@@ -91,6 +109,10 @@ class Split(NamedTuple):
         train_once(net, stopping=not trains_twice(net))
         return net.set_params(train_split=None)
 
+    def net_alone(self) -> NeuralNet:
+        """Return a net to be trained by its own `fit`, not initialised."""
+        return train_once(clone(self.net))
+
     @property
     def mixes_inside(self) -> bool:
         """Whether rows are mixed behind a layer."""
@@ -124,6 +146,12 @@ class Split(NamedTuple):
     def check_output(self, net: NeuralNet, output: Any) -> None:
         """Refuse a first output of the module that cannot be right."""
         self.preparation.target.check_output(net, output)
+
+    def work(self) -> list[Any]:
+        """Return all that a training in this fold depends on beside alpha."""
+        context = self.preparation.context(self.rows)
+        rows = self.rows, self.validation, self.test, context
+        return [self.net, rows, self.seed, self.make_sampler]
 
 
 class Trained(NamedTuple):
@@ -182,6 +210,7 @@ def train_members(
     *,
     verbose: bool,
     n_jobs: int | None = None,
+    folder: Folder = NOTHING_KEPT,
 ) -> Trained:
     """Train a net for each alpha and fold.
 
@@ -193,41 +222,44 @@ def train_members(
         Whether to show a progress bar.
     n_jobs : int, default=None
         Processes, as in joblib.
+    folder : skmix._checkpoints.Folder
+        Where what is done is kept, and found again.
     """
     begin = time.perf_counter()
     why, parts = _parts(alphas, splits)
+    kept = _Kept(folder, [folder.digest(split.work()) for split in splits])
     n_jobs = min(effective_n_jobs(n_jobs), len(parts))
     total, unit = sum(part.n_steps for part in parts), parts[0].unit
     with progress_bar(shown=verbose, total=total, unit=unit) as bar:
         found = _trained_here if n_jobs == 1 else _trained_elsewhere
-        results = list(found(parts, splits, bar, n_jobs))
+        results = list(found(parts, splits, kept, bar, n_jobs))
     order = np.argsort([number for part in parts for number in part.numbers])
     seconds = time.perf_counter() - begin
     return _joined(results, order)._replace(seconds=seconds, why_not_vectorized=why)
 
 
 def _trained_here(
-    parts: "list[_Part]", splits: list[Split], bar: tqdm, n_jobs: int
+    parts: "list[_Part]", splits: list[Split], kept: "_Kept", bar: tqdm, n_jobs: int
 ) -> Iterator[Trained]:
     for part in parts:
         before = bar.n
-        yield part.train(splits, bar.update)
+        yield part.train(splits, kept, bar.update)
         bar.update(before + part.n_steps - bar.n)
 
 
 def _trained_elsewhere(
-    parts: "list[_Part]", splits: list[Split], bar: tqdm, n_jobs: int
+    parts: "list[_Part]", splits: list[Split], kept: "_Kept", bar: tqdm, n_jobs: int
 ) -> Iterator[Trained]:
     """Train in processes, of which states come back: classes may be known here only."""
-    work = (delayed(_carried)(part, splits) for part in parts)
+    work = (delayed(_carried)(part, splits, kept) for part in parts)
     carried = Parallel(n_jobs=n_jobs, return_as="generator")(work)
     for part, trained in zip(parts, carried, strict=True):
         bar.update(part.n_steps)
         yield trained._replace(nets=part.nets_of(trained.nets, splits))
 
 
-def _carried(part: "_Part", splits: list[Split]) -> Trained:
-    trained = part.train(splits)
+def _carried(part: "_Part", splits: list[Split], kept: "_Kept") -> Trained:
+    trained = part.train(splits, kept)
     states = [[NetState.of(net) for net in of_c] for of_c in trained.nets]
     return trained._replace(nets=states)
 
@@ -253,6 +285,29 @@ def _lengthened(curves: np.ndarray, n_epochs: int) -> np.ndarray:
     return np.pad(curves, width, constant_values=np.nan)
 
 
+# What is kept of a training.
+
+
+class _Kept(NamedTuple):
+    """Where members are kept, and the digest of what each fold trains on."""
+
+    folder: Folder
+    digests: list[str]
+
+    def together(self, way: Way, alphas: list[float]) -> Checkpoint:
+        """Return the file of members that are trained side by side."""
+        return self.folder.checkpoint(way, alphas, self.digests)
+
+    def alone(self, alpha: float, f: int) -> Checkpoint:
+        """Return the file of a member that is trained alone."""
+        return self.folder.checkpoint("alone", alpha, self.digests[f])
+
+
+def _as_plain(trained: Trained) -> dict[str, Any]:
+    nets = [[NetState.of(net).as_plain() for net in of_c] for of_c in trained.nets]
+    return trained._asdict() | {"nets": nets}
+
+
 # Which alphas are trained together.
 
 
@@ -268,31 +323,46 @@ class _Part(NamedTuple):
     def unit(self) -> str:
         return "fit" if self.way == "alone" else "epoch"
 
-    def train(self, splits: list[Split], advance: Advance = None) -> Trained:
-        """Train the members."""
+    def train(
+        self, splits: list[Split], kept: "_Kept", advance: Advance = None
+    ) -> Trained:
+        """Train the members, or go on with what is kept of their training."""
         with one_thread_each(), seeded(splits[0].seed, splits[0].net.device):
             if self.way == "alone":
-                return _one_after_the_other(self.alphas, splits, advance)
+                return _one_after_the_other(self.alphas, splits, kept, advance)
+            checkpoint = kept.together(self.way, self.alphas)
+            found = checkpoint.read() or {}
+            if "trained" in found:
+                return self._restored(found["trained"], splits)
             singly = self.way == "singly"
             joint = _JointTraining(self.alphas, splits, singly=singly)
-            joint.run(advance)
-            return joint.trained()
+            joint.run(advance, checkpoint, found.get("state"))
+            trained = joint.trained()
+            if checkpoint.is_kept:
+                write_or_warn(
+                    checkpoint, {"trained": _as_plain(trained)}, "A trained net"
+                )
+            return trained
+
+    def _restored(self, found: dict[str, Any], splits: list[Split]) -> Trained:
+        """Return what became of members that an earlier run has trained."""
+        states = [list(map(NetState.from_plain, of_c)) for of_c in found["nets"]]
+        return Trained(**found | {"nets": self.nets_of(states, splits)})
 
     def nets_of(
         self, states: list[list[NetState]], splits: list[Split]
     ) -> list[list[NeuralNet]]:
         """Return nets that were trained elsewhere, by their states."""
-        grid: list[list[NeuralNet]] = []
-        for of_alpha in states:
-            grid.append([])
-            for split, state in zip(splits, of_alpha, strict=True):
-                alone = self.way == "alone"
-                net = train_once(clone(split.net)) if alone else split.new_net()
-                with Stream(split.seed, split.net.device).resumed():
-                    net.initialize()
-                state.load(net)
-                grid[-1].append(net)
-        return grid
+        alone = self.way == "alone"
+        return [
+            [
+                state.loaded(
+                    split.net_alone() if alone else split.new_net(), split.seed
+                )
+                for split, state in zip(splits, of_alpha, strict=True)
+            ]
+            for of_alpha in states
+        ]
 
 
 def _parts(alphas: list[float], splits: list[Split]) -> tuple[str | None, list[_Part]]:
@@ -342,21 +412,16 @@ def _alike(alphas: list[float], splits: list[Split]) -> list[list[int]]:
 
 
 def _one_after_the_other(
-    alphas: list[float], splits: list[Split], advance: Advance
+    alphas: list[float], splits: list[Split], kept: "_Kept", advance: Advance
 ) -> Trained:
     """Fit each member by the `fit` of its net, and its own early stopping."""
     shape = len(alphas), len(splits)
     nets = {}
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
-        net = nets[c, f] = train_once(clone(splits[f].net))
-        try:
-            splits[f].fit(net, alphas[c])
-            mixed = alphas[c] > 0
-            rising[c, f] = history_ends_above_start(net.history, mixed=mixed)
-        except Diverged:
-            record_divergence(net)
-            diverged[c, f] = True
+        checkpoint = kept.alone(alphas[c], f)
+        member = _member(alphas[c], splits[f], checkpoint)
+        nets[c, f], diverged[c, f], rising[c, f] = member
         _tell(advance)
     losses = {cell: _curve(net) for cell, net in nets.items()}
     curves = np.full((*shape, max(map(len, losses.values()))), np.nan)
@@ -367,6 +432,27 @@ def _one_after_the_other(
     if trains_twice(splits[0].net):  # how long members were trained, on average
         epochs[:] = [round(np.mean(list(map(best_epoch, nets)))) for nets in grid]
     return Trained(grid, curves, epochs, diverged, rising, vectorized=False)
+
+
+def _member(
+    alpha: float, split: Split, checkpoint: Checkpoint
+) -> tuple[NeuralNet, bool, bool]:
+    """Return a member, whether it diverged, and whether its loss has risen."""
+    outcome = {"diverged": False, "rising": False}
+
+    def train(net: NeuralNet) -> None:
+        try:
+            split.fit(net, alpha)
+            mixed = alpha > 0
+            outcome["rising"] = history_ends_above_start(net.history, mixed=mixed)
+        except Diverged:
+            record_divergence(net)
+            outcome["diverged"] = True
+
+    predict = partial(outputs_for_some, split.preparation, split.X_test)
+    new_net = split.net_alone
+    net = trained_net(new_net, train, predict, split.seed, checkpoint, outcome)
+    return net, outcome["diverged"], outcome["rising"]
 
 
 def _grid(
@@ -466,9 +552,19 @@ class _JointTraining:
         self.kept: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
         self.losses: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    def run(self, advance: Advance) -> None:
-        """Train until nobody is left."""
+    def run(
+        self, advance: Advance, checkpoint: Checkpoint, state: dict[str, Any] | None
+    ) -> None:
+        """Train until nobody is left, from a state if there is one."""
         n_epochs = 0
+        if state is not None:
+            n_epochs = self._load_state(state)
+            for _ in range(n_epochs):
+                _tell(advance)
+        elif checkpoint.is_kept and (why := self._why_not_kept()):
+            what = "The training of members side by side"
+            warn_of_unkept(what, f"{why}, so that the state of an epoch is not known")
+            checkpoint = Checkpoint(None)
         while n_epochs < self.max_epochs and self._is_running():
             with interruptible():
                 for group in self.groups:
@@ -479,11 +575,57 @@ class _JointTraining:
                 self._keep_best(n_epochs, self.patience)
             n_epochs += 1
             _tell(advance)
+            if checkpoint.is_due and not self._keep(checkpoint, n_epochs):
+                checkpoint = Checkpoint(None)
         self.curves = self.curves[:, :, :n_epochs]
         for group in self.groups:
             group.fit.finish()
         for cell, state in self.kept.items():
             self.nets[cell].module_.load_state_dict(state)
+
+    def _keep(self, checkpoint: Checkpoint, n_epochs: int) -> bool:
+        what = "The training of members side by side"
+        return write_or_warn(checkpoint, {"state": self._state(n_epochs)}, what)
+
+    def _state(self, n_epochs: int) -> dict[str, Any]:
+        """Return all that the epochs to come depend on."""
+        losses = {  # (an epoch that is first and last is one and the same)
+            cell: [first] if first is last else [first, last]
+            for cell, (first, last) in self.losses.items()
+        }
+        return {
+            "n_epochs": n_epochs,
+            "curves": self.curves[:, :, :n_epochs],
+            "best": self.best,
+            "epochs": self.epochs,
+            "diverged": self.diverged,
+            "kept": self.kept,
+            "losses": losses,
+            "groups": [group.fit.state() for group in self.groups],
+            "generators": generator_states(self.splits[0].net.device),
+        }
+
+    def _load_state(self, state: dict[str, Any]) -> int:
+        """Go on from a state; return after how many epochs it was taken."""
+        n_epochs: int = state["n_epochs"]
+        self.curves[:, :, :n_epochs] = state["curves"]
+        self.best, self.epochs = state["best"], state["epochs"]
+        self.diverged, self.kept = state["diverged"], state["kept"]
+        for cell, losses in state["losses"].items():
+            self.losses[cell] = losses[0], losses[-1]
+        for group, of_group in zip(self.groups, state["groups"], strict=True):
+            group.fit.load_state(of_group)
+        set_generator_states(state["generators"])
+        return n_epochs
+
+    def _why_not_kept(self) -> str | None:
+        """Why the state between two epochs may be more than can be kept, or None."""
+        for split in self.splits[:1]:
+            sampler = split.make_sampler(split.net, split.seed, alpha=self.alphas)
+            for rule in (sampler.mixing, sampler.pairing):
+                if not _is_skmixs_own(rule):
+                    return f"{rule!r} may remember something"
+        return why_not_carried(self.groups[0].fit.nets[0].module_)
 
     def trained(self) -> Trained:
         """Return what became of the alphas."""
@@ -537,6 +679,14 @@ class _JointTraining:
                     self.kept[c, f] = {k: value.clone() for k, value in state.items()}
             elif epoch + 1 >= self.epochs[c] + patience:
                 self._stop(c)
+
+
+def _is_skmixs_own(rule: Any) -> bool:
+    """Whether a mixing or a pairing is one of skmix, which remembers nothing."""
+    if isinstance(rule, str):
+        return True
+    within = getattr(rule, "mixing", "mixup")
+    return type(rule).__module__.startswith("skmix.") and _is_skmixs_own(within)
 
 
 def _patience(net: NeuralNet) -> float:

@@ -1,16 +1,20 @@
-"""Trained nets carried from one process to another: numbers, and no classes.
+"""Nets carried from one process to another, or by a file: numbers, and no classes.
 
 Another process cannot import a class that a script or a notebook defines. So only the
 tensors and plain values of a net are carried, and a net that is made where the class is
 known takes them up.
 """
 
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.history import History
 from torch import nn, optim
+
+from skmix._training.random import Stream
 
 
 class NetState(NamedTuple):
@@ -64,15 +68,66 @@ class NetState(NamedTuple):
         for (name, path), values in self.parts.items():
             part = getattr(net, name).get_submodule(path)
             for attribute, value in values.items():
+                if isinstance(old := getattr(part, attribute, None), torch.Tensor):
+                    value = torch.as_tensor(value, device=old.device)
                 setattr(part, attribute, value)
         for name, callback in net.callbacks_:
             vars(callback).update(self.callbacks.get(name, {}))
 
+    def loaded(self, net: NeuralNet, seed: int) -> NeuralNet:
+        """Initialise a net of the same kind by a seed, and return it in this state."""
+        with Stream(seed, net.device).resumed():
+            net.initialize()
+        self.load(net)
+        return net
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return tensors and plain values alone, the history among them."""
+        history = list(self.values["history_"])
+        return self._asdict() | {"values": self.values | {"history_": history}}
+
+    @classmethod
+    def from_plain(cls, state: dict[str, Any]) -> Self:
+        """Return the state of which `as_plain` has made this."""
+        history = History(state["values"]["history_"])
+        return cls(**state | {"values": state["values"] | {"history_": history}})
+
+
+def plain_parts(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return plain values that parts of a module keep beside parameters and buffers."""
+    return {path: _own_values(part) for path, part in module.named_modules()}
+
+
+def load_plain_parts(module: nn.Module, parts: dict[str, dict[str, Any]]) -> None:
+    """Give a module of the same kind these values."""
+    for path, values in parts.items():
+        vars(module.get_submodule(path)).update(values)
+
+
+def why_not_carried(module: nn.Module) -> str | None:
+    """Why plain values may not be all that training changes in a module, or None."""
+    hooks = vars(nn.Module())
+    for path, part in module.named_modules():
+        where = f"its module has, in {path or 'itself'},"
+        for name, value in vars(part).items():
+            if name in hooks:
+                if "hooks" in name and value:
+                    return f"{where} hooks"
+            elif not (_is_plain(value) or isinstance(value, _UNCHANGING)):
+                return f"{where} the attribute {name} ({type(value).__name__})"
+    return None
+
+
+_UNCHANGING = (type, FunctionType, BuiltinFunctionType, torch.dtype, torch.device)
+
 
 def _values_of_part(module: nn.Module) -> dict[str, Any]:
+    return _own_values(module) | _on_cpu(dict(module.named_buffers(recurse=False)))
+
+
+def _own_values(module: nn.Module) -> dict[str, Any]:
     own = vars(module).keys() - vars(nn.Module()).keys()
-    values = {name: v for name, v in _plain_values(module).items() if name in own}
-    return values | _on_cpu(dict(module.named_buffers(recurse=False)))
+    return {name: v for name, v in _plain_values(module).items() if name in own}
 
 
 def _plain_values(holder: object) -> dict[str, Any]:

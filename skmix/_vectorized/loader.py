@@ -37,6 +37,18 @@ class Fold(NamedTuple):
     def n_steps(self) -> int:
         return len(self.train)
 
+    def state(self) -> dict[str, Any]:
+        """Return where its random draws stand, between two epochs."""
+        sampler = self.loader.sampler
+        own = None if sampler is None else sampler.state
+        return {"stream": self.stream.states, "sampler": own}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on with the draws from there."""
+        self.stream.states = state["stream"]
+        if self.loader.sampler is not None:
+            self.loader.sampler.state = state["sampler"]
+
 
 class MemberBatches(NamedTuple):
     """What M members are given in S steps of at most B rows each.

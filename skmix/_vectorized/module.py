@@ -139,6 +139,10 @@ class VectorizedModule(nn.Module):
             _put(self.members, name, _like(tensor, tensor.detach()[numbers]))
         self._together = dict(_tensors(self.members))
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return parameters and buffers of all members by name, (M, ...)."""
+        return {name: tensor.detach() for name, tensor in self._together.items()}
+
     def show(self, number: int, module: nn.Module, *, copy: bool = False) -> None:
         """Let parameters and buffers of a module be views, or copies, of a member's."""
         for name, tensor in list(_tensors(module)):

@@ -28,6 +28,7 @@ from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import losses_of_steps
 from skmix._training.muon import Muon
 from skmix._training.skorch_compat import inferring, set_mode, twin
+from skmix._vectorized.carrying import NetState, load_plain_parts, plain_parts
 from skmix._vectorized.loader import (
     Fold,
     MemberBatches,
@@ -163,6 +164,53 @@ class VectorizedFit:
     def finish(self) -> None:
         """Train no net any further."""
         self.stop(self.running)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the epochs to come depend on, between two epochs.
+
+        Numbers and plain values of: the members, their optimizer, the nets, histories
+        and callbacks, schedules of learning rates, and generators of folds.
+        """
+        return {
+            "running": self.running,
+            "tensors": self.module.tensors() if len(self.running) else {},
+            "values": plain_parts(self.module.members),
+            "optimizer": self.net.optimizer_.state_dict(),
+            "n_epochs": len(self.net.history),
+            "nets": [NetState.of(net).as_plain() for net in self.nets],
+            "schedules": [[s.state_dict() for s in _schedules(n)] for n in self.nets],
+            "best": self._best,
+            "folds": [fold.state() for fold in self.folds],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from the state of an equal fit, before the first epoch of this one."""
+        for m in np.setdiff1d(self.running, state["running"]).tolist():
+            self.module.show(m, self.nets[m].module_, copy=True)
+        self._load_nets(state["nets"], state["schedules"])
+        for fold, own in zip(self.folds, state["folds"], strict=True):
+            fold.load_state(own)
+        for _ in range(state["n_epochs"]):
+            self.net.history.new_epoch()
+        self._best, self.running = state["best"], state["running"]
+        if len(self.running):
+            self._load_members(state)
+
+    def _load_nets(self, states: list[Any], schedules: list[Any]) -> None:
+        for net, state, of_net in zip(self.nets, states, schedules, strict=True):
+            NetState.from_plain(state).load(net)
+            for schedule, own in zip(_schedules(net), of_net, strict=True):
+                schedule.load_state_dict(own)
+
+    def _load_members(self, state: dict[str, Any]) -> None:
+        self.module.keep(torch.from_numpy(self.running))
+        with torch.no_grad():
+            for name, tensor in self.module.tensors().items():
+                tensor.copy_(state["tensors"][name])
+        load_plain_parts(self.module.members, state["values"])
+        self.net.optimizer_ = _optimizer(self.net, self.module.members)
+        self.net.optimizer_.load_state_dict(state["optimizer"])
+        self._show()
 
     def _show(self) -> None:
         for place, net in enumerate(self.running_nets()):
@@ -455,6 +503,11 @@ def _callbacks_of(fit: VectorizedFit) -> list[tuple[str, Callback]]:
     if scheduled or any(of_net != rates[0] for of_net in rates):
         callbacks.append(("rates", _OwnRates(fit)))  # (after the clipping)
     return callbacks
+
+
+def _schedules(net: NeuralNet) -> list[Any]:
+    """Return the schedules of learning rates of a net, which callbacks hold."""
+    return [cb.lr_scheduler_ for cb in _watching(net) if type(cb) is LRScheduler]
 
 
 class _ClipEach(Callback):

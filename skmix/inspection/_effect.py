@@ -1,5 +1,6 @@
 """Does mixing help here? A verdict by paired, repeated cross-validation."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmix._checkpoints import Folder
 from skmix._progress import progress_bar
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import check_integer, check_option
@@ -184,6 +186,7 @@ def mixup_effect(
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
     verbose: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> MixupEffect:
     """Say whether mixing helps on a table, by paired and repeated cross-validation.
 
@@ -234,6 +237,10 @@ def mixup_effect(
     verbose : {0, 1}, default=0
         1 shows a bar with the time left, where the standard error is a terminal, or in
         a notebook.
+    checkpoint : str or path-like, default=None
+        A folder that keeps what is done, as in `MixupClassifierCV`: the folds that are
+        predicted, and of nets that are trained side by side also what they are
+        between. It needs an int as `random_state`. That of the model is not used.
 
     Returns
     -------
@@ -287,6 +294,7 @@ def mixup_effect(
             n_repeats=n_repeats,
             random_state=random_state,
             n_jobs=n_jobs,
+            checkpoint=checkpoint,
             advance=advance,
         )
 
@@ -314,13 +322,16 @@ def measured_effect(
     n_repeats: int,
     random_state: Any,
     n_jobs: int | None,
+    checkpoint: Any = None,
     advance: Callable[[int, int], Any] = lambda done, more: None,
 ) -> MixupEffect:
     """Do what `mixup_effect` does, and tell `advance` of steps done and to be done."""
     check_integer("n_repeats", n_repeats, at_least=1)
+    folder = Folder.of(checkpoint, random_state)
     settings = settings_of(estimator, alphas, against)
     repeats = repeated_folds(estimator, data, cv, n_repeats, random_state)
     options = {"scoring": scoring, "n_jobs": n_jobs, "advance": advance}
+    options["folder"] = folder
     held_out = predictions(estimator, settings.all, data, repeats, **options)
     name = None if scoring is None else _name_of(scoring)
     return _effect(compare(settings, data, held_out, name))

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmix._base import BaseMixup, draw_seed
+from skmix._checkpoints import Folder
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
@@ -47,6 +48,7 @@ from skmix.inspection._models import (
 )
 from skmix.inspection._settings import Setting
 
+NOTHING_KEPT = Folder()
 SEARCHES: dict[type, type] = {
     MixupClassifier: MixupClassifierCV,
     MixupRegressor: MixupRegressorCV,
@@ -200,23 +202,26 @@ def predictions(
     scoring: Any = None,
     n_jobs: int | None = None,
     advance: Callable[[int, int], Any] = lambda done, more: None,
+    folder: Folder = NOTHING_KEPT,
 ) -> HeldOut:
     """Train all settings in all folds, and predict the rows held out.
 
-    ``advance(done, more)`` is told of steps of work that are done and to be done.
+    ``advance(done, more)`` is told of steps of work that are done and to be done. What
+    is done is kept in a folder, and found again.
     """
     side_by_side = _search_of(model, settings)
     if side_by_side is None:
         work = [
-            delayed(_one_by_one)(model, settings, data, fold, scoring)
+            delayed(_one_by_one_or_kept)(model, settings, data, fold, scoring, folder)
             for fold in _flat(repeats)
         ]
     else:
         at_once = repeats
         if steps_before(model) is not None:
             at_once = [Repeat(fold.seed, [fold]) for fold in _flat(repeats)]
+        own = scoring, folder
         work = [
-            delayed(_side_by_side)(model, side_by_side, settings, data, repeat, scoring)
+            delayed(_side_by_side)(model, side_by_side, settings, data, repeat, *own)
             for repeat in at_once
         ]
     advance(0, len(work))
@@ -252,6 +257,34 @@ def _fitted_steps(model: Any, data: Data, fold: Fold) -> tuple[Any, Any, Any]:
         train = before.fit_transform(train, data.y[fold.train])
         test = before.transform(test)
     return mixup_of(model), as_frame(train), as_frame(test)
+
+
+def _one_by_one_or_kept(
+    model: Any,
+    settings: list[Setting],
+    data: Data,
+    fold: Fold,
+    scoring: Any,
+    folder: Folder,
+) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Do `_one_by_one`, unless its result is kept."""
+    work = model, settings, data, fold, scoring
+    if folder.path is None:
+        return _one_by_one(*work)
+    rows = np.r_[fold.train, fold.test]
+    table = [rows_of(v, rows) for v in (data.X, data.y, data.weight, data.groups)]
+    own = seeded(model, fold.seed), settings, scoring
+    checkpoint = folder.checkpoint("effect", table, data.classes, fold, *own)
+    if (found := checkpoint.read()) is None:
+        predicted, scores, alphas = _one_by_one(*work)
+        # An alpha that is no number is that of its setting.
+        numbers = [float(alpha) if is_number(alpha) else None for alpha in alphas]
+        found = predicted, list(scores), numbers
+        checkpoint.write(found)
+    predicted, scores, numbers = found
+    pairs = zip(numbers, settings, strict=True)
+    chosen = [own.alpha if alpha is None else alpha for alpha, own in pairs]
+    return predicted, scores, np.array(chosen, dtype=object)
 
 
 def _one_by_one(
@@ -370,6 +403,7 @@ def _side_by_side(
     data: Data,
     repeat: Repeat,
     scoring: Any,
+    folder: Folder,
 ) -> list[tuple[np.ndarray, Any, np.ndarray]]:
     """Train alphas and folds as one net; return for each fold what `_one_by_one` does.
 
@@ -386,6 +420,7 @@ def _side_by_side(
         alphas = sorted({float(settings[k].alpha) for k in numbers})
         own = {"alphas": alphas, "cv": pairs, "random_state": _random_state(repeat)}
         own |= {"scoring": scoring, "store_cv_results": True, "verbose": 0}
+        own["checkpoint"] = folder
         fitted = with_params(search, **(own | settings[numbers[0]].params))
         with _quiet():
             fitted.fit(X, y, weight, groups=groups)
