@@ -26,6 +26,7 @@ from skorch import NeuralNet
 from skmix._base import (
     BaseMixup,
     MixupEstimator,
+    Part,
     PredictsClasses,
     PredictsNumbers,
     all_or_nothing,
@@ -468,12 +469,18 @@ class _MixupCV(BaseMixup):
         """Return the mean prediction of all members, each by its share."""
         check_is_fitted(self)
         X, draws = self._read(X), self._draws
-        members = zip(self._shares, self._preparations, self.estimators_, strict=True)
         predicted = (
-            share * preparation.predict(member.estimator_, X, draws=draws)
-            for share, preparation, member in members
+            share * preparation.predict(net, X, draws=draws)
+            for share, preparation, net in self._parts()
         )
         return np.asarray(sum(predicted))
+
+    def _parts(self) -> list[Part]:
+        members = zip(self._shares, self._preparations, self.estimators_, strict=True)
+        return [
+            Part(share, preparation, member.estimator_)
+            for share, preparation, member in members
+        ]
 
     def _scorer(self) -> Any:
         """Return the scorer of members; None for the default."""
