@@ -26,7 +26,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
 
 from skmix import _default_net, _validation
-from skmix._dtypes import ColumnReader, as_frame
+from skmix._dtypes import as_frame
 from skmix._html import block_around
 from skmix._mixup import check_mixing
 from skmix._preparation import (
@@ -42,7 +42,7 @@ from skmix._preparation import (
     read_table,
 )
 from skmix._selection import clearly_higher
-from skmix._targets import ClassCodec, NumberCodec
+from skmix._targets import ClassCodec
 from skmix._training import changes, skorch_compat
 from skmix._training.epoch import Diverged, interruptible, warn_if_above_start
 from skmix._training.recording import Recorder
@@ -104,8 +104,6 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
 
     _task: Literal["Classifier", "Regressor"]
     _preparation: Preparation
-    _reader: ColumnReader | None
-    _draws: bool
 
     def _check_settings(self) -> None:
         _validation.check_loaded(self)
@@ -191,10 +189,6 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         return partial(make_sampler, task=self._task.lower(), **settings)
 
     def _predict(self, X: Any) -> np.ndarray:
-        raise NotImplementedError
-
-    def _parts(self) -> "list[Part]":
-        """Return the nets that predict."""
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Tags:
@@ -687,9 +681,6 @@ class MixupEstimator(BaseMixup):
         X = self._read(X)
         return self._preparation.predict(self.estimator_, X, draws=self._draws)
 
-    def _parts(self) -> "list[Part]":
-        return [Part(1.0, self._preparation, self.estimator_)]
-
     def _check_parameters(self) -> None:
         _validation.check_loaded(self)
         _validation.check_alpha(self.alpha)
@@ -711,44 +702,6 @@ class MixupEstimator(BaseMixup):
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)
         return self._preparation.transform_samples(samples, "y_val")[:3]
-
-
-class Part(NamedTuple):
-    """A net that predicts, how its rows are coded, and its share in predictions."""
-
-    share: float
-    preparation: Preparation
-    net: NeuralNet
-
-
-class Prediction(NamedTuple):
-    """How a fitted estimator predicts.
-
-    Attributes
-    ----------
-    reader : ColumnReader or None
-        None if the table was a dict.
-    target : ClassCodec or NumberCodec
-    parts : list of Part
-    draws : bool
-        Whether a net draws from a global generator to predict, or may do so.
-    """
-
-    reader: ColumnReader | None
-    target: ClassCodec | NumberCodec
-    parts: list[Part]
-    draws: bool
-
-
-def prediction_of(estimator: BaseMixup) -> Prediction:
-    """Return how a fitted estimator predicts, for who predicts by other means."""
-    target, parts = estimator._preparation.target, estimator._parts()
-    return Prediction(estimator._reader, target, parts, estimator._draws)
-
-
-def table_of(estimator: BaseMixup, X: Any) -> Any:
-    """Return X as numbers and codes, as a fitted estimator reads it."""
-    return estimator._read(X)
 
 
 class LastFit(NamedTuple):

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import joblib
 import numpy as np
@@ -26,7 +26,6 @@ from skorch import NeuralNet
 from skmix._base import (
     BaseMixup,
     MixupEstimator,
-    Part,
     PredictsClasses,
     PredictsNumbers,
     all_or_nothing,
@@ -34,7 +33,7 @@ from skmix._base import (
     fitted_member,
 )
 from skmix._default_net import train_once
-from skmix._dtypes import as_frame
+from skmix._dtypes import ColumnReader, as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._preparation import (
     Preparation,
@@ -56,7 +55,7 @@ from skmix._selection import (
     shares_of_likelihood,
     warn_of_undefined,
 )
-from skmix._targets import check_labels
+from skmix._targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
@@ -469,18 +468,12 @@ class _MixupCV(BaseMixup):
         """Return the mean prediction of all members, each by its share."""
         check_is_fitted(self)
         X, draws = self._read(X), self._draws
+        members = zip(self._shares, self._preparations, self.estimators_, strict=True)
         predicted = (
-            share * preparation.predict(net, X, draws=draws)
-            for share, preparation, net in self._parts()
+            share * preparation.predict(member.estimator_, X, draws=draws)
+            for share, preparation, member in members
         )
         return np.asarray(sum(predicted))
-
-    def _parts(self) -> list[Part]:
-        members = zip(self._shares, self._preparations, self.estimators_, strict=True)
-        return [
-            Part(share, preparation, member.estimator_)
-            for share, preparation, member in members
-        ]
 
     def _scorer(self) -> Any:
         """Return the scorer of members; None for the default."""
@@ -499,6 +492,46 @@ class _MixupCV(BaseMixup):
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
+
+
+class Part(NamedTuple):
+    """A net that predicts, how its rows are coded, and its share in predictions."""
+
+    share: float
+    preparation: Preparation
+    net: NeuralNet
+
+
+class Prediction(NamedTuple):
+    """How a fitted estimator predicts, for who predicts by other means.
+
+    Attributes
+    ----------
+    reader : ColumnReader or None
+        None if the table was a dict.
+    target : ClassCodec or NumberCodec
+    parts : list of Part
+    draws : bool
+        Whether a net draws from a global generator to predict, or may do so.
+    """
+
+    reader: ColumnReader | None
+    target: ClassCodec | NumberCodec
+    parts: list[Part]
+    draws: bool
+
+
+def prediction_of(estimator: BaseMixup) -> Prediction:
+    """Return how a fitted estimator, with one net or many, predicts."""
+    learnt = vars(estimator)
+    preparation = learnt["_preparation"]
+    if "estimator_" in learnt:
+        parts = [Part(1.0, preparation, learnt["estimator_"])]
+    else:
+        shares, preparations = learnt["_shares"], learnt["_preparations"]
+        nets = [member.estimator_ for member in learnt["estimators_"]]
+        parts = list(map(Part, shares, preparations, nets))
+    return Prediction(learnt["_reader"], preparation.target, parts, learnt["_draws"])
 
 
 def _over_folds(of_folds: list[Any], splits: list[Split], n_rows: int) -> np.ndarray:

@@ -18,11 +18,17 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
-from skmix._base import BaseMixup, Part, Prediction, prediction_of, table_of
+from skmix._base import BaseMixup
 from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
-from skmix._preparation import Preparation
-from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix._preparation import Preparation, read_table
+from skmix._search import (
+    MixupClassifierCV,
+    MixupRegressorCV,
+    Part,
+    Prediction,
+    prediction_of,
+)
 from skmix._targets import ClassCodec, NumberCodec
 from skmix._training.skorch_compat import criterion_is, first_output, parameter_dtype
 from skmix.preprocessing import TableEncoder, learnt_by
@@ -131,20 +137,18 @@ def to_program(estimator: Any) -> torch.export.ExportedProgram:
     >>> program.module()(numbers=torch.from_numpy(X[:1])).shape
     torch.Size([1])
     """
-    module, parts = to_module(estimator), prediction_of(estimator).parts
-    reader = _reader_of(estimator)
+    module, prediction = to_module(estimator), prediction_of(estimator)
+    reader = _reader_of(prediction)
     rows = torch.export.Dim("rows", min=1)
     examples = _tensors(_split(reader, np.zeros((3, len(reader.columns)))))
-    shapes = {"numbers": None, "codes": None} | {name: {0: rows} for name in examples}
+    shapes = {name: {0: rows} for name in examples}
     try:
-        return torch.export.export(
-            module, (), examples, dynamic_shapes={n: shapes[n] for n in examples}
-        )
+        return torch.export.export(module, (), examples, dynamic_shapes=shapes)
     except Exception as error:  # of torch, or of the module itself
         raise ValueError(
-            f"Got a net with the module {type(parts[0].net.module_).__name__}, which "
-            f"torch.export cannot trace ({_reason(error)}). Its forward may use tensors "
-            "alone, for any number of rows."
+            f"Got a net with the module {_module_of(prediction)}, which torch.export "
+            f"cannot trace ({_reason(error)}). Its forward must not depend on values "
+            "or the number of rows, other than by operations of torch."
         ) from error
 
 
@@ -223,13 +227,12 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
                 output_names=["probabilities" if classify else "predictions"],
             )
     except torch.onnx.OnnxExporterError as error:
-        module = type(prediction.parts[0].net.module_).__name__
         raise ValueError(
-            f"Got a net with the module {module}, which torch.onnx cannot write "
-            f"({_reason(error)}). skmix.export.to_program needs no ONNX."
+            f"Got a net with the module {_module_of(prediction)}, which torch.onnx "
+            f"cannot write ({_reason(error)}). skmix.export.to_program needs no ONNX."
         ) from error
     assert written is not None
-    written.model.metadata_props.update(_metadata(estimator, prediction))
+    written.model.metadata_props.update(_metadata(prediction))
     written.save(path)
 
 
@@ -280,11 +283,13 @@ def inputs_of(estimator: Any, X: Any) -> dict[str, np.ndarray]:
     >>> inputs["numbers"].ravel().tolist(), inputs["codes"].ravel().tolist()
     ([1.0, 2.0, nan, 4.0], [0, 1, 0, 2])
     """
-    _checked(estimator)
-    table = table_of(estimator, X)
+    prediction = _checked(estimator)
+    encodes = prediction.parts[0].preparation.encoder is not None
+    reader = prediction.reader
+    table = read_table(estimator, reader, X, reset=False, allow_nan=encodes)
     if sparse.issparse(table):
         table = table.toarray()
-    return _split(_reader_of(estimator), table)
+    return _split(_reader_of(prediction), table)
 
 
 # What can be exported, and what it takes.
@@ -329,10 +334,9 @@ def _checked(estimator: Any) -> Prediction:
     return prediction
 
 
-def _reader_of(estimator: BaseMixup) -> ColumnReader:
-    reader = prediction_of(estimator).reader
-    assert reader is not None
-    return reader
+def _reader_of(prediction: Prediction) -> ColumnReader:
+    assert prediction.reader is not None  # or it would have been refused
+    return prediction.reader
 
 
 def _split(reader: ColumnReader, table: np.ndarray) -> dict[str, np.ndarray]:
@@ -350,11 +354,11 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(part) for name, part in inputs.items()}
 
 
-def _metadata(estimator: BaseMixup, prediction: Prediction) -> dict[str, str]:
+def _metadata(prediction: Prediction) -> dict[str, str]:
     """Return what somebody who has the file alone needs to know."""
     import skmix  # its version, which is not there yet while it is imported
 
-    reader, target = _reader_of(estimator), prediction.target
+    reader, target = _reader_of(prediction), prediction.target
     columns = list(zip(reader.columns, reader.categories, strict=True))
     codes = [
         {"name": name, "categories": list(found)}
@@ -377,6 +381,10 @@ def _metadata(estimator: BaseMixup, prediction: Prediction) -> dict[str, str]:
 def _plain(value: Any) -> Any:
     """Return a category as a number, if it is one, and else as a string."""
     return value.item() if isinstance(value, np.number | np.bool_) else str(value)
+
+
+def _module_of(prediction: Prediction) -> str:
+    return type(prediction.parts[0].net.module_).__name__
 
 
 def _reason(error: BaseException) -> str:

@@ -611,8 +611,9 @@ class Learnt(NamedTuple):
 
 def learnt_by(encoder: TableEncoder) -> Learnt:
     """Return what a fitted encoder has learnt, beside its public attributes."""
-    is_sparse = encoder._sparse_scaler is not None
-    return Learnt(encoder._indicated, encoder._kept, is_sparse)
+    learnt = vars(encoder)
+    is_sparse = learnt["_sparse_scaler"] is not None
+    return Learnt(learnt["_indicated"], learnt["_kept"], is_sparse)
 
 
 def validate_table(
