@@ -289,6 +289,13 @@ class Branching(Layers):
         return super().forward(X if X[:, 0].sum() > 0 else -X)
 
 
+class Bessel(Layers):
+    """Uses a function that ONNX has not."""
+
+    def forward(self, X):
+        return super().forward(torch.special.bessel_j0(X))
+
+
 class Doubtful(NeuralNetClassifier):
     def predict_proba(self, X):
         return super().predict_proba(X)[:, ::-1]
@@ -342,6 +349,17 @@ def test_a_module_that_cannot_be_traced():
     estimator = of_classes(logits_net(module=Branching, max_epochs=1)).fit(X, TWO)
     with pytest.raises(ValueError, match=r"Branching, which torch\.export cannot"):
         export.to_program(estimator)
+
+
+@pytest.mark.slow
+def test_a_module_that_onnx_cannot_express(tmp_path):
+    pytest.importorskip("onnxscript")
+    X = np.random.default_rng(0).normal(size=(N, 5))
+    net = logits_net(module=Bessel, max_epochs=1)
+    estimator = of_classes(net, alpha=0).fit(X, TWO)
+    with pytest.raises(ValueError, match=r"Bessel, which torch\.onnx cannot write"):
+        export.to_onnx(estimator, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_onnx_the_error_says_what_to_install(fitted, monkeypatch, tmp_path):
