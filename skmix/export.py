@@ -21,6 +21,7 @@ from torch import nn
 from skmix._base import BaseMixup
 from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._files.persistence import versions
 from skmix._preparation import Preparation, read_table
 from skmix._search import (
     MixupClassifierCV,
@@ -356,8 +357,6 @@ def _tensors(inputs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def _metadata(prediction: Prediction) -> dict[str, str]:
     """Return what somebody who has the file alone needs to know."""
-    import skmix  # its version, which is not there yet while it is imported
-
     reader, target = _reader_of(prediction), prediction.target
     columns = list(zip(reader.columns, reader.categories, strict=True))
     codes = [
@@ -369,7 +368,7 @@ def _metadata(prediction: Prediction) -> dict[str, str]:
         "task": "classifier" if isinstance(target, ClassCodec) else "regressor",
         "numbers": json.dumps([name for name, found in columns if found is None]),
         "codes": json.dumps(codes, default=_plain),
-        "skmix": skmix.__version__,
+        "skmix": versions()["skmix"],
     }
     if isinstance(target, ClassCodec):
         metadata["classes"] = json.dumps(target.classes.tolist(), default=_plain)
