@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from skorch import NeuralNetClassifier
 from torch import nn
 
+import skmix
 from skmix import (
     MixupClassifier,
     MixupClassifierCV,
@@ -277,6 +278,16 @@ def test_a_program_comes_back_from_a_file(fitted, tmp_path):
     torch.export.save(export.to_program(estimator), path)
     module = torch.export.load(path).module()
     assert_same_for_any_rows(lambda of: run(module, of), estimator, new_rows())
+
+
+def test_an_estimator_that_was_loaded_from_a_file(fitted, tmp_path):
+    for case in ("classifier search", "regressor"):
+        estimator, X = fitted(case), new_rows()
+        skmix.save(estimator, tmp_path / "model.skmix")
+        loaded = skmix.load(tmp_path / "model.skmix")
+        found = run(export.to_module(loaded), export.inputs_of(loaded, X))
+        expected = run(export.to_module(estimator), export.inputs_of(estimator, X))
+        np.testing.assert_array_equal(found, expected)
 
 
 # What is refused.
