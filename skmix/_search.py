@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import joblib
 import numpy as np
@@ -36,7 +36,7 @@ from skmix._base import (
 )
 from skmix._checkpoints import Folder
 from skmix._default_net import train_once
-from skmix._dtypes import as_frame
+from skmix._dtypes import ColumnReader, as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._preparation import (
     Preparation,
@@ -58,7 +58,7 @@ from skmix._selection import (
     shares_of_likelihood,
     warn_of_undefined,
 )
-from skmix._targets import check_labels
+from skmix._targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_option, is_number, wrong
@@ -510,6 +510,46 @@ class _MixupCV(BaseMixup):
         _checked_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
+
+
+class Part(NamedTuple):
+    """A net that predicts, how its rows are coded, and its share in predictions."""
+
+    share: float
+    preparation: Preparation
+    net: NeuralNet
+
+
+class Prediction(NamedTuple):
+    """How a fitted estimator predicts, for who predicts by other means.
+
+    Attributes
+    ----------
+    reader : ColumnReader or None
+        None if the table was a dict.
+    target : ClassCodec or NumberCodec
+    parts : list of Part
+    draws : bool
+        Whether a net draws from a global generator to predict, or may do so.
+    """
+
+    reader: ColumnReader | None
+    target: ClassCodec | NumberCodec
+    parts: list[Part]
+    draws: bool
+
+
+def prediction_of(estimator: BaseMixup) -> Prediction:
+    """Return how a fitted estimator, with one net or many, predicts."""
+    learnt = vars(estimator)
+    preparation = learnt["_preparation"]
+    if "estimator_" in learnt:
+        parts = [Part(1.0, preparation, learnt["estimator_"])]
+    else:
+        shares, preparations = learnt["_shares"], learnt["_preparations"]
+        nets = [member.estimator_ for member in learnt["estimators_"]]
+        parts = list(map(Part, shares, preparations, nets))
+    return Prediction(learnt["_reader"], preparation.target, parts, learnt["_draws"])
 
 
 def _over_folds(of_folds: list[Any], splits: list[Split], n_rows: int) -> np.ndarray:

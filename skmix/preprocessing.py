@@ -5,7 +5,7 @@ frequent categories from training rows and their weights, and encodes any table 
 that.
 """
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -589,6 +589,31 @@ def _values(hot: np.ndarray, values: list[Any]) -> np.ndarray:
         parts = np.flatnonzero(np.abs(hot[row]) > SAME)
         decoded[row] = {known[part]: float(hot[row, part]) for part in parts}
     return decoded
+
+
+class Learnt(NamedTuple):
+    """What an encoder has learnt, for who encodes by other means.
+
+    Attributes
+    ----------
+    indicated : ndarray of shape (n_indicators,), int
+        Positions, among the columns of numbers, of those with an indicator.
+    kept : list of ndarray of shape (n_kept,), float64
+        For each column of categories, the codes that have a column of their own.
+    is_sparse : bool
+        Whether the table was sparse.
+    """
+
+    indicated: np.ndarray
+    kept: list[np.ndarray]
+    is_sparse: bool
+
+
+def learnt_by(encoder: TableEncoder) -> Learnt:
+    """Return what a fitted encoder has learnt, beside its public attributes."""
+    learnt = vars(encoder)
+    is_sparse = learnt["_sparse_scaler"] is not None
+    return Learnt(learnt["_indicated"], learnt["_kept"], is_sparse)
 
 
 def validate_table(

@@ -11,6 +11,7 @@ import skmix
 validate = pytest.importorskip("numpydoc.validate")
 
 MODULES = ["mixing", "pairing", "schedules", "preprocessing", "networks", "inspection"]
+MODULES += ["export"]
 
 # What is not asked for:
 LEFT_OUT = {

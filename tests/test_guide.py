@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample_nets import tiny_default_net
+from scipy.sparse import csr_array
 from sklearn.datasets import load_diabetes, load_wine
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor
+from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, export
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 WRONG = "## What goes wrong\n"
@@ -89,6 +92,10 @@ MISTAKES = {
         lambda: classifier(pairing=three_partners).fit(X, Y),
         lambda: classifier(pairing=rows_of_another_table).fit(X, Y),
         lambda: classifier(pairing="lisa").fit(X, Y),
+    ],
+    "export": [
+        lambda: export.to_module(make_pipeline(StandardScaler(), classifier())),
+        lambda: export.to_module(classifier().fit(csr_array(X), Y)),
     ],
 }
 

@@ -43,7 +43,8 @@ LAYERS = [
     # files, which no estimator knows
     {"_files.container", "_files.names", "_files.budget", "_files.values"}
     | {"_files.nets", "_files.records", "_files.steps", "_files.persistence"}
-    | {"_files.card", "_files"},
+    | {"_files.card", "_files"}
+    | {"export"},  # graphs of tensors, likewise
     {"__init__"},
     # a room above the estimators, which none of them knows
     {
