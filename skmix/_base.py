@@ -578,8 +578,15 @@ class MixupEstimator(BaseMixup):
         ----------
         alpha : float
             One of ``explored_alphas_``.
-        X, y, sample_weight, groups
-            What `fit` was given.
+        X : {array-like, CSR matrix or array} of shape (n_samples, n_features), \
+                or dict of arrays
+            The table that `fit` was given.
+        y : array-like of shape (n_samples,)
+            Its targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights that `fit` was given.
+        groups : array-like of shape (n_samples,), default=None
+            The groups that `fit` was given.
 
         Returns
         -------

@@ -587,15 +587,20 @@ def test_ctrl_c_leaves_the_estimator_and_the_last_state(
     assert bits(search.fit(X, y), X) == expected
 
 
-@pytest.mark.slow
+LONG = (pytest.mark.slow, pytest.mark.long)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_real_kills_at_random_moments(tmp_path):
+@pytest.mark.parametrize(
+    "n", [pytest.param(4, marks=pytest.mark.slow), pytest.param(30, marks=LONG)]
+)
+def test_real_kills_at_random_moments(n, tmp_path):
     out = tmp_path / "kills.json"
-    command = [sys.executable, "kills.py", "--kills", "30", "--out", str(out)]
+    command = [sys.executable, "kills.py", "--kills", str(n), "--out", str(out)]
     folder = ROOT / "benchmarks"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environ = os.environ | {"PYTHONPATH": path}
     subprocess.run(command, cwd=folder, env=environ, check=True, timeout=800)
     rows = json.loads(out.read_text("utf-8"))["summary"]
-    assert sum(row["kills"] for row in rows) >= 30
+    assert sum(row["kills"] for row in rows) >= n
     assert all(row["ends"] == row["equal"] > 0 for row in rows)

@@ -194,8 +194,13 @@ def test_torch_export(fitted, case):
     assert_same_for_any_rows(lambda of: run(module, of), estimator, new_rows())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+LONG = (pytest.mark.slow, pytest.mark.long)  # torch's converter takes its time
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=LONG if c != SHORT[0] else pytest.mark.slow) for c in CASES],
+)
 def test_onnxruntime(fitted, case, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

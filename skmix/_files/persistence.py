@@ -125,11 +125,12 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
     Parameters
     ----------
     path : str or path-like
+        The file.
     trusted : iterable of classes and functions, default=()
         Your own module, net, criterion, mixing, callbacks and the like: the classes and
         functions themselves, and not their names. Modules and nets are needed to
         predict. Without the others `fit` is refused, by the name of what is missing,
-        and all else works. (What `__main__` defined may be defined elsewhere now.)
+        and all else works. What `__main__` defined may be defined elsewhere now.
 
     Returns
     -------
@@ -152,7 +153,22 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
 
     See Also
     --------
-    skmix.save : Write the file, with an example.
+    skmix.save : Write the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skmix
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = skmix.default_net("classifier").set_params(max_epochs=1, module__k=1)
+    >>> clf = skmix.MixupClassifier(net, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     skmix.save(clf, Path(folder) / "iris.skmix")
+    ...     loaded = skmix.load(Path(folder) / "iris.skmix")
+    >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
+    True
     """
     own = Trusted(trusted)
     try:
