@@ -413,7 +413,7 @@ def test_groups_are_one_for_each_row(cancer):
     X, y = cancer
     clf = MixupClassifier(logits_net(max_epochs=1), pairing=Lisa(), random_state=0)
     for wrong in ([1, 2, 3], np.ones((len(y), 2)), 3):
-        with pytest.raises(ValueError, match=r"Got groups of shape .* \(569,\)"):
+        with pytest.raises(ValueError, match=r"Got groups.*(569|for each row)"):
             clf.fit(X, y, groups=wrong)
     with pytest.raises(ValueError, match="missing for 1 rows"):
         clf.fit(X, y, groups=[None, *range(568)])
