@@ -42,7 +42,7 @@ DTYPES = {
     )
 }
 
-# Bytes that an array of strings may take: each has the width of the longest.
+# Bytes that all arrays of strings may take: each string has the width of the longest.
 MAX_STRINGS = 2**26
 
 WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -78,6 +78,7 @@ class Writer:
         self.tensors: dict[str, torch.Tensor] = {}
         self.shared: list[Any] = []
         self._places: dict[int, tuple[int, Any]] = {}
+        self._n_bytes = 0  # of arrays of strings
 
     def share(self, value: Any, write: Callable[["Writer", Any], Any]) -> int:
         """Add the record of an object once, and return its number."""
@@ -145,7 +146,8 @@ class Writer:
             return {"type": "objects", "items": self.encode(list(value))}
         if value.ndim == 1 and value.dtype.kind == "U":
             width = value.dtype.itemsize // 4
-            if value.nbytes <= MAX_STRINGS:
+            self._n_bytes += value.nbytes
+            if self._n_bytes <= MAX_STRINGS:
                 return {"type": "strings", "items": value.tolist(), "width": width}
         raise Unstorable(f"an array of dtype {value.dtype} and shape {value.shape}")
 
@@ -259,6 +261,7 @@ class Reader:
         self.tensors, self.shared, self.trusted = tensors, shared, trusted
         self.unused = set(tensors)
         self._read: dict[int, Any] = {}
+        self._n_bytes = 0  # of arrays of strings
 
     def tensor(self, name: Any) -> torch.Tensor:
         """Return a tensor by its name in the file.
@@ -368,7 +371,8 @@ class Reader:
         items, width = fields(record, items=list, width=int)
         check_all(items, str, "an array of strings")
         longest = max(map(len, items), default=0)
-        if not longest <= width or width * 4 * len(items) > MAX_STRINGS:
+        self._n_bytes += width * 4 * len(items)
+        if not longest <= width or self._n_bytes > MAX_STRINGS:
             raise Unreadable(f"it has strings of the width {width}, which it cannot be")
         return np.array(items, dtype=f"U{width}")
 
