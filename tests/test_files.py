@@ -1116,6 +1116,25 @@ def test_long_json_is_neither_read_nor_written(saved, fitted, path, monkeypatch)
         skmix.save(fitted("classifier")[0], path)
 
 
+def test_too_many_brackets_are_neither_read_nor_written(
+    saved, fitted, path, monkeypatch
+):
+    path.write_bytes(saved)
+    monkeypatch.setattr(container, "MAX_BRACKETS", 10)
+    with pytest.raises(ValueError, match="opening brackets, over 10"):
+        skmix.load(path)
+    with pytest.raises(ValueError, match="at most 16,777,216 and 10"):
+        skmix.save(fitted("classifier")[0], path)
+
+
+def test_too_many_strings_are_not_written(fitted, path, monkeypatch):
+    estimator, _, _ = fitted("classifier")
+    assert estimator.classes_.nbytes == 24
+    monkeypatch.setattr(values, "MAX_STRINGS", 23)
+    with pytest.raises(ValueError, match="array of dtype <U3"):
+        skmix.save(estimator, path)
+
+
 def test_long_headers_of_tensors_are_refused(saved, path):
     forged = packed_again(saved, tensors=lambda data: b"\xff" * 8 + data[8:])
     path.write_bytes(forged)

@@ -62,13 +62,14 @@ def packed(content: Content) -> bytes:
     text = json.dumps(content.record, allow_nan=False, separators=(",", ":"))
     tensors = {name: _own_memory(tensor) for name, tensor in content.tensors.items()}
     parts = text.encode("ascii"), bytes_of(tensors), content.steps
-    if len(parts[0]) > MAX_JSON:
+    n_brackets = _n_brackets(parts[0])
+    if len(parts[0]) > MAX_JSON or n_brackets > MAX_BRACKETS:
         raise ValueError(
             f"Got an estimator whose names, categories and parameters take "
-            f"{len(parts[0]):,} bytes as JSON, but expected at most {MAX_JSON:,}. A "
-            "column of many different strings, declared as a category, may be an id."
+            f"{len(parts[0]):,} bytes and {n_brackets:,} opening brackets as JSON, but "
+            f"expected at most {MAX_JSON:,} and {MAX_BRACKETS:,}. A column of many "
+            "different values, declared as a category, may be an id."
         )
-    check_brackets(parts[0])
     start, lengths = START.pack(MAGIC, FORMAT), LENGTHS.pack(*map(len, parts))
     rest = lengths + b"".join(parts)
     return start + sha256(start + rest) + rest
@@ -147,11 +148,14 @@ def _record(text: bytes) -> dict[str, Any]:
 
 def check_brackets(text: bytes) -> bytes:
     """Return JSON that does not hold too many lists and objects."""
-    # (Those in strings count, too: it is looked at before it is parsed.)
-    n = text.count(b"[") + text.count(b"{")
-    if n > MAX_BRACKETS:
+    if (n := _n_brackets(text)) > MAX_BRACKETS:
         raise Unreadable(f"its JSON has {n:,} opening brackets, over {MAX_BRACKETS:,}")
     return text
+
+
+def _n_brackets(text: bytes) -> int:
+    # (Those in strings count, too: JSON is looked at before it is parsed.)
+    return text.count(b"[") + text.count(b"{")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

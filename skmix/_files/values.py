@@ -12,7 +12,7 @@ from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from datetime import date
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -456,13 +456,22 @@ class Reader:
         known = name in RULES | OBJECTS
         if not known and not (":" in name and _has_params(kind)):
             raise Unreadable(f"it has an object of the class {name}")
-        takes = inspect.signature(kind).parameters.values()
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in takes):
-            check_names(params, {parameter.name for parameter in takes}, name)
+        takes, any_other = _takes(kind)
+        if not any_other:
+            check_names(params, takes, name)
         return kind(**{key: self.decode(item) for key, item in params.items()})
 
     def _missing(self, record: Any) -> Any:
         raise Missing(fields(record, name=str)[0])
+
+
+@lru_cache(maxsize=128)
+def _takes(kind: Any) -> tuple[set[str], bool]:
+    """Return the names of what a class takes, and whether it takes others, too."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {p.name for p in parameters}, any(
+        p.kind == p.VAR_KEYWORD for p in parameters
+    )
 
 
 def _time(record: Any) -> tuple[int, str]:
