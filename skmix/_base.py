@@ -697,9 +697,8 @@ class MixupEstimator(BaseMixup):
         return self._preparation.predict(self.estimator_, X, draws=self._draws)
 
     def _check_parameters(self) -> None:
-        _validation.check_loaded(self)
-        _validation.check_alpha(self.alpha)
         self._check_settings()
+        _validation.check_alpha(self.alpha)
 
     def _read_validation(self, X_val: Any, y_val: Any) -> tuple[Any, ...] | None:
         """Return coded ``(X_val, y_val, weight)``, or None if there are none."""

@@ -233,8 +233,10 @@ def limit_memory():
         import resource
     except ImportError:  # on Windows
         return
-    page = resource.getpagesize()
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * page
+    sizes = Path("/proc/self/statm")
+    if not sizes.exists():  # on macOS
+        return
+    now = int(sizes.read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MORE_MEMORY,) * 2)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mutated_files import packed_again
+from mutated_files import at, packed_again, places
 from sample_nets import (
     InDouble,
     Layers,
@@ -31,11 +31,17 @@ from sample_nets import (
 )
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    StandardScaler,
+)
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from skorch.dataset import ValidSplit
@@ -701,6 +707,21 @@ def test_a_file_is_written_at_once(fitted, path, monkeypatch):
     assert [*path.parent.iterdir()] == [path]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_links_and_modes_stay(fitted, path, tmp_path):
+    estimator, X, _ = fitted("regressor")
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    target = aside / ("long" * 60 + ".skmix")
+    target.write_bytes(b"what was there")
+    target.chmod(0o640)
+    path.symlink_to(target)
+    assert_same(there_and_back(estimator, path), estimator, X)
+    assert path.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert [*aside.iterdir()] == [target]
+
+
 # Pipelines.
 
 
@@ -721,6 +742,23 @@ def test_pipelines_of_scikit_learns_transformers(path):
     assert [*loaded.named_steps] == [*model.named_steps]
     alone = make_pipeline(MixupClassifier(tiny_default_net())).fit(X, y)
     assert_same(there_and_back(alone, path), alone, X, y)
+
+
+@pytest.mark.slow
+def test_pipelines_of_frames_and_objects(path):
+    """skops writes an object in full wherever it occurs, under one number."""
+    pytest.importorskip("skops")
+    X, y = mixed_frame(), labels()
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["size"]),
+            ("bins", KBinsDiscretizer(3, encode="ordinal"), ["price"]),
+            ("words", OneHotEncoder(sparse_output=False), ["hue", "old"]),
+        ]
+    )
+    model = make_pipeline(columns, MixupClassifier(tiny_default_net()))
+    model.fit(X.astype({"price": float}), y)
+    assert_same(there_and_back(model, path), model, X.astype({"price": float}))
 
 
 def upper_half(X):
@@ -783,6 +821,71 @@ def with_long_array(parts):
     parts[name] = header.getvalue() + bytes(100)
 
 
+def with_node(make):
+    """Return a function that puts a node beside the transformers."""
+
+    def change(parts):
+        schema = json.loads(parts["schema.json"])
+        schema["content"].append(make(schema))
+        parts["schema.json"] = json.dumps(schema).encode()
+
+    return change
+
+
+def node(loader, content, number, kind="list", **more):
+    """Return what skops writes of an object."""
+    named = {"__class__": kind, "__module__": "builtins", "__loader__": loader}
+    return named | {"content": content, "__id__": number} | more
+
+
+ONE = node("JsonNode", "1", 1, "int")
+
+
+def doubled(_):
+    """Return a list of twice a list of twice a list, by its number the second time."""
+    made = node("ListNode", [ONE], 100)
+    for k in range(101, 112):
+        again = node("CachedNode" if k % 2 else "ListNode", [], k - 1)
+        made = node("ListNode", [made, again], k)
+    return made
+
+
+def shaped(shape, items):
+    named = {"__class__": "ndarray", "__module__": "numpy", "type": "json"}
+    return node("NdArrayNode", items, 99, shape=shape) | named
+
+
+def of_two_dimensions(_):
+    shape = node("TupleNode", [ONE, ONE], 98, "tuple")
+    return shaped(shape, [node("ListNode", [ONE], 97)])
+
+
+def of_a_shape_by_text(_):
+    return shaped(node("JsonNode", "[1, 1]", 98, "str"), [])
+
+
+def first_array(schema):
+    parts = (at(schema, path) for path in places(schema))
+    return next(p for p in parts if isinstance(p, dict) and p.get("type") == "numpy")
+
+
+def masked_list(schema):
+    array = first_array(schema)
+    content = {"data": node("ListNode", [array] * 9, 97), "mask": array}
+    named = {"__class__": "MaskedArray", "__module__": "numpy.ma"}
+    return node("MaskedArrayNode", content, 96) | named
+
+
+# What would grow in memory; skops writes nothing of the kind.
+NODES = {
+    "lists twice": with_node(doubled),
+    "an array of two dimensions": with_node(of_two_dimensions),
+    "a shape by text": with_node(of_a_shape_by_text),
+    "a masked list of arrays": with_node(masked_list),
+    "an array read twice": with_node(lambda s: first_array(s) | {"__id__": 95}),
+    "an array without a number": with_node(lambda s: first_array(s) | {"__id__": 0}),
+}
+
 STEPS = {
     "compressed": with_bomb,
     "a long array": with_long_array,
@@ -806,6 +909,10 @@ def test_a_forged_pipeline_is_refused(path):
     for attack in STEPS.values():
         path.write_bytes(packed_again(data, steps=forged_steps(attack)))
         with pytest.raises(ValueError, match=r"cannot be loaded: its Pipeline "):
+            skmix.load(path)
+    for attack in NODES.values():
+        path.write_bytes(packed_again(data, steps=forged_steps(attack)))
+        with pytest.raises(ValueError, match="that skops writes otherwise"):
             skmix.load(path)
 
 
@@ -921,6 +1028,17 @@ ATTACKS = {
     "a tensor twice": lambda r: r["model"]["fitted"]["estimator"]["modules"].update(
         other_=r["model"]["fitted"]["estimator"]["modules"]["module_"]
     ),
+    "a criterion that is no loss": lambda r: net_of(r)["params"].update(
+        criterion={"type": "name", "name": "torch.nn.Identity"}
+    ),
+    "a stored criterion that is no loss": lambda r: (
+        net_of(r)["params"].update(criterion={"type": "missing", "name": "mine"}),
+        r["model"]["fitted"]["estimator"].update(criterion="torch.nn.Identity"),
+    ),
+    "many wide strings": lambda r: r["model"]["params"].update(
+        mixing=[{"type": "strings", "items": ["a"], "width": 10**7}] * 2
+    ),
+    "many lists": lambda r: r["model"]["params"].update(mixing=[[]] * 2**20),
     "no tensors": lambda r: r["model"]["fitted"]["estimator"].update(modules={}),
     "a dtype that numpy parses": lambda r: next(
         record for record in r["shared"] if "as_dict" in record.get("params", ())
@@ -933,6 +1051,40 @@ ATTACKS = {
     )["categories"][1].update(items=["red"]),
     "a deep list": lambda r: r["model"]["params"].update(alpha=nested(5000)),
 }
+
+
+def copies(d_in, d_out, how="layers"):
+    """Make a module of few weights by many copies of a tensor."""
+    large = torch.zeros(2**22)
+    if how == "layers":
+        layer = nn.TransformerEncoderLayer(128, 1, 512)
+        nn.TransformerEncoder(layer, 10**3, enable_nested_tensor=False)
+    for _ in range(10**3):
+        {
+            "buffers": lambda: copy.deepcopy(large),
+            "clones": large.clone,
+            "repeat": lambda: large.repeat(2),
+            "likes": lambda: torch.ones_like(large, device="cpu"),
+            "new": lambda: large.new_zeros(2**22),
+        }[how]()
+    return Layers(d_in, d_out)
+
+
+@pytest.mark.parametrize(
+    "how", ["layers", "buffers", "clones", "repeat", "likes", "new"]
+)
+def test_copies_count_as_memory(how, path):
+    X, y = array_and_labels()
+    estimator = MixupClassifier(logits_net(max_epochs=1)).fit(X, y)
+    skmix.save(estimator, path)
+    by_copies = {"type": "name", "name": "test_files:copies"}
+    change = {"module": by_copies, "module__how": how}
+    data = packed_again(
+        path.read_bytes(), edit=lambda r: net_of(r)["params"].update(change)
+    )
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="much larger than its weights"):
+        skmix.load(path, trusted=[copies, Layers])
 
 
 def nested(depth):
@@ -962,6 +1114,25 @@ def test_long_json_is_neither_read_nor_written(saved, fitted, path, monkeypatch)
         skmix.load(path)
     with pytest.raises(ValueError, match="but expected at most 1,000"):
         skmix.save(fitted("classifier")[0], path)
+
+
+def test_too_many_brackets_are_neither_read_nor_written(
+    saved, fitted, path, monkeypatch
+):
+    path.write_bytes(saved)
+    monkeypatch.setattr(container, "MAX_BRACKETS", 10)
+    with pytest.raises(ValueError, match="opening brackets, over 10"):
+        skmix.load(path)
+    with pytest.raises(ValueError, match="at most 16,777,216 and 10"):
+        skmix.save(fitted("classifier")[0], path)
+
+
+def test_too_many_strings_are_not_written(fitted, path, monkeypatch):
+    estimator, _, _ = fitted("classifier")
+    assert estimator.classes_.nbytes == 24
+    monkeypatch.setattr(values, "MAX_STRINGS", 23)
+    with pytest.raises(ValueError, match="array of dtype <U3"):
+        skmix.save(estimator, path)
 
 
 def test_long_headers_of_tensors_are_refused(saved, path):

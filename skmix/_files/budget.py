@@ -22,6 +22,14 @@ FACTORIES = {
     *(torch.linspace, torch.logspace, torch.normal, torch.ones, torch.rand),
     *(torch.randint, torch.randn, torch.randperm, torch.zeros),
 }
+# These take the device of a tensor that they are given.
+COPIES = {
+    *(torch.clone, torch.empty_like, torch.full_like, torch.ones_like),
+    *(torch.rand_like, torch.randint_like, torch.randn_like, torch.zeros_like),
+    *(torch.Tensor.clone, torch.Tensor.repeat, torch.Tensor.new_empty),
+    *(torch.Tensor.new_full, torch.Tensor.new_ones, torch.Tensor.new_zeros),
+    *(torch.Tensor.new_tensor, torch.Tensor.new_empty_strided),
+}
 
 
 class _Budget(TorchFunctionMode):
@@ -35,15 +43,25 @@ class _Budget(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in FACTORIES and "out" not in kwargs and "generator" not in kwargs:
-            planned = func(*args, **(kwargs | {"device": "meta"}))
-            self.left -= max(AT_LEAST, planned.numel() * planned.element_size())
-            if self.left < 0:
-                raise Unreadable(
-                    "its parameters ask for modules that are much larger than its "
-                    "weights"
-                )
+        if "out" not in kwargs and "generator" not in kwargs:
+            self._count(func, args, kwargs)
         return func(*args, **kwargs)
+
+    def _count(self, func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if func in FACTORIES:
+            planned = func(*args, **(kwargs | {"device": "meta"}))
+        elif func in COPIES:
+            kwargs = {name: v for name, v in kwargs.items() if name != "device"}
+            planned = func(args[0].to("meta"), *args[1:], **kwargs)
+        elif func is torch.Tensor.__deepcopy__:
+            planned = args[0]
+        else:
+            return
+        self.left -= max(AT_LEAST, planned.numel() * planned.element_size())
+        if self.left < 0:
+            raise Unreadable(
+                "its parameters ask for modules that are much larger than its weights"
+            )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ docs/guide/files.md specifies the format. Nothing here knows what the JSON says.
 import hashlib
 import json
 import os
+import shutil
 import struct
 import uuid
 from pathlib import Path
@@ -25,6 +26,7 @@ HEADER = START.size + DIGEST + LENGTHS.size
 # Bytes of JSON, and of the header of the tensors, which is JSON, too. What is made of
 # it may take some thirty times as much.
 MAX_JSON = 2**24
+MAX_BRACKETS = 2**20  # lists and objects of that JSON: each takes time and memory
 SIZE = struct.Struct("<Q")  # of that header
 
 
@@ -55,16 +57,18 @@ def packed(content: Content) -> bytes:
     Raises
     ------
     ValueError
-        If the JSON is longer than `MAX_JSON`.
+        If the JSON is longer than `MAX_JSON`, or has more brackets than `MAX_BRACKETS`.
     """
     text = json.dumps(content.record, allow_nan=False, separators=(",", ":"))
     tensors = {name: _own_memory(tensor) for name, tensor in content.tensors.items()}
     parts = text.encode("ascii"), bytes_of(tensors), content.steps
-    if len(parts[0]) > MAX_JSON:
+    n_brackets = _n_brackets(parts[0])
+    if len(parts[0]) > MAX_JSON or n_brackets > MAX_BRACKETS:
         raise ValueError(
             f"Got an estimator whose names, categories and parameters take "
-            f"{len(parts[0]):,} bytes as JSON, but expected at most {MAX_JSON:,}. A "
-            "column of many different strings, declared as a category, may be an id."
+            f"{len(parts[0]):,} bytes and {n_brackets:,} opening brackets as JSON, but "
+            f"expected at most {MAX_JSON:,} and {MAX_BRACKETS:,}. A column of many "
+            "different values, declared as a category, may be an id."
         )
     start, lengths = START.pack(MAGIC, FORMAT), LENGTHS.pack(*map(len, parts))
     rest = lengths + b"".join(parts)
@@ -130,6 +134,7 @@ def check_start(header: bytes, size: int) -> None:
 
 def _record(text: bytes) -> dict[str, Any]:
     """Parse JSON, strictly."""
+    check_brackets(text)
     try:
         record = json.loads(
             text.decode("ascii"), object_pairs_hook=_once, parse_constant=_refused
@@ -139,6 +144,18 @@ def _record(text: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise Unreadable("its JSON holds no record")
     return record
+
+
+def check_brackets(text: bytes) -> bytes:
+    """Return JSON that does not hold too many lists and objects."""
+    if (n := _n_brackets(text)) > MAX_BRACKETS:
+        raise Unreadable(f"its JSON has {n:,} opening brackets, over {MAX_BRACKETS:,}")
+    return text
+
+
+def _n_brackets(text: bytes) -> int:
+    # (Those in strings count, too: JSON is looked at before it is parsed.)
+    return text.count(b"[") + text.count(b"{")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -166,11 +183,16 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file at once: whoever reads it meets the old one or the new one."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    """Write a file at once: whoever reads it meets the old one or the new one.
+
+    A link stays one, and a file that is replaced keeps its permissions.
+    """
+    path = Path(os.path.realpath(path))
+    draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with draft.open("xb") as file:
+            if path.exists():
+                shutil.copymode(path, draft)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -216,7 +216,7 @@ def read_fitted(reader: Reader, record: Any) -> NeuralNet:
     of_net, criterion, modules, history, fitted = fields(record, **names, fitted=dict)
     kind, params = _kind_and_params(reader, of_net)
     states = {name: _read_weights(reader, name, modules[name]) for name in modules}
-    net = kind(**(_for_prediction(params, criterion)))
+    net = kind(**_for_prediction(params, criterion, reader.trusted))
     vars(net).update(_read_learnt(reader, fitted))
     with seeded(0, net.device):
         net.initialize()
@@ -230,8 +230,13 @@ def read_fitted(reader: Reader, record: Any) -> NeuralNet:
     return net
 
 
-def _for_prediction(params: dict[str, Any], criterion: Any) -> dict[str, Any]:
-    """Return parameters without those that only training needs."""
+def _for_prediction(
+    params: dict[str, Any], criterion: Any, trusted: Trusted
+) -> dict[str, Any]:
+    """Return parameters without those that only training needs.
+
+    Of the criterion skorch looks at the class; it is built, so it must be a loss.
+    """
     needed = {name: value for name, value in params.items() if not only_trains(name)}
     of_criterion = {n: v for n, v in params.items() if n.startswith("criterion")}
     if any(isinstance(value, NotLoaded) for value in of_criterion.values()):
@@ -239,10 +244,10 @@ def _for_prediction(params: dict[str, Any], criterion: Any) -> dict[str, Any]:
         of_criterion = {"criterion": known}
     loss = of_criterion.get("criterion", _NoLoss)
     made_by = loss.func if isinstance(loss, partial) else loss
-    if not (isinstance(made_by, type) and issubclass(made_by, nn.Module)) and (
-        known_name(made_by) is not None
-    ):
-        raise Unreadable(f"it has a net with the criterion {made_by!r}")
+    name = known_name(made_by) or own_name(made_by)
+    is_loss = name.startswith("torch.nn.") and name.endswith("Loss")
+    if not is_loss and made_by is not _NoLoss and not trusted.holds(made_by):
+        raise NotTrusted(name)
     return needed | of_criterion | {"callbacks": "disable"}
 
 

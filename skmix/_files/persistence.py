@@ -178,7 +178,7 @@ def load(path: str | os.PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
     except Unreadable as error:
         raise ValueError(
             f"Got the file {path}, which cannot be loaded: {error}."
-        ) from (error)
+        ) from error
     except Exception as error:  # of a class that was made of the file's parameters
         raise ValueError(
             f"Got the file {path}, which cannot be loaded: its parameters are refused "

@@ -301,7 +301,7 @@ def write_estimator(writer: Writer, estimator: BaseMixup) -> dict[str, Any]:
     if "history_" in state and state["history_"] is state["estimator_"].history_:
         state["history_"] = None  # it is that of the net
     fitted = {
-        key(name): WRITE.get(name, _write_value)(writer, state[name])
+        key(name): WRITE.get(name, Writer.encode)(writer, state[name])
         for name in names_of_fitted(type(estimator))
         if name in state
     }
@@ -313,18 +313,10 @@ def names_of_fitted(kind: type) -> tuple[str, ...]:
     return _base.FITTED if issubclass(kind, MixupEstimator) else _search.FITTED
 
 
-def _write_value(writer: Writer, value: Any) -> Any:
-    return writer.encode(value)
-
-
 def _write_shared(
     write: Callable[[Writer, Any], Any],
 ) -> Callable[[Writer, Any], int | None]:
     return lambda writer, value: None if value is None else writer.share(value, write)
-
-
-def _write_alpha(writer: Writer, alpha: Any) -> Any:
-    return writer.parameter(alpha)
 
 
 def _write_history(writer: Writer, history: Any) -> Any:
@@ -344,7 +336,7 @@ WRITE: dict[str, Callable[[Writer, Any], Any]] = {
     "estimator_": write_fitted,
     "estimators_": _write_list(write_estimator),
     "history_": _write_history,
-    "alpha_": _write_alpha,
+    "alpha_": Writer.parameter,
 }
 
 
@@ -383,7 +375,7 @@ def _read_fitted_state(reader: Reader, kind: Any, record: Any) -> dict[str, Any]
     if missing := needed - record.keys():
         raise Unreadable(f"it lacks {', '.join(sorted(missing))}")
     state = {
-        names[name]: READ.get(names[name], _read_value)(reader, value)
+        names[name]: READ.get(names[name], Reader.decode)(reader, value)
         for name, value in record.items()
     }
     expected(state["_draws"], bool, "draws")
@@ -432,10 +424,6 @@ def _check_members(kind: Any, state: dict[str, Any]) -> None:
             raise Unreadable("its temperature or its classes are not as fit sets them")
 
 
-def _read_value(reader: Reader, record: Any) -> Any:
-    return reader.decode(record)
-
-
 def _read_shared(
     read: Callable[[Reader, Any], Any], kind: Any
 ) -> Callable[[Reader, Any], Any]:
@@ -454,10 +442,6 @@ def _read_reader(reader: Reader, number: Any) -> Any:
     return None if number is None else reader.share(number, read_reader, ColumnReader)
 
 
-def _read_alpha(reader: Reader, record: Any) -> Any:
-    return reader.parameter(record)
-
-
 def _read_history(reader: Reader, record: Any) -> Any:
     return None if record is None else read_history(reader, record)
 
@@ -469,5 +453,5 @@ READ: dict[str, Callable[[Reader, Any], Any]] = {
     "estimator_": read_fitted,
     "estimators_": _read_list(read_estimator),
     "history_": _read_history,
-    "alpha_": _read_alpha,
+    "alpha_": Reader.parameter,
 }

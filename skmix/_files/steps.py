@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmix._files.container import MAX_JSON, Unreadable
+from skmix._files.container import MAX_JSON, Unreadable, check_brackets
 
 PLAIN = (None, "passthrough")
 ROOMS = (
@@ -112,10 +112,12 @@ def _check_archive(data: bytes) -> None:
         large = sum(sizes) > len(data) or len(parts) > MAX_PARTS
         if packed or large or archive.getinfo("schema.json").file_size > MAX_JSON:
             raise Unreadable("its Pipeline is compressed, and may fill the memory")
-        if other := set(_modules(json.loads(archive.read("schema.json")))):
+        schema = json.loads(check_brackets(archive.read("schema.json")))
+        if other := set(_modules(schema)):
             raise Unreadable(
                 f"its Pipeline holds objects of {', '.join(sorted(other))}"
             )
+        _number(schema, {}, {})
         for part in parts:
             if part.filename.endswith(".npy"):
                 with archive.open(part) as file:
@@ -138,6 +140,56 @@ def _modules(schema: Any) -> Iterator[str]:
         return
     for part in parts:
         yield from _modules(part)
+
+
+def _number(part: Any, numbers: dict[Any, int], objects: dict[int, int]) -> int:
+    """Number a part of a schema, alike parts alike; refuse what would grow.
+
+    skops reads an object once, by its `__id__`, and takes it again wherever there is
+    this id, whatever is written there. A few ids could stand for very much. skops
+    itself writes an object in full each time, and so must a file.
+    """
+    whole: Any = part
+    if isinstance(part, list):
+        whole = tuple(_number(item, numbers, objects) for item in part)
+    elif isinstance(part, dict):
+        whole = tuple(
+            (name, _number(item, numbers, objects))
+            for name, item in part.items()
+            # (What skops makes to write an object has other ids each time.)
+            if name not in ("__id__", "file")
+        )
+    number = numbers.setdefault((type(part), whole), len(numbers))
+    if isinstance(part, dict):
+        own = part.get("__id__")
+        known = own is None or (type(own) is int and own > 0)
+        if not known or not _is_as_written(part):
+            raise Unreadable("its Pipeline holds an object that skops writes otherwise")
+        if own is not None and objects.setdefault(own, number) != number:
+            raise Unreadable("its Pipeline holds an id that skops writes otherwise")
+    return number
+
+
+def _is_as_written(node: dict[str, Any]) -> bool:
+    """Whether arrays of a node are no larger than what is written of them.
+
+    An array of numbers is a part of the archive by its id, so it is read once. An array
+    of objects is of one dimension; numpy would copy what others hold.
+    """
+    file = node.get("file")
+    if isinstance(file, str) and file != f"{node.get('__id__')}.npy":
+        return False
+    loader = node.get("__loader__")
+    if loader == "NdArrayNode" and node.get("type") == "json":
+        shape = node["shape"]
+        of_tuple = (shape["__module__"], shape["__class__"], shape["__loader__"])
+        return of_tuple == ("builtins", "tuple", "TupleNode") and (
+            len(shape["content"]) == 1
+        )
+    if loader == "MaskedArrayNode":
+        parts = node["content"]["data"], node["content"]["mask"]
+        return all(part["__loader__"] == "NdArrayNode" for part in parts)
+    return True
 
 
 def _check_array(file: Any, size: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from datetime import date
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ DTYPES = {
     )
 }
 
-# Bytes that an array of strings may take: each has the width of the longest.
+# Bytes that all arrays of strings may take: each string has the width of the longest.
 MAX_STRINGS = 2**26
 
 WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -78,6 +78,7 @@ class Writer:
         self.tensors: dict[str, torch.Tensor] = {}
         self.shared: list[Any] = []
         self._places: dict[int, tuple[int, Any]] = {}
+        self._n_bytes = 0  # of arrays of strings
 
     def share(self, value: Any, write: Callable[["Writer", Any], Any]) -> int:
         """Add the record of an object once, and return its number."""
@@ -145,7 +146,8 @@ class Writer:
             return {"type": "objects", "items": self.encode(list(value))}
         if value.ndim == 1 and value.dtype.kind == "U":
             width = value.dtype.itemsize // 4
-            if value.nbytes <= MAX_STRINGS:
+            self._n_bytes += value.nbytes
+            if self._n_bytes <= MAX_STRINGS:
                 return {"type": "strings", "items": value.tolist(), "width": width}
         raise Unstorable(f"an array of dtype {value.dtype} and shape {value.shape}")
 
@@ -259,6 +261,7 @@ class Reader:
         self.tensors, self.shared, self.trusted = tensors, shared, trusted
         self.unused = set(tensors)
         self._read: dict[int, Any] = {}
+        self._n_bytes = 0  # of arrays of strings
 
     def tensor(self, name: Any) -> torch.Tensor:
         """Return a tensor by its name in the file.
@@ -368,7 +371,8 @@ class Reader:
         items, width = fields(record, items=list, width=int)
         check_all(items, str, "an array of strings")
         longest = max(map(len, items), default=0)
-        if not longest <= width or width * 4 * len(items) > MAX_STRINGS:
+        self._n_bytes += width * 4 * len(items)
+        if not longest <= width or self._n_bytes > MAX_STRINGS:
             raise Unreadable(f"it has strings of the width {width}, which it cannot be")
         return np.array(items, dtype=f"U{width}")
 
@@ -452,13 +456,22 @@ class Reader:
         known = name in RULES | OBJECTS
         if not known and not (":" in name and _has_params(kind)):
             raise Unreadable(f"it has an object of the class {name}")
-        takes = inspect.signature(kind).parameters.values()
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in takes):
-            check_names(params, {parameter.name for parameter in takes}, name)
+        takes, any_other = _takes(kind)
+        if not any_other:
+            check_names(params, takes, name)
         return kind(**{key: self.decode(item) for key, item in params.items()})
 
     def _missing(self, record: Any) -> Any:
         raise Missing(fields(record, name=str)[0])
+
+
+@lru_cache(maxsize=128)
+def _takes(kind: Any) -> tuple[set[str], bool]:
+    """Return the names of what a class takes, and whether it takes others, too."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {p.name for p in parameters}, any(
+        p.kind == p.VAR_KEYWORD for p in parameters
+    )
 
 
 def _time(record: Any) -> tuple[int, str]:
