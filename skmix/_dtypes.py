@@ -106,7 +106,7 @@ WAYS_OUT = {
 def as_frame(X: Any) -> Any:
     """Return a table of mixed columns as a pandas frame, other tables as they are."""
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
-        X = _keep_strings(X.to_pandas(), X)
+        X = _keep_strings(_converted(X.to_pandas), X)
     if isinstance(X, pd.DataFrame):
         _refuse_repeated(X.columns)
         return X
@@ -114,7 +114,8 @@ def as_frame(X: Any) -> Any:
     if not sparse.issparse(X):
         _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
-        frame = pd.DataFrame(list(X))
+        rows = list(X)
+        frame = _converted(lambda: pd.DataFrame(rows))
         if not all(map(types.is_numeric_dtype, frame.dtypes)):
             return frame
         # (scikit-learn would leave numbers beside None as they are.)
@@ -125,6 +126,18 @@ def as_frame(X: Any) -> Any:
         if X.dtype.kind in "UT":
             return pd.DataFrame(X.astype(object)).astype("str")
     return X
+
+
+def _converted(convert: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Return a frame of pandas; refuse values that no such frame holds."""
+    try:
+        return convert()
+    except (UnicodeEncodeError, TypeError) as error:
+        raise ValueError(
+            f"Got X with values that a frame of pandas cannot hold ({error}), but "
+            "expected columns of numbers, booleans, valid texts or categories. Leave "
+            "out the other columns, or make strings of them."
+        ) from error
 
 
 def _refuse_repeated(names: pd.Index) -> None:

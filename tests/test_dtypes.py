@@ -984,3 +984,15 @@ def test_missing_values_of_pandas_are_no_masked_arrays():
     for one in (y, pd.Series(y)):
         with pytest.raises(ValueError, match=r"^(?!.*masked).*y"):
             MixupRegressor(number_net(max_epochs=1)).fit(X, one)
+
+
+@each_estimator
+def test_values_that_no_frame_holds_are_told(make):
+    y = np.arange(ROWS) % 2
+    half_a_letter = [["\ud800", 1.0], *[["a", 2.0]] * (ROWS - 1)]
+    structs = pa.array([{"from": 0, "to": 1}, {"from": 1, "to": 2}])
+    positions = pa.array(np.arange(ROWS) % 2, type=pa.int32())
+    arrow = pa.table({"span": pa.DictionaryArray.from_arrays(positions, structs)})
+    for X in (half_a_letter, arrow):
+        with pytest.raises(ValueError, match="a frame of pandas cannot hold"):
+            make().fit(X, y)
