@@ -626,8 +626,7 @@ class MixupEstimator(BaseMixup):
         self._predict_by(net, alpha, coded)
         own = None if self.estimator is None else clone(self.estimator)
         self.set_params(alpha=alpha, estimator=own)
-        last = last._replace(settings=self._settings(), explored={})
-        self.__dict__.update(alpha_=alpha, _last_fit=last)
+        self._last_fit = last._replace(settings=self._settings(), explored={})
         return self
 
     def _read_again(

@@ -532,7 +532,8 @@ class Terminal(StringIO):
 @pytest.mark.parametrize("stream", [None, object()])
 def test_no_terminal_is_no_error(wine, stream, monkeypatch):
     monkeypatch.setattr("sys.stderr", stream)
-    clone(SEARCH).set_params(verbose=1).fit(*wine)
+    search = clone(SEARCH).set_params(verbose=1).fit(*wine)
+    assert search.alpha_ in search.alphas
 
 
 def test_verbose_shows_progress_and_0_nothing(wine, capsys, monkeypatch):
