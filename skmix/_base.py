@@ -20,7 +20,7 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
@@ -952,7 +952,7 @@ def _one_epoch(net: NeuralNet) -> Iterator[None]:
 
 def draw_seed(random_state: Any) -> int:
     """Return `random_state` if it is an int, else draw one from it."""
-    generator = check_random_state(random_state)
+    generator = _validation.check_seed(random_state)
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))
