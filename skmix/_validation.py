@@ -162,7 +162,7 @@ def _signature(arguments: Sequence[str], given_back: str) -> str:
 
 def check_seed(random_state: Any) -> np.random.RandomState:
     """Return the generator that a `random_state` stands for."""
-    if isinstance(random_state, Integral) and not 0 <= random_state < 2**32:
+    if isinstance(random_state, Integral) and not 0 <= int(random_state) < 2**32:
         expected = "an integer from 0 to 2**32 - 1, a numpy RandomState or None"
         raise wrong(ValueError, "random_state", random_state, expected)
     generator: np.random.RandomState = check_random_state(random_state)
