@@ -370,16 +370,14 @@ class MixupEstimator(BaseMixup):
         self, net: NeuralNet, X: Any, y: Any, weight: Any
     ) -> tuple[Task, Trainings]:
         """Tell callbacks of the beginning of fit; return what they are told next."""
-        twice = int(_default_net.trains_twice(net))
+        n_parts = n_epochs = max_epochs_of(net)
         explored = self.alpha == "auto" and _default_net.is_explored(net)
-        n_epochs, n_trainings = max_epochs_of(net), 1 + explored + twice
-        n_subtasks = n_epochs
-        if n_epochs is None:
-            n_trainings = None
-        elif n_trainings > 1:
-            n_subtasks = n_trainings
-        task = self._begin_fit(X, y, weight, n_subtasks, net.device)
-        return task, Trainings(task, n_trainings)
+        n_trainings = 1 + explored + _default_net.trains_twice(net)
+        several = n_epochs is not None and n_trainings > 1
+        if several:
+            n_parts = n_trainings
+        task = self._begin_fit(X, y, weight, n_parts, net.device)
+        return task, Trainings(task, several=several)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
@@ -459,8 +457,13 @@ class MixupEstimator(BaseMixup):
         trainings: Trainings,
     ) -> tuple[NeuralNet, Any]:
         """Train on coded rows, and return the net that predicts, and its alpha."""
-        data = {"rows": rows, "validation": validation, "seed": seed}
-        train = partial(self._train, **data, trainings=trainings)
+        train: Callable[..., None] = partial(
+            self._train,
+            rows=rows,
+            validation=validation,
+            seed=seed,
+            trainings=trainings,
+        )
         if self.alpha == "auto" and _default_net.is_explored(net):
             explore = partial(train, method="explore")
             net, alpha = self._explored(net, explore, trainings)

@@ -15,25 +15,20 @@ from skmix._default_net import is_exploring
 from skmix._training.random import seeded
 from skmix._training.skorch_compat import is_skorchs_own
 
-CallbackSupport: Any
 try:
-    from sklearn.callback import CallbackSupportMixin as CallbackSupport
-    from sklearn.callback import with_callbacks
+    import sklearn.callback as sklearns
 except ImportError:  # before 1.9
-    CallbackSupport = object
+    sklearns = None
 
-    def with_callbacks(method: Any) -> Any:
-        """Return the method: there is nothing to take down after it."""
-        return method
-
-
+Support: Any = object if sklearns is None else sklearns.CallbackSupportMixin
 # What scikit-learn sets on an estimator while its `fit` runs.
 OF_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 
-@with_callbacks
 def take_down(estimator: Any) -> None:
     """Take down what callbacks have set up for the `fit` of an estimator, if any."""
+    if sklearns is not None:  # which does so when a method ends
+        sklearns.with_callbacks(lambda _: None)(estimator)
 
 
 def without_contexts(state: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +89,7 @@ class Task:
 UNHEARD = Task(None, {})
 
 
-class TakesCallbacks(CallbackSupport):  # type: ignore[misc]
+class TakesCallbacks(Support):
     """An estimator whose `fit` tells callbacks of its tasks."""
 
     def _begin_fit(
@@ -116,9 +111,9 @@ class Trainings:
     ----------
     task : Task
         All of fit.
-    n_trainings : int or None
-        At most so many. Epochs of a single one, or of a net that does not say how it
-        trains (None), are parts of the task itself.
+    several : bool
+        Whether trainings are parts of the task, and epochs are parts of these. Else
+        epochs are parts of the task.
 
     Attributes
     ----------
@@ -126,9 +121,8 @@ class Trainings:
         Whether a callback has asked to stop at the end of an epoch.
     """
 
-    def __init__(self, task: Task, n_trainings: int | None) -> None:
-        self.task, self.nested = task, (n_trainings or 1) > 1
-        self.stopped = False
+    def __init__(self, task: Task, *, several: bool) -> None:
+        self.task, self.several, self.stopped = task, several, False
         self._training, self._epoch = task, UNHEARD
         self._fitted: Callable[[NeuralNet], dict[str, Any]] = lambda net: {}
 
@@ -143,7 +137,7 @@ class Trainings:
 
     def begin(self, net: NeuralNet) -> None:
         """Tell of the beginning of a training."""
-        if self.nested:
+        if self.several:
             name = "explore" if is_exploring(net) else "train"
             self._training = self.task.begin_subtask(name, max_epochs_of(net))
 
@@ -161,7 +155,7 @@ class Trainings:
     def end(self, net: NeuralNet) -> None:
         """Tell of the end of a training."""
         self._epoch.end()  # of an epoch that was broken off
-        if self.nested:
+        if self.several:
             self._training.end(partial(self._fitted, net))
 
 

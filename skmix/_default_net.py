@@ -181,11 +181,11 @@ class TabularNeuralNet(NeuralNet):
         held_out : tuple (X, y, weight) or None
             What `rows_held_out` returns while `explore` runs.
         """
-        found = vars(self).pop("found_", None)
+        found = self.__dict__.pop("found_", None)
         if found is not None:
             self._set_temperature(found.temperature)
             return
-        vars(self).pop("split_", None)
+        self.__dict__.pop("split_", None)
         self.validation_history_ = self.history
         if held_out is not None:
             X, y, weight = held_out

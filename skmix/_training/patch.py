@@ -108,8 +108,8 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    told = {"recorder": recorder, "trainings": trainings}
-    patch = _Patch(net, sampler, weight, validation, check_output, table or {}, **told)
+    about, told = table or {}, (recorder, trainings)
+    patch = _Patch(net, sampler, weight, validation, check_output, about, *told)
     lent = {name: getattr(patch, name) for name in _Patch.NAMES}
     vars(net).update(lent)
     try:
