@@ -363,7 +363,7 @@ class MixupEstimator(BaseMixup):
             mixed=callable(alpha) or alpha > 0,
             comparable=not callable(alpha),
         )
-        task.end(dict)
+        task.end(fitted=dict)  # as it is
         return self
 
     def _begin_trainings(

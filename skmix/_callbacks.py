@@ -100,7 +100,8 @@ class TakesCallbacks(Support):
             return UNHEARD
         metadata = {} if weight is None else {"sample_weight": weight}
         told = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-        context = self._init_callback_context(max_subtasks=max_subtasks)
+        with seeded(device=device):
+            context = self._init_callback_context(max_subtasks=max_subtasks)
         return Task(context, told, device).begin()
 
 

@@ -223,7 +223,7 @@ class _MixupCV(BaseMixup):
         used = weights > 0
         out_of_fold[kept] = np.tensordot(weights[used], evidence.predicted[used], 1)
         self._judge(out_of_fold, *data, kept)
-        task.end(dict)
+        task.end(fitted=dict)  # as it is
         return self
 
     def _routed(
