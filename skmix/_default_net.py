@@ -256,6 +256,10 @@ class TabularNeuralNet(NeuralNet):
         except AttributeError:  # of a dataset that does not hold them
             return None
 
+    def was_stopped(self) -> bool:
+        """Return whether somebody who looked on has ended the training: nobody did."""
+        return False
+
     # What skorch asks for.
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
@@ -346,6 +350,7 @@ class TabularNeuralNet(NeuralNet):
         ended = n_epochs == self.max_epochs or any(
             stop.misses_ >= stop.patience for stop in stops
         )
+        ended = ended and not self.was_stopped()
         held_out = train is not None and (train is valid or len(train) < get_len(X))
         found = n_epochs and stops and ended and held_out
         return best_epoch(self) if found else None

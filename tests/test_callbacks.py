@@ -410,6 +410,7 @@ STOPS = [
     ("default", epochs(5, "explore 0")[2]),
     ("default", epochs(5, "train 2")[1]),
     ("default at 0.2", epochs(5, "explore 0")[3]),
+    ("default at 0.2", epochs(5, "explore 0")[4]),
     ("default at 0.2", epochs(5, "train 1")[0]),
     ("default of numbers", epochs(5, "explore 0")[1]),
 ]

@@ -146,6 +146,7 @@ class _Patch:
         "infer",
         "get_loss",
         "rows_held_out",
+        "was_stopped",
     )
 
     def __init__(
@@ -259,6 +260,9 @@ class _Patch:
 
     def rows_held_out(self) -> tuple[Any, ...] | None:
         return self.loader.validated_on()
+
+    def was_stopped(self) -> bool:
+        return self.trainings is not None and self.trainings.stopped
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         return self.loader.iterator(dataset, training)
