@@ -106,7 +106,7 @@ WAYS_OUT = {
 def as_frame(X: Any) -> Any:
     """Return a table of mixed columns as a pandas frame, other tables as they are."""
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
-        X = _keep_strings(_converted(X.to_pandas), X)
+        X = _keep_strings(_converted(lambda: _to_pandas(X)), X)
     if isinstance(X, pd.DataFrame):
         _refuse_repeated(X.columns)
         return X
@@ -126,6 +126,18 @@ def as_frame(X: Any) -> Any:
         if X.dtype.kind in "UT":
             return pd.DataFrame(X.astype(object)).astype("str")
     return X
+
+
+def _to_pandas(X: Any) -> Any:
+    """Return a table of another library as a frame of pandas."""
+    metadata = getattr(getattr(X, "schema", None), "pandas_metadata", None)
+    if not isinstance(metadata, dict):
+        return X.to_pandas()
+    try:
+        return X.to_pandas()
+    except TypeError:  # it names dtypes that pandas writes but does not read
+        levels = [name for name in metadata["index_columns"] if isinstance(name, str)]
+        return X.drop_columns(levels).to_pandas(ignore_metadata=True)
 
 
 def _converted(convert: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -996,3 +996,14 @@ def test_values_that_no_frame_holds_are_told(make):
     for X in (half_a_letter, arrow):
         with pytest.raises(ValueError, match="a frame of pandas cannot hold"):
             make().fit(X, y)
+
+
+def test_arrow_tables_of_dtypes_that_pandas_does_not_read():
+    words = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    columns = {"size": [1.0, 2.0, 3.0], "word": pd.Series(list("aba"), dtype=words)}
+    X = pd.DataFrame(columns).set_axis(pd.Index([5, 6, 7], name="row"))
+    for index in (True, False):
+        frame = as_frame(pa.Table.from_pandas(X, preserve_index=index))
+        assert list(frame.columns) == ["size", "word"]
+        assert list(frame["word"].cat.categories) == ["a", "b"]
+        assert list(frame["word"]) == list("aba")
