@@ -88,7 +88,7 @@ def all_or_nothing(fit: Method) -> Method:
         with interruptible():
             try:
                 fit(draft, *args, **kwargs)
-            finally:
+            finally:  # (another frame around it would mislead warnings)
                 take_down(draft)
         self.__dict__ = vars(draft)
         return self
@@ -994,8 +994,8 @@ def _copied(net: NeuralNet) -> NeuralNet:
     """
     history, callbacks = net.history, net.callbacks_
     shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
-    split = vars(net).get("split_")  # rows of the default net, while it is trained
-    shared[id(split)] = split
+    if _default_net.is_exploring(net):
+        shared[id(net.split_)] = net.split_  # its rows
     copied = deepcopy(net, shared | {id(history): type(history)(history)})
     changes.complete_optimizer(copied)
     return copied

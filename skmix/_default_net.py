@@ -523,8 +523,8 @@ def trains_twice(net: NeuralNet) -> bool:
 
 
 def is_exploring(net: NeuralNet) -> bool:
-    """Whether a net is in its `explore`."""
-    return hasattr(net, "split_")
+    """Whether a net of this recipe is in its `explore`."""
+    return isinstance(net, TabularNeuralNet) and hasattr(net, "split_")
 
 
 def is_explored(net: NeuralNet) -> bool:
