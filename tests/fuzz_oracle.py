@@ -277,7 +277,9 @@ def assert_helps(error, words, where):
 
 def names(message, word):
     """Whether a message has a word, short ones for themselves."""
-    pattern = rf"\b{re.escape(word)}\b" if len(word) < 3 else re.escape(word)
+    pattern = re.escape(word)
+    if len(word) < 3:
+        pattern = rf"(?<![\w-]){pattern}(?!\w)"
     found = re.search(pattern, message, re.IGNORECASE)
     return found is not None or repr(word)[1:-1] in message
 
