@@ -151,7 +151,7 @@ def check_layer_is_passed(
     """
     other = twin(net, module_=deepcopy(net.module_))
     set_mode(other, True)
-    infer, n_rows = inferring(other, partial(type(net).infer, other)), get_len(x)
+    infer, n_rows = inferring(other), get_len(x)
     mixes_nothing = mixed_inside(
         uncompiled(other.module_), layer, lambda own, partner: own, n_rows
     )

@@ -199,7 +199,7 @@ def untrained(split: Split, alpha: float) -> NeuralNet:
         if isinstance(batches, Batches):
             rows, _ = batches.take(batches.indices[: batches.batch_size])
             with torch.no_grad():
-                output = inferring(net, net.infer)(rows)
+                output = inferring(net)(rows)
             split.check_output(net, first_output(output))
         return net
 

@@ -193,7 +193,7 @@ class _Trial:
 
     def infer(self, module: nn.Module, x: Any) -> Any:
         net = twin(self.net, module_=module)
-        return inferring(net, net.infer)(x)
+        return inferring(net)(x)
 
     def why_not(self, direct: bool) -> str | None:
         """Compare outputs, gradients and what a pass changes."""

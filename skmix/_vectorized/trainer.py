@@ -340,7 +340,7 @@ class VectorizedFit:
             fold_of = self.fold_of[self.running]
             for part in self._valid:
                 x = each(lambda rows: rows[fold_of], part.x)
-                output = inferring(self.net, self.net.infer)(x)
+                output = inferring(self.net)(x)
                 losses = part.loss(output).cpu().double().numpy().reshape(m, -1)
                 loss += (losses * part.sizes).sum(axis=1)
                 n_rows += part.sizes.sum(axis=1)
