@@ -20,6 +20,7 @@ from skmix._preparation import check_targets, rows_of
 from skmix._validation import (
     check_groups,
     check_no_target_missing,
+    check_number_targets,
     check_sample_weight,
     is_number,
 )
@@ -202,6 +203,8 @@ def _check_mixes(estimator: Any) -> None:
 def _targets(model: Any, y: Any) -> np.ndarray:
     """Return labels or numbers, of shape (n,)."""
     numeric = not sklearn.base.is_classifier(model)
+    if numeric:
+        check_number_targets(y)
     return check_targets(y, numeric=numeric)
 
 

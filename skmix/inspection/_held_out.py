@@ -31,6 +31,7 @@ from skmix._training.skorch_compat import may_watch_validation, named_callbacks
 from skmix._validation import (
     check_groups,
     check_no_target_missing,
+    check_number_targets,
     check_sample_weight,
     check_single_target,
     is_number,
@@ -88,6 +89,8 @@ class Data(NamedTuple):
         task = "Classifier" if is_classifier(model) else "Regressor"
         check_single_target(y, task, type(mixup_of(model)).__name__)
         check_no_target_missing(y)
+        if task == "Regressor":
+            check_number_targets(y)
         y = np.asarray(y)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
