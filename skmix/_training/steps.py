@@ -25,9 +25,9 @@ from skmix._training.recording import SeenStep
 from skmix._training.skorch_compat import first_output, inferring, set_mode, twin
 
 
-def stacked(x: Any, x_partner: Any) -> Any:
-    """Put rows and their partners one below the other, of shape (2 * B, ...)."""
-    return each(lambda *parts: torch.cat(parts), x, x_partner)
+def stacked(*rows: Any) -> Any:
+    """Put rows, such as a batch and its partners, one below the other."""
+    return each(lambda *parts: torch.cat(parts), *rows)
 
 
 def halves(output: Any, n_rows: int) -> tuple[Any, Any]:

@@ -362,10 +362,8 @@ class VectorizedFit:
     def _validation_part(self, batches: MemberBatches, steps: slice) -> "_Validation":
         fold_of = self.fold_of[self.running]
 
-        def by_fold(
-            rows: torch.Tensor,
-        ) -> torch.Tensor:  # (S, F, B, ...) -> (F, S, B, ...)
-            return rows[steps].transpose(0, 1)
+        def by_fold(rows: torch.Tensor) -> torch.Tensor:
+            return rows[steps].transpose(0, 1)  # (S, F, B, ...) -> (F, S, B, ...)
 
         def by_member(rows: torch.Tensor) -> torch.Tensor:
             return by_fold(rows)[fold_of]
