@@ -305,10 +305,8 @@ class MixupEstimator(BaseMixup):
         ------
         ValueError, TypeError
             If a parameter, the table or the net is not as expected; or if training
-            diverged, so that a loss or a weight is no finite number any more.
-        RuntimeError
-            If the net's training step bypasses mixing, or its module a layer of
-            `layers`.
+            diverged, so that a loss or a weight is no finite number any more; or if
+            the net's training step bypasses mixing, or its module a layer of `layers`.
         KeyboardInterrupt
             At Ctrl-C. (A KeyboardInterrupt that a callback raises, as early stopping
             does, ends the training quietly.)

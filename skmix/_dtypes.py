@@ -106,7 +106,7 @@ WAYS_OUT = {
 def as_frame(X: Any) -> Any:
     """Return a table of mixed columns as a pandas frame, other tables as they are."""
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
-        X = _keep_strings(_converted(X.to_pandas), X)
+        X = _keep_strings(_converted(_to_pandas, X), X)
     if isinstance(X, pd.DataFrame):
         _refuse_repeated(X.columns)
         return X
@@ -114,30 +114,64 @@ def as_frame(X: Any) -> Any:
     if not sparse.issparse(X):
         _refuse_flat(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
-        rows = list(X)
-        frame = _converted(lambda: pd.DataFrame(rows))
+        frame = _converted(pd.DataFrame, list(X))
         if not all(map(types.is_numeric_dtype, frame.dtypes)):
             return frame
         # (scikit-learn would leave numbers beside None as they are.)
         return X if np.asarray(X).dtype.kind != "O" else frame.to_numpy(np.float64)
     if isinstance(X, np.ndarray) and X.ndim == 2:
         if X.dtype.kind in "OmM":
-            return pd.DataFrame(X).infer_objects()
+            return _converted(_inferred, X)
         if X.dtype.kind in "UT":
             return pd.DataFrame(X.astype(object)).astype("str")
     return X
 
 
-def _converted(convert: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """Return a frame of pandas; refuse values that no such frame holds."""
+def _inferred(X: Any) -> pd.DataFrame:
+    return pd.DataFrame(X).infer_objects()
+
+
+def _to_pandas(X: Any) -> Any:
+    """Return a table of another library as a frame of pandas."""
+    metadata = getattr(getattr(X, "schema", None), "pandas_metadata", None)
+    if not isinstance(metadata, dict):
+        return X.to_pandas()
     try:
-        return convert()
+        return X.to_pandas()
+    except TypeError:  # it names dtypes that pandas writes but does not read
+        levels = [name for name in metadata["index_columns"] if isinstance(name, str)]
+        return X.drop_columns(levels).to_pandas(ignore_metadata=True)
+
+
+def _converted(convert: Callable[[Any], pd.DataFrame], X: Any) -> pd.DataFrame:
+    """Return a table as a frame of pandas; refuse values that no such frame holds."""
+    try:
+        return convert(X)
     except (UnicodeEncodeError, TypeError) as error:
+        whose = " and ".join(_columns_that_fail(convert, X)[:10])
         raise ValueError(
-            f"Got X with values that a frame of pandas cannot hold ({error}), but "
-            "expected columns of numbers, booleans, valid texts or categories. Leave "
-            "out the other columns, or make strings of them."
+            f"Got X with values{whose and ' of the column '}{whose} that a frame of "
+            f"pandas cannot hold ({error}), but expected columns of numbers, booleans, "
+            "valid texts or categories. Leave out the other columns, or make strings "
+            "of them."
         ) from error
+
+
+def _columns_that_fail(convert: Callable[[Any], pd.DataFrame], X: Any) -> list[str]:
+    """Return the columns that cannot be converted, each tried alone."""
+    if hasattr(X, "select"):
+        names = getattr(X, "column_names", X.columns)  # of pyarrow, of polars
+        alone = {repr(name): X.select([name]) for name in names}
+    else:
+        rows = np.asarray(X, dtype=object)
+        alone = {str(j): rows[:, [j]].tolist() for j in range(rows.shape[1])}
+    failing = []
+    for name, column in alone.items():
+        try:
+            convert(column)
+        except (UnicodeEncodeError, TypeError):
+            failing.append(name)
+    return failing
 
 
 def _refuse_repeated(names: pd.Index) -> None:

@@ -556,7 +556,7 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
 
         Raises
         ------
-        ValueError, TypeError, RuntimeError
+        ValueError, TypeError
             As in `fit`.
         """
         return self._partial_fit(X, y, sample_weight, groups)

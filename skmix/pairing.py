@@ -44,6 +44,7 @@ __all__ = ["Lisa", "Nearest", "OtherClass", "SameClass", "SimilarTarget"]
 EXACT_ROWS = 20_000  # above, neighbours are searched for in cells of similar rows
 CELL_ROWS = 1_000
 MAX_CODES = 50  # of a column; the rarer ones count as one
+LARGEST = float(np.finfo(np.float32).max)
 CELL_WIDTH, REACH = 0.5, 8  # in bandwidths of the kernel of similar targets
 PROPOSALS = 4
 
@@ -363,7 +364,11 @@ def _points(X: Any) -> Any:
     if isinstance(X, Mapping):
         return np.hstack([_points(column) for column in X.values()])
     if sparse.issparse(X):
-        scale = np.sqrt(mean_variance_axis(X.astype(np.float64), axis=0)[1])
+        X = sparse.csr_array(X, dtype=np.float64, copy=True)
+        np.clip(
+            X.data, -LARGEST, LARGEST, out=X.data
+        )  # the square of 1e200 is infinite
+        scale = np.sqrt(mean_variance_axis(X, axis=0)[1])
         return (X @ sparse.diags(1 / np.where(scale > 0, scale, 1))).tocsr()
     X = np.asarray(X)
     X = X.reshape(len(X), -1)
@@ -371,7 +376,7 @@ def _points(X: Any) -> Any:
         options = {"sparse_output": False, "dtype": np.float32}
         one_hot = OneHotEncoder(max_categories=MAX_CODES, **options)
         return one_hot.fit_transform(X) if X.size else X
-    X = np.nan_to_num(X.astype(np.float32))
+    X = np.clip(np.nan_to_num(X), -LARGEST, LARGEST).astype(np.float32)
     scale = X.std(axis=0, dtype=np.float64)
     two_valued = ((X == 0) | (X == 1)).all(axis=0)  # as one-hot codes are
     return X / np.where(two_valued | (scale == 0), 1, scale).astype(np.float32)

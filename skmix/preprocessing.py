@@ -43,6 +43,7 @@ FITTED = (
 
 # Pieces of a number, of about as many rows each.
 MAX_BINS = 16
+SHORTEST = 1e-30  # piece of a number, in its own scale
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -307,7 +308,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             As `transform` returns it.
         """
         if self._sparse_scaler is not None:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):  # of sums of huge ones
                 scaled = self._sparse_scaler.transform(table)
             if self.scale:  # held-out rows may lie anywhere
                 numbers = scaled.data if sparse.issparse(scaled) else scaled
@@ -727,6 +728,8 @@ def quantile_edges(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarra
 def increasing_edges(edges: np.ndarray) -> np.ndarray:
     """Edges that increase, in float32 too; two pieces at least."""
     edges = np.unique(edges.astype(np.float32))
+    # A piece is a ramp, whose slope must be finite.
+    edges = edges[np.diff(edges, prepend=-np.inf) > SHORTEST]
     if len(edges) == 2:
         edges = np.unique(np.insert(edges, 1, edges.mean()))
     if len(edges) < 3:  # constant, or as good as that

@@ -153,6 +153,8 @@ def changed(model, case, predicted):
             frame = frame.fillna(0.0)
         container = "frame"
     elif change == "as list":
+        if container in tables.SPARSE:
+            frame = frame.fillna(0.0)
         container = "list of rows"
         words = [*map(str, frame.columns), *words]
     elif change == "unseen":

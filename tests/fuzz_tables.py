@@ -401,7 +401,7 @@ NO_TABLES = {
     ),
     "nested": (lambda X: [[[1.0], [2.0]]] * len(X), ("dim",)),
     "complex array": (lambda X: X * 1j, ("omplex",)),
-    "day array": (lambda X: X.astype("M8[D]"), ("date",)),
+    "day array": (lambda X: np.zeros(X.shape, "M8[D]"), ("date",)),
     "byte array": (lambda X: np.full(X.shape, b"a"), ("bytes", "strings")),
     "set": (lambda X: set("abc"), ("2D", "set")),
     "dict of numbers": (lambda X: {"a": 3}, ("dict", "X")),

@@ -993,6 +993,22 @@ def test_values_that_no_frame_holds_are_told(make):
     structs = pa.array([{"from": 0, "to": 1}, {"from": 1, "to": 2}])
     positions = pa.array(np.arange(ROWS) % 2, type=pa.int32())
     arrow = pa.table({"span": pa.DictionaryArray.from_arrays(positions, structs)})
-    for X in (half_a_letter, arrow):
-        with pytest.raises(ValueError, match="a frame of pandas cannot hold"):
+    for X, column in (
+        (half_a_letter, "0"),
+        (np.array(half_a_letter, dtype=object), "0"),
+        (arrow.append_column("size", pa.array(np.arange(ROWS))), "'span'"),
+    ):
+        match = f"of the column {column} that a frame of pandas cannot hold"
+        with pytest.raises(ValueError, match=match):
             make().fit(X, y)
+
+
+def test_arrow_tables_of_dtypes_that_pandas_does_not_read():
+    words = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    columns = {"size": [1.0, 2.0, 3.0], "word": pd.Series(list("aba"), dtype=words)}
+    X = pd.DataFrame(columns).set_axis(pd.Index([5, 6, 7], name="row"))
+    for index in (True, False):
+        frame = as_frame(pa.Table.from_pandas(X, preserve_index=index))
+        assert list(frame.columns) == ["size", "word"]
+        assert list(frame["word"].cat.categories) == ["a", "b"]
+        assert list(frame["word"]) == list("aba")

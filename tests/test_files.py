@@ -627,6 +627,17 @@ def test_a_search_without_its_splitter_and_score_predicts(path):
         loaded.fit(X, z)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_folder_of_a_search_is_left_out(kind, path, tmp_path):
+    X, z = mixed_frame(), numbers()
+    net, folder = tiny_default_net("regressor"), kind(tmp_path / "run")
+    options = {"alphas": [0], "cv": 2, "random_state": 0, "checkpoint": folder}
+    search = MixupRegressorCV(net, **options).fit(X, z)
+    loaded = there_and_back(search, path)
+    assert loaded.checkpoint is None
+    assert_same(loaded.fit(X, z), search, X)
+
+
 def test_a_loaded_net_is_not_trained_further(fitted, path):
     estimator, X, y = fitted("classifier")
     loaded = there_and_back(estimator, path)

@@ -256,6 +256,14 @@ def test_points_of_sparse_tables_with_large_means():
     assert_allclose(csr.std(axis=0), [1, 0], atol=0.01)
 
 
+def test_points_of_tables_with_outliers_are_finite():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    X[0, 0] = 1e200
+    for of_format in (np.asarray, sparse.csr_array, sparse.coo_array):
+        near = pairing._neighbours(pairing._points(of_format(X)), 5)
+        assert (near != np.arange(50)[:, None]).all()
+
+
 def test_codes_without_end_take_little_memory():
     ids = np.arange(5000)[:, None]
     assert pairing._points({"id": ids, "none": ids[:, :0]}).shape == (5000, 50)

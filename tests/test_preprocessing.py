@@ -448,6 +448,7 @@ def test_bins_are_quantiles_in_the_scale_of_the_columns():
         [*[1.0] * 9, LARGEST],
         [-LARGEST, LARGEST] * 4,
         [-LARGEST, 0, 1, 2, LARGEST],
+        [0.0, 1e-120, 2e-120, 1e-30, 1e-5, *[1e90] * 4],
     ],
 )
 def test_any_numbers_are_scaled_to_finite_ones_and_bins_increase(x):
@@ -457,6 +458,7 @@ def test_any_numbers_are_scaled_to_finite_ones_and_bins_increase(x):
     assert edges.dtype == np.float32
     assert len(edges) >= 3
     assert (np.diff(edges) > 0).all()
+    assert np.isfinite(1 / np.diff(edges)).all()  # the slope of each piece
     for new in (X, -X, np.full((1, 1), LARGEST)):
         assert np.isfinite(encoder.transform(new)).all()
 

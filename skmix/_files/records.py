@@ -295,6 +295,8 @@ def write_estimator(writer: Writer, estimator: BaseMixup) -> dict[str, Any]:
             encoded[name] = writer.share(value, write_net)
         elif name in PREDICTING:
             encoded[name] = writer.encode(value)
+        elif name == "checkpoint":  # a folder of this machine
+            encoded[name] = writer.encode(None)
         else:
             encoded[name] = writer.parameter(value)
     state = dict(vars(estimator))

@@ -51,6 +51,7 @@ from skmix._training.skorch_compat import (
 )
 from skmix._training.steps import (
     MixedBatch,
+    NotMixedError,
     check_layer_is_passed,
     check_layers_of,
     steps_of_chunk,
@@ -405,8 +406,8 @@ class _Patch:
         if not (step.draw is step.weight is None or step.loss_computed):
             raise self._unmixed("never called self.get_loss")
 
-    def _unmixed(self, what: str) -> RuntimeError:
-        return RuntimeError(
+    def _unmixed(self, what: str) -> NotMixedError:
+        return NotMixedError(
             f"Got a training step of {type(self.net).__name__} that {what}, so that "
             "its rows were not mixed or weighted. That needs a train_step that passes "
             "its batch to self.train_step_single, and a train_step_single that calls "

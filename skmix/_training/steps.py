@@ -25,6 +25,14 @@ from skmix._training.recording import SeenStep
 from skmix._training.skorch_compat import first_output, inferring, set_mode, twin
 
 
+class NotMixedError(ValueError, RuntimeError):
+    """A step of the net, or a layer of its module, that mixing cannot reach.
+
+    It is a ValueError, as for each parameter that does not fit, and a RuntimeError,
+    since only the running step shows it.
+    """
+
+
 def stacked(*rows: Any) -> Any:
     """Put rows, such as a batch and its partners, one below the other."""
     return each(lambda *parts: torch.cat(parts), *rows)
@@ -67,8 +75,8 @@ def mixed_inside(
 
     The module is to be called once, with `n_rows` rows and their partners, `stacked`;
     behind the layer there is one mixed row for each pair, and with `keep` also the
-    rows, before the mixed ones. A RuntimeError says that the submodule was not called,
-    called twice or with other rows, or that the module has a way around it.
+    rows, before the mixed ones. A `NotMixedError` says that the submodule was not
+    called, called twice or with other rows, or that the module has a way around it.
     """
     n_calls, mixes = 0, False
 
@@ -76,13 +84,13 @@ def mixed_inside(
         nonlocal n_calls, mixes
         n_calls += 1
         if n_calls > 1:
-            raise RuntimeError(
+            raise NotMixedError(
                 f"The layer {layer!r} was called more than once in a pass, so that "
                 "mixed rows would be mixed again. Choose another layer, or "
                 "layers='input'."
             )
         if not _is_for_pairs(output, n_rows):
-            raise RuntimeError(
+            raise NotMixedError(
                 f"Got {_shape(output)} from the layer {layer!r}, but expected a tensor "
                 f"of one row for each of the {2 * n_rows} rows, a batch and its "
                 "partners, that the module was given. Choose another layer, or "
@@ -105,16 +113,16 @@ def mixed_inside(
     finally:
         handle.remove()
     if not n_calls:
-        raise RuntimeError(
+        raise NotMixedError(
             f"The layer {layer!r} was not called in a training step, so that nothing "
             "was mixed. (Modules inside a compiled one are not told of calls.) Choose "
             "another layer, or layers='input'."
         )
 
 
-def bypassed(layer: str, n_rows: int) -> RuntimeError:
+def bypassed(layer: str, n_rows: int) -> NotMixedError:
     """Return the error for a module that has a way around the layer."""
-    return RuntimeError(
+    return NotMixedError(
         f"Got layers={layer!r}, behind which there is a batch of {n_rows} mixed rows, "
         "but the module goes by that layer, too (a residual connection around it, "
         f"another branch or embedding beside it), with {2 * n_rows} rows that are not "
