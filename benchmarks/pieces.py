@@ -25,10 +25,10 @@ from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
-from skmix._columns import take
+from skmix._columns import copied, take
 from skmix._mixup import lerp_steps
 from skmix._sampler import MixupSampler
-from skmix._training.loader import Batches, copied
+from skmix._training.loader import Batches
 from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.predict import in_chunks
 from skmix._training.skorch_compat import as_module_dtype

@@ -14,11 +14,11 @@ from skorch.dataset import get_len
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmix._columns import as_numpy, each, take
+from skmix._columns import as_numpy, copied, each, take
 from skmix._mixup import lerp_steps, mix_step
 from skmix._sampler import MixupSampler
 from skmix._training.epoch import Step
-from skmix._training.loader import LoadedChunk, copied
+from skmix._training.loader import LoadedChunk
 from skmix._training.loss import Targets, losses_of_steps, one_number
 from skmix._training.random import seeded
 from skmix._training.recording import SeenStep
