@@ -66,7 +66,7 @@ from skmix._vectorized.support import (
 )
 from skmix._vectorized.trainer import VectorizedFit
 
-Advance = Callable[[int], Any] | None  # is told of steps of the progress bar
+Advance = Callable[[int], Any]  # is told of steps of the progress bar
 Way = Literal["vectorized", "singly", "alone"]
 NOTHING_KEPT = Folder()
 
@@ -323,7 +323,7 @@ class _Part(NamedTuple):
         return "fit" if self.way == "alone" else "epoch"
 
     def train(
-        self, splits: list[Split], kept: "_Kept", advance: Advance = None
+        self, splits: list[Split], kept: "_Kept", advance: Advance = lambda n: None
     ) -> Trained:
         """Train the members, or go on with what is kept of their training."""
         with one_thread_each(), seeded(splits[0].seed, splits[0].net.device):
@@ -421,7 +421,7 @@ def _one_after_the_other(
         checkpoint = kept.alone(alphas[c], f)
         member = _member(alphas[c], splits[f], checkpoint)
         nets[c, f], diverged[c, f], rising[c, f] = member
-        _tell(advance)
+        advance(1)
     losses = {cell: _curve(nets[cell]) for cell in np.ndindex(shape)}
     curves = np.full((*shape, max(map(len, losses.values()))), np.nan)
     for cell, curve in losses.items():
@@ -451,11 +451,6 @@ def _member(
     new_net = split.net_alone
     net = trained_net(new_net, train, predict, split.seed, checkpoint, outcome)
     return net, outcome["diverged"], outcome["rising"]
-
-
-def _tell(advance: Advance) -> None:
-    if advance is not None:
-        advance(1)
 
 
 def _curve(net: NeuralNet) -> np.ndarray:
@@ -549,8 +544,7 @@ class _JointTraining:
         n_epochs = 0
         if state is not None:
             n_epochs = self._load_state(state)
-            for _ in range(n_epochs):
-                _tell(advance)
+            advance(n_epochs)
         elif checkpoint.is_kept and (why := self._why_not_kept()):
             what = "The training of members side by side"
             warn_of_unkept(what, f"{why}, so that the state of an epoch is not known")
@@ -564,7 +558,7 @@ class _JointTraining:
             if self.patience is not None:
                 self._keep_best(n_epochs, self.patience)
             n_epochs += 1
-            _tell(advance)
+            advance(1)
             if checkpoint.is_due and not self._keep(checkpoint, n_epochs):
                 checkpoint = Checkpoint(None)
         self.curves = self.curves[:, :, :n_epochs]
