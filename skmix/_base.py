@@ -20,12 +20,20 @@ from sklearn.base import (
     RegressorMixin,
     clone,
 )
-from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.dataset import get_len
 
 from skmix import _default_net, _validation
+from skmix._callbacks import (
+    TakesCallbacks,
+    Task,
+    Trainings,
+    max_epochs_of,
+    take_down,
+    without_contexts,
+)
 from skmix._dtypes import as_frame
 from skmix._html import block_around
 from skmix._mixup import check_mixing
@@ -78,7 +86,10 @@ def all_or_nothing(fit: Method) -> Method:
     def fit_a_draft(self: Any, *args: Any, **kwargs: Any) -> Any:
         draft = skorch_compat.twin(self)
         with interruptible():
-            fit(draft, *args, **kwargs)
+            try:
+                fit(draft, *args, **kwargs)
+            finally:  # (another frame around it would mislead warnings)
+                take_down(draft)
         self.__dict__ = vars(draft)
         return self
 
@@ -95,7 +106,7 @@ def of_one_fit(predict: Method) -> Method:
     return predict_by_a_copy  # type: ignore[return-value]
 
 
-class BaseMixup(MetaEstimatorMixin, BaseEstimator):
+class BaseMixup(TakesCallbacks, MetaEstimatorMixin, BaseEstimator):
     """Settings, tables and tags of every skmix estimator."""
 
     # Groups are for the pairing, and most pairings look at none: a splitter may have
@@ -221,7 +232,7 @@ class BaseMixup(MetaEstimatorMixin, BaseEstimator):
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        state = without_contexts(super().__getstate__())
         if isinstance(self.estimator, NeuralNet):
             state = state | {"estimator": skorch_compat.picklable(self.estimator)}
         return state
@@ -335,17 +346,36 @@ class MixupEstimator(BaseMixup):
         self._preparation.target.check_priors(getattr(self, "priors", None))
         samples = self._preparation.transform_samples(samples)
         validation = self._read_validation(X_val, y_val)
+        if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
+            net.set_params(refit=False)
+        task, trainings = self._begin_trainings(net, X, y, sample_weight)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
         self._last_fit = LastFit(seed, self._settings(), validation is not None, {})
-        net, alpha = self._fit_net(net, samples, validation, seed)
+        net, alpha = self._fit_net(net, samples, validation, seed, trainings)
+        if trainings.stopped:
+            self._last_fit = None  # a replay would not stop there
         self._predict_by(net, alpha, samples)
         warn_if_above_start(
             net,
             mixed=callable(alpha) or alpha > 0,
             comparable=not callable(alpha),
         )
+        task.end(fitted=dict)  # as it is
         return self
+
+    def _begin_trainings(
+        self, net: NeuralNet, X: Any, y: Any, weight: Any
+    ) -> tuple[Task, Trainings]:
+        """Tell callbacks of the beginning of fit; return what they are told next."""
+        n_parts = n_epochs = max_epochs_of(net)
+        explored = self.alpha == "auto" and _default_net.is_explored(net)
+        n_trainings = 1 + explored + _default_net.trains_twice(net)
+        several = n_epochs is not None and n_trainings > 1
+        if several:
+            n_parts = n_trainings
+        task = self._begin_fit(X, y, weight, n_parts, net.device)
+        return task, Trainings(task, several=several)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
@@ -417,14 +447,26 @@ class MixupEstimator(BaseMixup):
         _validation.check_training_parameters(net)
 
     def _fit_net(
-        self, net: NeuralNet, rows: Samples, validation: Any, seed: int
+        self,
+        net: NeuralNet,
+        rows: Samples,
+        validation: Any,
+        seed: int,
+        trainings: Trainings,
     ) -> tuple[NeuralNet, Any]:
         """Train on coded rows, and return the net that predicts, and its alpha."""
-        if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
-            net.set_params(refit=False)
-        train = partial(self._train, rows=rows, validation=validation, seed=seed)
+        train: Callable[..., None] = partial(
+            self._train,
+            rows=rows,
+            validation=validation,
+            seed=seed,
+            trainings=trainings,
+        )
         if self.alpha == "auto" and _default_net.is_explored(net):
-            net, alpha = self._explored(net, partial(train, method="explore"))
+            explore = partial(train, method="explore")
+            net, alpha = self._explored(net, explore, trainings)
+            if trainings.stopped:
+                net.found_ = net.found_._replace(n_epochs=None)
             train(net, alpha, method="train_again")
         else:
             alpha = self._alpha_in_doubt(net) if self.alpha == "auto" else self.alpha
@@ -437,7 +479,7 @@ class MixupEstimator(BaseMixup):
         return 0.0 if own_recipe and not self._mixes_in_doubt else ALPHA
 
     def _explored(
-        self, net: NeuralNet, explore: Callable[..., None]
+        self, net: NeuralNet, explore: Callable[..., None], trainings: Trainings
     ) -> tuple[NeuralNet, float]:
         """Train with and without mixing while rows are held out, and choose by these.
 
@@ -449,7 +491,7 @@ class MixupEstimator(BaseMixup):
             explore(net, alpha)
         except Diverged as diverged:
             error = diverged
-        if not error and net.found_.losses is None:
+        if not error and (net.found_.losses is None or trainings.stopped):
             return net, alpha
         try:
             explore(other_net, other_alpha)
@@ -475,8 +517,10 @@ class MixupEstimator(BaseMixup):
         seed: int,
         method: str = "fit",
         recorder: Recorder | None = None,
+        trainings: Trainings | None = None,
     ) -> None:
         """Train `net` on coded rows by one of its methods."""
+        fitted = partial(self._fitted_now, alpha=alpha, rows=rows)
         make_sampler = self._sampler_maker()
         fit_net(
             net,
@@ -487,7 +531,22 @@ class MixupEstimator(BaseMixup):
             validation=validation,
             method=method,
             recorder=recorder,
+            trainings=None if trainings is None else trainings.of(fitted),
         )
+
+    def _fitted_now(self, net: NeuralNet, alpha: Any, rows: Samples) -> dict[str, Any]:
+        """Return the attributes of an estimator that predicts by a net in training.
+
+        It predicts as the net would if its training ended now.
+        """
+        copied = _copied(net)
+        skorch_compat.restore_best(copied)
+        if isinstance(copied, _default_net.TabularNeuralNet):
+            exploring = _default_net.is_exploring(net)
+            copied.end_now(net.rows_held_out() if exploring else None)
+        draws = draws_to_predict(copied, rows.X)
+        state = _state_of_fit(copied, alpha, self._preparation, draws)
+        return state | {"_last_fit": None}
 
     @of_one_fit
     def repeat_training(
@@ -649,8 +708,8 @@ class MixupEstimator(BaseMixup):
         if last is None:
             raise ValueError(
                 f"Got a {who} whose training cannot be replayed: partial_fit or a "
-                "search has trained it, not fit, or it was loaded from a file. Call "
-                "fit of a clone of it."
+                "search has trained it, not fit, or a callback has stopped its fit, or "
+                "it was loaded from a file. Call fit of a clone of it."
             )
         if last.validated:
             raise ValueError(
@@ -935,6 +994,8 @@ def _copied(net: NeuralNet) -> NeuralNet:
     """
     history, callbacks = net.history, net.callbacks_
     shared = {id(net.callbacks): net.callbacks, id(callbacks): list(callbacks)}
+    if _default_net.is_exploring(net):
+        shared[id(net.split_)] = net.split_  # its rows
     copied = deepcopy(net, shared | {id(history): type(history)(history)})
     changes.complete_optimizer(copied)
     return copied
@@ -952,7 +1013,7 @@ def _one_epoch(net: NeuralNet) -> Iterator[None]:
 
 def draw_seed(random_state: Any) -> int:
     """Return `random_state` if it is an int, else draw one from it."""
-    generator = check_random_state(random_state)
+    generator = _validation.check_seed(random_state)
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
     return int(generator.randint(np.iinfo(np.int32).max))

@@ -163,14 +163,33 @@ class TabularNeuralNet(NeuralNet):
         """
         check_is_fitted(self, "found_")
         found = self.found_
-        del self.found_
-        if found.n_epochs is not None:
-            self.__dict__.update(found.start)
-            with self._without_stopping(max_epochs=found.n_epochs):
-                self._train(X, y, **fit_params)
-        if found.temperature is not None:
-            self.module_.temperature.fill_(found.temperature)
+        try:
+            if found.n_epochs is not None:
+                self.__dict__.update(found.start)
+                with self._without_stopping(max_epochs=found.n_epochs):
+                    self._train(X, y, **fit_params)
+        finally:
+            del self.found_
+        self._set_temperature(found.temperature)
         return self
+
+    def end_now(self, held_out: tuple[Any, np.ndarray, Any] | None) -> None:
+        """Let a copy that was made in training be as if training had ended then.
+
+        Parameters
+        ----------
+        held_out : tuple (X, y, weight) or None
+            What `rows_held_out` returns while `explore` runs.
+        """
+        found = self.__dict__.pop("found_", None)
+        if found is not None:
+            self._set_temperature(found.temperature)
+            return
+        self.__dict__.pop("split_", None)
+        self.validation_history_ = self.history
+        if held_out is not None:
+            X, y, weight = held_out
+            self._set_temperature(self._losses(X, np.ravel(y), weight)[1])
 
     def take_over(self, fitted: "TabularNeuralNet", found: Found | None = None) -> bool:
         """Note what a net of the same parameters has found in its fit on the same rows.
@@ -236,6 +255,10 @@ class TabularNeuralNet(NeuralNet):
             return *data_from_dataset(valid), None
         except AttributeError:  # of a dataset that does not hold them
             return None
+
+    def was_stopped(self) -> bool:
+        """Return whether somebody who looked on has ended the training: nobody did."""
+        return False
 
     # What skorch asks for.
 
@@ -327,6 +350,7 @@ class TabularNeuralNet(NeuralNet):
         ended = n_epochs == self.max_epochs or any(
             stop.misses_ >= stop.patience for stop in stops
         )
+        ended = ended and not self.was_stopped()
         held_out = train is not None and (train is valid or len(train) < get_len(X))
         found = n_epochs and stops and ended and held_out
         return best_epoch(self) if found else None
@@ -342,6 +366,10 @@ class TabularNeuralNet(NeuralNet):
     def _losses(self, X: Any, y: Any, weight: Any) -> tuple[np.ndarray, float | None]:
         """Return the squared error of each row, and no temperature."""
         return (np.ravel(self.predict(X)) - y) ** 2, None
+
+    def _set_temperature(self, temperature: float | None) -> None:
+        if temperature is not None:
+            self.module_.temperature.fill_(temperature)
 
     @contextmanager
     def _without_stopping(self, **params: Any) -> Iterator[None]:
@@ -492,6 +520,11 @@ def trains_twice(net: NeuralNet) -> bool:
     )
     recipe = isinstance(net, TabularNeuralNet) and net.refit and net.train_split
     return bool(recipe) and not any(map(watches_validation, others))
+
+
+def is_exploring(net: NeuralNet) -> bool:
+    """Whether a net of this recipe is in its `explore`."""
+    return isinstance(net, TabularNeuralNet) and hasattr(net, "split_")
 
 
 def is_explored(net: NeuralNet) -> bool:

@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix import _validation
+from skmix._callbacks import Trainings
 from skmix._default_net import wants_scaled
 from skmix._dtypes import ColumnReader, as_frame
 from skmix._mixup import is_interpolating
@@ -395,8 +396,9 @@ def fit_net(
     validation: tuple[Any, ...] | None = None,
     method: str = "fit",
     recorder: Recorder | None = None,
+    trainings: Trainings | None = None,
 ) -> None:
-    """Train `net` on prepared samples by its `method`, seeded; tell a recorder."""
+    """Train `net` on prepared samples by its `method`, seeded; tell who listens."""
     preparation.target.check_criterion(net)
     training = mixed_training(
         net,
@@ -406,6 +408,7 @@ def fit_net(
         check_output=preparation.target.check_output,
         table=preparation.context(samples),
         recorder=recorder,
+        trainings=trainings,
     )
     with one_thread_each(), seeded(seed, net.device):
         n_before = len(net.history or ()) if method == "partial_fit" else 0

@@ -190,7 +190,9 @@ class _MixupCV(BaseMixup):
         self._try_out(scoring, splits, alphas[0])
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
         options["folder"] = self._folder()
-        trained = train_members(alphas, splits, **options)
+        given = X, y, sample_weight
+        task = self._begin_fit(*given, 2 - bool(self.ensemble), splits[0].net.device)
+        trained = train_members(alphas, splits, task=task, **options)
         if why := trained.why_not_vectorized:
             warnings.warn(
                 f"Members are trained one by one, and not vectorized: {why}. This "
@@ -215,11 +217,13 @@ class _MixupCV(BaseMixup):
         weights = self._weights(evidence, *data)
         self._keep(members, weights, splits)
         if not self.ensemble:
-            self._refit(trained, samples, seed)
+            with task.subtask("all rows"):
+                self._refit(trained, samples, seed)
         out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
         used = weights > 0
         out_of_fold[kept] = np.tensordot(weights[used], evidence.predicted[used], 1)
         self._judge(out_of_fold, *data, kept)
+        task.end(fitted=dict)  # as it is
         return self
 
     def _routed(

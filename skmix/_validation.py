@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 from skorch import NeuralNet
 from torch import nn
 from torch.utils.data import DataLoader
@@ -158,6 +158,15 @@ def _check_signature(
 
 def _signature(arguments: Sequence[str], given_back: str) -> str:
     return f"f({', '.join(arguments)}) -> {given_back}"
+
+
+def check_seed(random_state: Any) -> np.random.RandomState:
+    """Return the generator that a `random_state` stands for."""
+    if isinstance(random_state, Integral) and not 0 <= int(random_state) < 2**32:
+        expected = "an integer from 0 to 2**32 - 1, a numpy RandomState or None"
+        raise wrong(ValueError, "random_state", random_state, expected)
+    generator: np.random.RandomState = check_random_state(random_state)
+    return generator
 
 
 def check_option(name: str, value: Any, options: Sequence[Any]) -> None:

@@ -409,9 +409,11 @@ def _squared_distance(x: Any, x_partner: Any) -> Any:
     """Sum over all cells of a row, where codes that differ are 1 apart each way."""
     if isinstance(x, Mapping):
         return sum(_squared_distance(x[key], x_partner[key]) for key in x)
-    floating = x.is_floating_point()
-    apart = (x - x_partner) ** 2 if floating else 2.0 * (x != x_partner)
-    return apart.detach().reshape(len(x), -1).double().sum(dim=1)
+    if x.is_floating_point():  # in double, since squares of 1e20 are no float32
+        apart = (x.detach().double() - x_partner.detach().double()) ** 2
+    else:
+        apart = 2.0 * (x != x_partner)
+    return apart.reshape(len(x), -1).double().sum(dim=1)
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,22 @@ def check(case):
 
 def fit(model, case, X, y, rows):
     if case.how == "partial_fit":
-        classes = (
-            {} if case.task == "regressor" else {"classes": np.unique(np.asarray(y))}
-        )
-        model.partial_fit(X, y, **classes, **rows)
+        model.partial_fit(X, y, **classes_of(case, y), **rows)
         model.partial_fit(X, y, **rows)
     elif case.how == "validated":
         model.fit(X, y, **rows, X_val=X, y_val=y)
     else:
         model.fit(X, y, **rows)
+
+
+def classes_of(case, y):
+    """Return the classes of all batches, in their order, if they have one."""
+    if case.task == "regressor":
+        return {}
+    try:
+        return {"classes": np.unique(np.asarray(y))}
+    except TypeError:
+        return {"classes": list(dict.fromkeys(list(y)))}
 
 
 def after_fit(model, case, X, y, rows):
@@ -156,7 +163,7 @@ def changed(model, case, predicted):
         if container in tables.SPARSE:
             frame = frame.fillna(0.0)
         container = "list of rows"
-        words = [*map(str, frame.columns), *words]
+        words = [*map(str, range(wide)), *map(str, frame.columns), *words]
     elif change == "unseen":
         if not texts or container not in ("frame", "polars", "arrow"):
             return
@@ -271,7 +278,8 @@ def assert_helps(error, words, where):
 def names(message, word):
     """Whether a message has a word, short ones for themselves."""
     pattern = rf"\b{re.escape(word)}\b" if len(word) < 3 else re.escape(word)
-    return re.search(pattern, message, re.IGNORECASE) is not None
+    found = re.search(pattern, message, re.IGNORECASE)
+    return found is not None or repr(word)[1:-1] in message
 
 
 # Copies of what is given, and comparisons to the bit.

@@ -460,6 +460,8 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("categorical_features", [99], ValueError, "positions from 0 to 12"),
         ("verbose", 7, ValueError, "expected 0 or 1"),
         ("random_state", "seed", ValueError, "cannot be used to seed"),
+        ("random_state", -1, ValueError, "random_state=-1, but expected an integer"),
+        ("random_state", 2**32, ValueError, "an integer from 0 to"),
         ("class_weight", "even", ValueError, "'even', but expected 'balanced'"),
         ("class_weight", {0: -1, 1: 1, 2: 1}, ValueError, "finite numbers of at least"),
         ("class_weight", {0: np.nan}, ValueError, "finite numbers of at least 0"),

@@ -32,7 +32,7 @@ LAYERS = [
         "_training.recording",
         "_training.steps",
     }
-    | {"_training.predict", "_training.patch", "_training"},
+    | {"_training.predict", "_training.patch", "_training", "_callbacks"},
     # from the user's arguments to a net in training
     {"_html", "_preparation", "_intervals", "_selection", "_base", "_estimators"},
     # many nets in training

@@ -743,3 +743,11 @@ def test_dicts_are_mixed_tensor_by_tensor(mixing, clean_weight):
         random_state=0,
     ).fit(X, y)
     assert clf.score(X, y) > 0.8
+
+
+def test_distances_of_large_numbers_are_finite():
+    x, partner = torch.full((4, 2), 3e38), torch.zeros(4, 2)
+    partner[0] = -3e38
+    mix = Warped().bind(TrainingSet(x, x[:, 0], np.arange(4)))
+    _, lam = mix(x, partner, torch.full((4, 1), 0.3), x[:, 0], x[:, 0], None)
+    assert torch.isfinite(lam).all()

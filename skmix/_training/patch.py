@@ -17,6 +17,7 @@ from skorch.exceptions import SkorchException
 from skorch.history import History
 from skorch.utils import to_tensor
 
+from skmix._callbacks import Trainings
 from skmix._sampler import Draw, MixupSampler
 from skmix._training.epoch import (
     Step,
@@ -68,6 +69,7 @@ def mixed_training(
     check_output: Callable[[NeuralNet, Any], None] | None = None,
     table: Mapping[str, Any] | None = None,
     recorder: Recorder | None = None,
+    trainings: Trainings | None = None,
 ) -> Iterator[None]:
     """Let `net` train on mixed and weighted batches while the block runs.
 
@@ -89,6 +91,8 @@ def mixed_training(
         by the names of `skmix.mixing.TrainingSet`: ``all_groups``, ...
     recorder : skmix._training.recording.Recorder, default=None
         Is told of each step and epoch, which it does not change.
+    trainings : skmix._callbacks.Trainings, default=None
+        Is told when a training or an epoch begins and ends, and may ask to stop.
 
     Raises
     ------
@@ -105,8 +109,8 @@ def mixed_training(
     A pickle or a copy made while the block runs (a checkpoint, say) holds the
     plain net.
     """
-    about = table or {}
-    patch = _Patch(net, sampler, weight, validation, check_output, about, recorder)
+    about, told = table or {}, (recorder, trainings)
+    patch = _Patch(net, sampler, weight, validation, check_output, about, *told)
     lent = {name: getattr(patch, name) for name in _Patch.NAMES}
     vars(net).update(lent)
     try:
@@ -143,6 +147,7 @@ class _Patch:
         "infer",
         "get_loss",
         "rows_held_out",
+        "was_stopped",
     )
 
     def __init__(
@@ -154,9 +159,11 @@ class _Patch:
         check_output: Callable[[NeuralNet, Any], None] | None,
         about: Mapping[str, Any],
         recorder: Recorder | None = None,
+        trainings: Trainings | None = None,
     ) -> None:
         self.net = net
         self.recorder: Any = recorder
+        self.trainings = trainings
         self.sampler: Any = None if sampler is None or sampler.is_off else sampler
         self.layers = () if sampler is None else sampler.layers
         self.loader = BatchLoader(net, self.sampler, weight, validation, about)
@@ -185,6 +192,25 @@ class _Patch:
     # Callbacks may stop a training, which then ends quietly; the user may interrupt it.
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
+        net, told = self.net, self.trainings
+        if told is None:
+            return self._notify(method_name, **kwargs)
+        if method_name == "on_epoch_begin":
+            told.begin_epoch()
+        try:
+            self._notify(method_name, **kwargs)
+        except Stopped:
+            if method_name == "on_epoch_end":
+                told.end_epoch(net)
+            raise
+        if method_name == "on_epoch_end" and told.end_epoch(net):
+            raise Stopped
+        if method_name == "on_train_begin":
+            told.begin(net)
+        if method_name == "on_train_end":
+            told.end(net)
+
+    def _notify(self, method_name: str, **kwargs: Any) -> None:
         net = self.net
         notify = partial(type(net).notify, net, method_name, **kwargs)
         if method_name == "on_epoch_end" and self.recorder is not None:
@@ -235,6 +261,9 @@ class _Patch:
 
     def rows_held_out(self) -> tuple[Any, ...] | None:
         return self.loader.validated_on()
+
+    def was_stopped(self) -> bool:
+        return self.trainings is not None and self.trainings.stopped
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         return self.loader.iterator(dataset, training)

@@ -480,6 +480,16 @@ def only_deaf_callbacks(net: NeuralNet) -> Iterator[None]:
         net.callbacks_ = callbacks
 
 
+def restore_best(net: NeuralNet) -> None:
+    """Load what early stopping would load if the training of a net ended now."""
+    for _, callback in net.callbacks_:
+        if stops_early(callback) and callback.load_best and len(net.history):
+            weights = callback.best_model_weights_
+            last = callback.best_epoch_ == net.history[-1, "epoch"]
+            if weights is not None and not last:
+                net.module_.load_state_dict(weights)
+
+
 def explain_monitor(net: NeuralNet, error: Exception) -> None:
     """Raise a clearer error if a callback looks for a score that is not there."""
     known = net.history[-1]

@@ -11,6 +11,7 @@ the state of those that are trained together.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 from tqdm.auto import tqdm
 
+from skmix._callbacks import UNHEARD, Task
 from skmix._checkpoints import Checkpoint, Folder
 from skmix._default_net import best_epoch, train_once, trains_twice
 from skmix._preparation import Preparation, Samples, fit_net
@@ -66,7 +68,7 @@ from skmix._vectorized.support import (
 )
 from skmix._vectorized.trainer import VectorizedFit
 
-Advance = Callable[[int], Any]  # is told of steps of the progress bar
+Advance = Callable[[], AbstractContextManager[Any]]  # around each step of the bar
 Way = Literal["vectorized", "singly", "alone"]
 NOTHING_KEPT = Folder()
 
@@ -211,6 +213,7 @@ def train_members(
     verbose: bool,
     n_jobs: int | None = None,
     folder: Folder = NOTHING_KEPT,
+    task: Task = UNHEARD,
 ) -> Trained:
     """Train a net for each alpha and fold.
 
@@ -224,37 +227,60 @@ def train_members(
         Processes, as in joblib.
     folder : skmix._checkpoints.Folder
         Where what is done is kept, and found again.
+    task : skmix._callbacks.Task
+        Of which this training is a part, for callbacks.
     """
     begin = time.perf_counter()
     why, parts = _parts(alphas, splits)
     kept = _Kept(folder, [folder.digest(split.work()) for split in splits])
     n_jobs = min(effective_n_jobs(n_jobs), len(parts))
     total, unit = sum(part.n_steps for part in parts), parts[0].unit
-    with progress_bar(shown=verbose, total=total, unit=unit) as bar:
+    bar = progress_bar(shown=verbose, total=total, unit=unit)
+    n_told = total if n_jobs == 1 else len(parts)  # processes tell nothing on their way
+    with bar, task.subtask("members", n_told) as members:
         found = _trained_here if n_jobs == 1 else _trained_elsewhere
-        results = list(found(parts, splits, kept, bar, n_jobs))
+        results = list(found(parts, splits, kept, bar, members, n_jobs))
     order = np.argsort([number for part in parts for number in part.numbers])
     seconds = time.perf_counter() - begin
     return _joined(results, order)._replace(seconds=seconds, why_not_vectorized=why)
 
 
 def _trained_here(
-    parts: "list[_Part]", splits: list[Split], kept: "_Kept", bar: tqdm, n_jobs: int
+    parts: "list[_Part]",
+    splits: list[Split],
+    kept: "_Kept",
+    bar: tqdm,
+    members: Task,
+    n_jobs: int,
 ) -> Iterator[Trained]:
     for part in parts:
         before = bar.n
-        yield part.train(splits, kept, bar.update)
+        name = "member" if part.way == "alone" else "epoch"
+        yield part.train(splits, kept, partial(_step, bar, members, name))
         bar.update(before + part.n_steps - bar.n)
 
 
+@contextmanager
+def _step(bar: tqdm, members: Task, name: str) -> Iterator[None]:
+    with members.subtask(name):
+        yield
+    bar.update()
+
+
 def _trained_elsewhere(
-    parts: "list[_Part]", splits: list[Split], kept: "_Kept", bar: tqdm, n_jobs: int
+    parts: "list[_Part]",
+    splits: list[Split],
+    kept: "_Kept",
+    bar: tqdm,
+    members: Task,
+    n_jobs: int,
 ) -> Iterator[Trained]:
     """Train in processes, of which states come back: classes may be known here only."""
     work = (delayed(_carried)(part, splits, kept) for part in parts)
     carried = Parallel(n_jobs=n_jobs, return_as="generator")(work)
     for part, trained in zip(parts, carried, strict=True):
-        bar.update(part.n_steps)
+        with members.subtask("group"):  # which is done by now
+            bar.update(part.n_steps)
         yield trained._replace(nets=part.nets_of(trained.nets, splits))
 
 
@@ -323,7 +349,7 @@ class _Part(NamedTuple):
         return "fit" if self.way == "alone" else "epoch"
 
     def train(
-        self, splits: list[Split], kept: "_Kept", advance: Advance = lambda n: None
+        self, splits: list[Split], kept: "_Kept", advance: Advance = nullcontext
     ) -> Trained:
         """Train the members, or go on with what is kept of their training."""
         with one_thread_each(), seeded(splits[0].seed, splits[0].net.device):
@@ -419,9 +445,9 @@ def _one_after_the_other(
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
         checkpoint = kept.alone(alphas[c], f)
-        member = _member(alphas[c], splits[f], checkpoint)
+        with advance():
+            member = _member(alphas[c], splits[f], checkpoint)
         nets[c, f], diverged[c, f], rising[c, f] = member
-        advance(1)
     losses = {cell: _curve(nets[cell]) for cell in np.ndindex(shape)}
     curves = np.full((*shape, max(map(len, losses.values()))), np.nan)
     for cell, curve in losses.items():
@@ -544,13 +570,15 @@ class _JointTraining:
         n_epochs = 0
         if state is not None:
             n_epochs = self._load_state(state)
-            advance(n_epochs)
+            for _ in range(n_epochs):
+                with advance():
+                    pass  # it was done before
         elif checkpoint.is_kept and (why := self._why_not_kept()):
             what = "The training of members side by side"
             warn_of_unkept(what, f"{why}, so that the state of an epoch is not known")
             checkpoint = Checkpoint(None)
         while n_epochs < self.max_epochs and self._is_running():
-            with interruptible():
+            with advance(), interruptible():
                 for group in self.groups:
                     self._run_epoch(group, n_epochs)
             for c in np.flatnonzero(self.diverged.any(axis=1)).tolist():
@@ -558,7 +586,6 @@ class _JointTraining:
             if self.patience is not None:
                 self._keep_best(n_epochs, self.patience)
             n_epochs += 1
-            advance(1)
             if checkpoint.is_due and not self._keep(checkpoint, n_epochs):
                 checkpoint = Checkpoint(None)
         self.curves = self.curves[:, :, :n_epochs]

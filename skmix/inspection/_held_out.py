@@ -15,7 +15,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmix._base import BaseMixup, draw_seed
@@ -33,6 +32,7 @@ from skmix._validation import (
     check_no_target_missing,
     check_number_targets,
     check_sample_weight,
+    check_seed,
     check_single_target,
     is_number,
 )
@@ -182,7 +182,7 @@ def repeated_folds(
     ValueError
         If there are fewer rows than the folds need.
     """
-    random = check_random_state(random_state)
+    random = check_seed(random_state)
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         cv = list(cv)  # for each repeat
     classify, repeats = is_classifier(model), []

@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from skmix._base import ALPHA
 from skmix._estimators import MixupClassifier, MixupRegressor
-from skmix._validation import check_option, is_number
+from skmix._validation import check_option, check_seed, is_number
 from skmix.inspection._changes import calibration_of, effects_of_rows, fitted_pairs
 from skmix.inspection._displays import (
     ConfidenceDisplay,
@@ -194,7 +193,7 @@ def mixup_report(
     check_option("verbose", verbose, (0, 1))
     check_matplotlib()  # before anything is trained
     start = time.perf_counter()
-    random = check_random_state(random_state)
+    random = check_seed(random_state)
     seeds = random.randint(np.iinfo(np.int32).max, size=2).tolist()
     data = Data.of(estimator, X, y, sample_weight, groups)
     with advancing(bool(verbose)) as bar:
