@@ -31,6 +31,8 @@ from sklearn import metrics
 from sklearn.datasets import fetch_openml
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.preprocessing import LabelEncoder
+from skorch import NeuralNetClassifier
+from skorch.utils import to_tensor
 from tqdm import tqdm
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -324,3 +326,30 @@ def listed(
         names = ", ".join(map(str, allowed))
         raise argparse.ArgumentTypeError(f"{unknown.pop()!r} is none of {names}")
     return items
+
+
+# Mixup without skmix.
+
+
+class MixedNet(NeuralNetClassifier):
+    """Mixup as one would write it into a skorch net by hand."""
+
+    rng = np.random.default_rng(0)
+
+    def __init__(self, *args, alpha=0.2, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.alpha = alpha
+
+    def train_step_single(self, batch, **fit_params):
+        if not self.alpha:
+            return super().train_step_single(batch, **fit_params)
+        self.module_.train()
+        X, y = (to_tensor(part, device=self.device) for part in batch)
+        lam = self.rng.beta(self.alpha, self.alpha)
+        partner = torch.randperm(len(X), device=X.device)
+        y_pred = self.infer(torch.lerp(X[partner], X, lam), **fit_params)
+        own = self.get_loss(y_pred, y, X=X, training=True)
+        other = self.get_loss(y_pred, y[partner], X=X, training=True)
+        loss = lam * own + (1 - lam) * other
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}

@@ -262,15 +262,19 @@ def judge(alphas, truth, chance, n_repeats, method):
     }
 
 
+def by_kind(records):
+    """Yield for each kind: its number of tables, differences, truth and chance."""
+    for kind in NAMES:
+        own = [record for record in records if record["kind"] == kind]
+        if own:
+            alphas, fresh, chance = differences_of(own)
+            yield kind, len(own), alphas, fresh.mean(axis=(0, 2, 3)), chance
+
+
 def judged(records):
     """Return a row for each method, design and kind of table."""
     rows = []
-    for kind in NAMES:
-        own = [record for record in records if record["kind"] == kind]
-        if not own:
-            continue
-        alphas, fresh, chance = differences_of(own)
-        truth = fresh.mean(axis=(0, 2, 3))
+    for kind, _, alphas, truth, chance in by_kind(records):
         for n_repeats, method in product((N_REPEATS, 1), METHODS):
             tables = by_design(alphas, n_repeats), truth, by_design(chance, n_repeats)
             row = {"method": method, "repeats": n_repeats, "kind": kind}
@@ -281,16 +285,11 @@ def judged(records):
 def correlations(records):
     """Return what folds of a kind have in common, for each candidate."""
     rows = []
-    for kind in NAMES:
-        own = [record for record in records if record["kind"] == kind]
-        if not own:
-            continue
-        alphas, fresh, chance = differences_of(own)
-        truth = fresh.mean(axis=(0, 2, 3))
+    for kind, n_tables, alphas, truth, chance in by_kind(records):
         cells = [("0.2", alphas[:, 0], truth[0]), ("1", alphas[:, 1], truth[1])]
         cells += [("another seed", chance[:, 0], 0.0)]
         for name, folds, gain in cells:
-            row = {"kind": kind, "tables": len(own), "candidate": name, "gain": gain}
+            row = {"kind": kind, "tables": n_tables, "candidate": name, "gain": gain}
             rows.append(row | in_common(folds - gain))
     return rows
 

@@ -25,11 +25,11 @@ from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
-from skmix._columns import take
+from skmix._columns import copied, take
 from skmix._mixup import lerp_steps
 from skmix._sampler import MixupSampler
-from skmix._training.loader import Batches, copied
-from skmix._training.loss import losses_of_steps
+from skmix._training.loader import Batches
+from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.predict import in_chunks
 from skmix._training.skorch_compat import as_module_dtype
 
@@ -71,13 +71,13 @@ def pieces_of_a_step(batch_size):
         ),
         "mixing: interpolate": lambda: lerp_steps(chunk.X, X_partner.clone(), draw.lam),
         "mixing: labels and their shares": partial(
-            losses_of_steps, net, chunk.y, y_partner, draw.lam, None, n
+            losses_of_steps, net, Targets(chunk.y, y_partner, draw.lam), n
         ),
     }
     x = copied(chunk.X, chunk.part(0))
     output = net.module_(x).detach().requires_grad_()
-    plain = losses_of_steps(net, chunk.y, None, None, None, n)[0]
-    mixed = losses_of_steps(net, chunk.y, y_partner, draw.lam, None, n)[0]
+    plain = losses_of_steps(net, Targets(chunk.y), n)[0]
+    mixed = losses_of_steps(net, Targets(chunk.y, y_partner, draw.lam), n)[0]
     steps = {
         "copy the batch": partial(copied, chunk.X, chunk.part(0)),
         "forward": partial(net.module_, x),

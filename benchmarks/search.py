@@ -51,6 +51,7 @@ from common import (
     MAX_ROWS,
     PACKAGES,
     RESULTS,
+    MixedNet,
     append,
     fold_of,
     records_in,
@@ -66,7 +67,6 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
-from skorch.utils import to_tensor
 from torch import nn
 from tqdm import tqdm
 
@@ -175,30 +175,6 @@ def net_of(case, kind=NeuralNetClassifier):
         device=case.device,
         verbose=0,
     )
-
-
-class MixedNet(NeuralNetClassifier):
-    """Mixup as one would write it into a skorch net by hand."""
-
-    rng = np.random.default_rng(0)
-
-    def __init__(self, *args, alpha=0.2, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.alpha = alpha
-
-    def train_step_single(self, batch, **fit_params):
-        if not self.alpha:
-            return super().train_step_single(batch, **fit_params)
-        self.module_.train()
-        X, y = (to_tensor(part, device=self.device) for part in batch)
-        lam = self.rng.beta(self.alpha, self.alpha)
-        partner = torch.randperm(len(X), device=X.device)
-        y_pred = self.infer(torch.lerp(X[partner], X, lam), **fit_params)
-        own = self.get_loss(y_pred, y, X=X, training=True)
-        other = self.get_loss(y_pred, y[partner], X=X, training=True)
-        loss = lam * own + (1 - lam) * other
-        loss.backward()
-        return {"loss": loss, "y_pred": y_pred}
 
 
 def seed_stock():

@@ -41,6 +41,7 @@ import numpy as np
 import torch
 from common import (
     RESULTS,
+    MixedNet,
     about,
     append,
     number,
@@ -56,7 +57,6 @@ from reference_loop import mlp, train, train_mixed
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNetClassifier
-from skorch.utils import to_tensor
 from torch import nn
 from tqdm import tqdm
 
@@ -213,24 +213,6 @@ def skorch_float32(case):
         net_of(case).fit(case.X.astype(np.float32, copy=False), case.y)
 
     return run
-
-
-class MixedNet(NeuralNetClassifier):
-    """Mixup as one would write it into a skorch net by hand."""
-
-    rng = np.random.default_rng()
-
-    def train_step_single(self, batch, **fit_params):
-        self.module_.train()
-        X, y = (to_tensor(part, device=self.device) for part in batch)
-        lam = self.rng.beta(ALPHA, ALPHA)
-        partner = torch.randperm(len(X), device=X.device)
-        y_pred = self.infer(torch.lerp(X[partner], X, lam), **fit_params)
-        own = self.get_loss(y_pred, y, X=X, training=True)
-        other = self.get_loss(y_pred, y[partner], X=X, training=True)
-        loss = lam * own + (1 - lam) * other
-        loss.backward()
-        return {"loss": loss, "y_pred": y_pred}
 
 
 def in_memory(dataset, batch_size, shuffle=False):

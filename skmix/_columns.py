@@ -35,6 +35,19 @@ def take(data: Any, rows: torch.Tensor) -> Any:
     return data[rows]
 
 
+def copied(X: Any, part: slice) -> Any:
+    """Copy a slice of rows of a tensor, or of a mapping of tensors, unless it is all.
+
+    A view would not do: modules may write to what they are given, which torch refuses
+    for some views, and the bits of a matrix product depend on its alignment in memory.
+    """
+
+    def copied_part(rows: torch.Tensor) -> torch.Tensor:
+        return rows if part.stop - part.start >= len(rows) else rows[part].clone()
+
+    return each(copied_part, X)
+
+
 def beside(weight: Any, x: torch.Tensor) -> torch.Tensor:
     """Give weights of rows the dimensions of `x`, and its dtype if that is floating."""
     dtype = x.dtype if x.is_floating_point() else torch.float64

@@ -6,10 +6,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
 
 from skmix._columns import (
     TrainingSet,
@@ -156,8 +157,6 @@ class CutMix:
     MixupClassifier(alpha=1.0, mixing='cutmix')
     """
 
-    interpolates: ClassVar[bool] = False
-
     def bind(self, table: TrainingSet, layer: str | None = None) -> Callable[..., Any]:
         """Return the function that mixes rows at the input, or behind a layer.
 
@@ -176,7 +175,7 @@ class CutMix:
         columns = table.columns if layer is None else None
 
         def cutmix(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, np.ndarray]:
             if layer is None:
                 owner, n_columns = columns_of(x, columns)
@@ -237,7 +236,7 @@ def bound(
         return own
 
     def mix(
-        x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+        x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
     ) -> tuple[Any, torch.Tensor]:
         # (Clean rows, and further passes of the step, need `x` as it is.)
         given = (each(torch.clone, part) for part in (x, x_partner, lam, y, y_partner))

@@ -290,7 +290,7 @@ class Preparation:
         predictor = None if draws else in_chunks(net, X)
         if predictor is not None:
             return getattr(predictor, method)(X)
-        infer = skorch_compat.inferring(net, net.infer)
+        infer = skorch_compat.inferring(net)
         with seeded(device=net.device):
             X = skorch_compat.as_module_dtype(net, X, kinds="fiub")
             return getattr(skorch_compat.twin(net, infer=infer), method)(X)

@@ -57,8 +57,7 @@ class ClassCodec:
 
         `classes` are all there are, sorted, where `y` may lack some.
         """
-        check_labels(y)
-        present = np.unique(y)
+        present = check_labels(y)
         classes = present if classes is None else classes
         if len(classes) < 2:
             raise ValueError(
@@ -386,20 +385,20 @@ class NumberCodec:
         return numbers * self.scale + self.mean
 
 
-def check_labels(y: np.ndarray) -> None:
-    """Refuse what cannot be the labels of classes."""
-    if y.dtype.kind == "O":
+def check_labels(y: np.ndarray) -> np.ndarray:
+    """Return the sorted classes; refuse what cannot be their labels."""
+    try:
+        classes = np.unique(y)
+    except TypeError as error:
         kinds = sorted({type(label).__name__ for label in y})
-        try:
-            np.unique(y)
-        except TypeError as error:
-            raise TypeError(
-                f"Got y with labels that have no order (of {', '.join(kinds)}), but "
-                "expected labels of one type, numbers or strings, such as "
-                "[str(label) for label in y]."
-            ) from error
+        raise TypeError(
+            f"Got y with labels that have no order (of {', '.join(kinds)}), but "
+            "expected labels of one type, numbers or strings, such as "
+            "[str(label) for label in y]."
+        ) from error
     with np.errstate(invalid="ignore"):  # huge numbers as integers
         check_classification_targets(y)
+    return classes
 
 
 _TINY = np.finfo(np.float64).tiny

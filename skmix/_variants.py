@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from scipy.special import betainc
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
@@ -22,6 +23,11 @@ MI_ROWS, MI_COLUMNS = 10_000, 5_000  # at most, to estimate mutual information
 FEW_ROWS = 8  # too few to estimate it
 
 Mix = Callable[..., tuple[Any, Any]]
+
+
+def _within_interpolates(mixing: Any) -> bool:
+    """Whether the mixing that this one stands on interpolates rows."""
+    return is_interpolating(mixing.mixing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,6 @@ class FeatMix:
     """
 
     importances: Any = None
-    interpolates: ClassVar[bool] = False
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input.
@@ -90,7 +95,7 @@ class FeatMix:
         importances = self._importances(table)
 
         def feat_mix(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             owner, n_columns = columns_of(x, table.columns)
             keep = kept(lam, n_columns, rng, on_average=False)
@@ -192,7 +197,7 @@ class Remix:
         sizes = torch.from_numpy(np.bincount(labels, table.weight).astype(np.float64))
 
         def remix(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             mixed, _ = mixup(x, x_partner, lam, y, y_partner, rng)
             own, other = (sizes.to(t.device)[t.long().ravel()] for t in (y, y_partner))
@@ -226,9 +231,7 @@ class OwnMajor:
 
     mixing: Any = "mixup"
 
-    @property
-    def interpolates(self) -> bool:
-        return is_interpolating(self.mixing)
+    interpolates = property(_within_interpolates)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer.
@@ -248,7 +251,7 @@ class OwnMajor:
         mix = bound(self.mixing, table, layer)
 
         def own_major(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             return mix(x, x_partner, torch.maximum(lam, 1 - lam), y, y_partner, rng)
 
@@ -279,9 +282,7 @@ class Prob:
     p: float = 0.5
     mixing: Any = "mixup"
 
-    @property
-    def interpolates(self) -> bool:
-        return is_interpolating(self.mixing)
+    interpolates = property(_within_interpolates)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer.
@@ -302,7 +303,7 @@ class Prob:
         mix = bound(self.mixing, table, layer)
 
         def prob(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             mixes = torch.from_numpy(rng.random(len(lam)) < self.p)
             mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
@@ -363,9 +364,7 @@ class Warped:
     distance: str = "rows"
     mixing: Any = "mixup"
 
-    @property
-    def interpolates(self) -> bool:
-        return is_interpolating(self.mixing)
+    interpolates = property(_within_interpolates)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer.
@@ -391,7 +390,7 @@ class Warped:
         mix = bound(self.mixing, table, layer)
 
         def warped(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             pair = (x, x_partner) if self.distance == "rows" else (y, y_partner)
             apart = as_numpy(_squared_distance(*pair))
@@ -457,9 +456,7 @@ class NoisyFeatures:
     multiplicative: float = 0.2
     mixing: Any = "mixup"
 
-    @property
-    def interpolates(self) -> bool:
-        return is_interpolating(self.mixing)
+    interpolates = property(_within_interpolates)
 
     def bind(self, table: TrainingSet, layer: str | None = None) -> Mix:
         """Return the function that mixes rows at the input, or behind a layer.
@@ -481,7 +478,7 @@ class NoisyFeatures:
         mix = bound(self.mixing, table, layer)
         numeric = table.numeric if layer is None else None
 
-        def noise(x: Any, where: Any, sizes: Any, rng: Any) -> torch.Tensor:
+        def noise(x: Any, where: Any, sizes: Any, rng: Generator) -> torch.Tensor:
             if not x.is_floating_point():
                 return x
             u, z = rng.uniform(-1, 1, x.shape), rng.standard_normal(x.shape)
@@ -492,7 +489,7 @@ class NoisyFeatures:
             return factor * x + term
 
         def noisy(
-            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Any
+            x: Any, x_partner: Any, lam: Any, y: Any, y_partner: Any, rng: Generator
         ) -> tuple[Any, Any]:
             mixed, share = mix(x, x_partner, lam, y, y_partner, rng)
             sizes = rng.beta(2, 5, 2) * [self.multiplicative, self.additive]

@@ -21,7 +21,13 @@ PAGES = [
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 RESULTS = ROOT / "benchmarks" / "results"
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def blocks(text, language):
@@ -29,6 +35,10 @@ def blocks(text, language):
     fence = rf"^```{language}\n(.*?)^```$"
     found = re.finditer(fence, text, flags=re.MULTILINE | re.DOTALL)
     return [(text.count("\n", 0, m.start(1)), m.group(1)) for m in found]
+
+
+def has_python(page):
+    return bool(blocks(page.read_text(encoding="utf-8"), "python"))
 
 
 def run_blocks(path):
@@ -45,8 +55,9 @@ def run_blocks(path):
 
 
 @pytest.mark.slow
-@pages
+@pytest.mark.parametrize("page", [*filter(has_python, PAGES)], ids=name_of)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
+    """Fails by the error of a block; a page without any would not fail."""
     monkeypatch.chdir(tmp_path)
     run_blocks(page)
 

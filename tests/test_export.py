@@ -18,6 +18,7 @@ from sample_nets import (
     softmax_net,
     tiny_default_net,
 )
+from sample_tables import mixed_frame
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -36,21 +37,12 @@ from skmix import (
 N = 60
 
 
-def table(n=N):
-    """Numbers, numbers as text, booleans and categories; some are missing."""
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(
-        {
-            "size": rng.normal(size=n),
-            "hue": rng.choice(["red", "blue", "green"], n),
-            "old": rng.random(n) > 0.5,
-            "price": [f"{x:.2f}" for x in rng.gamma(2, 10, n)],
-            "year": rng.choice([1990, 2000], n) + 1e9,
-            "town": pd.Categorical(rng.choice(["here", "there"], n)),
-        }
-    )
-    X.loc[3, ["size", "hue"]] = None
-    return X
+def table():
+    """A mixed frame, with large numbers and a column of the dtype category."""
+    rng = np.random.default_rng(4)
+    year = rng.choice([1990, 2000], N) + 1e9
+    town = pd.Categorical(rng.choice(["here", "there"], N))
+    return mixed_frame(N).assign(year=year, town=town)
 
 
 def new_rows():

@@ -29,6 +29,7 @@ from sample_nets import (
     softmax_net,
     tiny_default_net,
 )
+from sample_tables import mixed_frame
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -66,20 +67,6 @@ from skmix._training.skorch_compat import has_default_split
 from skmix.networks import TabularNet
 
 N = 60
-
-
-def mixed_frame(n=N):
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(
-        {
-            "size": rng.normal(size=n),
-            "hue": rng.choice(["red", "blue", "green"], n),
-            "old": rng.random(n) > 0.5,
-            "price": [f"{x:.2f}" for x in rng.gamma(2, 10, n)],
-        }
-    )
-    X.loc[3, ["size", "hue"]] = None
-    return X
 
 
 def labels(n=N):

@@ -459,6 +459,10 @@ def test_errors_teach(points):
         row_effects(quick(), X, ["a"] * 90)
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         row_effects(quick(), X, number)
+    regressor = MixupRegressor(number_net(), alpha=1)
+    for targets, message in ((number.astype("M8[D]"), "days"), (y, "no finite num")):
+        with pytest.raises(ValueError, match=message):
+            row_effects(regressor, X, targets)
     with pytest.raises(TypeError, match=r"Got alphas=0\.2"):
         row_effects(MixupClassifierCV(alphas=0.2), X, y)
     some = np.r_[np.flatnonzero(y != "a"), np.flatnonzero(y == "a")[:4]]

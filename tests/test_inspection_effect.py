@@ -545,6 +545,10 @@ def test_errors_about_targets():
     regressor = MixupRegressor(tiny_default_net("regressor"), alpha=0.2)
     with pytest.raises(ValueError, match="label_smoothing"):
         mixup_effect(regressor, X, X[:, 0], **QUICK, against="label_smoothing")
+    dates = np.arange(len(X)).astype("datetime64[D]")
+    for targets, message in ((dates, "days"), (Y.astype(str) + "a", "no finite num")):
+        with pytest.raises(ValueError, match=message):
+            mixup_effect(regressor, X, targets, **QUICK)
 
 
 def test_errors_about_a_search():

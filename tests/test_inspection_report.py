@@ -118,6 +118,21 @@ def test_what_cannot_be_shown_is_said_and_the_verdict_stays():
     assert "Whom it helps, and whom it hurts" in report.html
 
 
+def test_the_training_that_is_shown_is_repeated_once(monkeypatch):
+    repeat, times = MixupClassifier.repeat_training, []
+
+    def counted(self, *args, **kwargs):
+        times.append(1)
+        return repeat(self, *args, **kwargs)
+
+    monkeypatch.setattr(MixupClassifier, "repeat_training", counted)
+    model = MixupClassifier(logits_net(max_epochs=2), alpha=1)
+    page = mixup_report(model, X.astype(np.float32), Y, **QUICK).html
+    assert "mixed rows landed" in page
+    assert "unmixed, how well it predicts" in page
+    assert len(times) == 1
+
+
 def test_clean_rows_are_no_near_copies():
     net = logits_net(max_epochs=2)
     model = MixupClassifier(net, alpha=5, clean_weight=1)

@@ -43,7 +43,7 @@ from skmix import MixupClassifier, MixupRegressor
 from skmix._columns import TrainingSet
 from skmix._mixup import mix_step, mixup
 from skmix._sampler import Draw, MixupSampler
-from skmix._training.loss import losses_of_steps
+from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.patch import mixed_training
 from skmix.pairing import bound
 from skmix.preprocessing import TableEncoder
@@ -454,7 +454,7 @@ def test_law_3_one_hot_labels_and_losses_agree(data):
     c = torch.from_numpy(rng.uniform(0.1, 3, size=n_classes))
     c = c if data.draw(st.booleans()) else None
     net = full_batch_net(criterion__weight=c).initialize()
-    (loss,) = losses_of_steps(net, y, other, share, weight, 1, permuted=False)
+    (loss,) = losses_of_steps(net, Targets(y, other, share, weight), 1, permuted=False)
 
     soft = torch.from_numpy(share).expand(n)[:, None]
     soft = soft * F.one_hot(y, n_classes) + (1 - soft) * F.one_hot(other, n_classes)

@@ -10,7 +10,7 @@ from torch import nn
 
 from skmix._mixup import mixed_loss, mixed_nll
 from skmix._sampler import Draw
-from skmix._training.loss import losses_of_steps
+from skmix._training.loss import Targets, losses_of_steps
 
 
 class OwnGetLoss(NeuralNetClassifier):
@@ -39,7 +39,7 @@ def losses(net, y, draw, outputs, weight):
     outputs = outputs.clone().requires_grad_()
     y_partner = None if draw is None else y[torch.from_numpy(draw.partner)]
     share = None if draw is None else draw.lam
-    steps = losses_of_steps(net, y, y_partner, share, weight, N_STEPS)
+    steps = losses_of_steps(net, Targets(y, y_partner, share, weight), N_STEPS)
     parts = zip(steps, outputs.split(N_ROWS), strict=True)
     values = torch.stack([loss(output) for loss, output in parts])
     values.sum().backward()
@@ -78,7 +78,7 @@ def test_cross_entropy_is_one_pass(make):
     outputs = outputs.softmax(-1)
     for net in (make(), OwnGetLoss(**make().get_params(deep=False))):
         net.initialize().criterion_.register_forward_hook(lambda *args: calls.append(1))
-        steps = losses_of_steps(net, y, y, draw.lam, None, N_STEPS)
+        steps = losses_of_steps(net, Targets(y, y, draw.lam), N_STEPS)
         steps[0](outputs[:N_ROWS])
         calls.append(0)
     assert calls == [0, 1, 1, 0]
@@ -86,7 +86,8 @@ def test_cross_entropy_is_one_pass(make):
 
 def test_an_output_of_too_many_rows_is_refused():
     y, draw, outputs, _ = chunk("batch")
-    loss, *_ = losses_of_steps(logits_net().initialize(), y, y, draw.lam, None, N_STEPS)
+    net, targets = logits_net().initialize(), Targets(y, y, draw.lam)
+    loss, *_ = losses_of_steps(net, targets, N_STEPS)
     with pytest.raises(ValueError, match="16 rows for a batch of 8"):
         loss(outputs[:16])
 
@@ -128,7 +129,7 @@ def test_a_criterion_of_ones_own_is_asked():
 def test_losses_that_are_not_reduced_are_not_summed():
     y, draw, outputs, _ = chunk("batch")
     net = logits_net(criterion__reduction="none").initialize()
-    loss, *_ = losses_of_steps(net, y, y, draw.lam, None, N_STEPS)
+    loss, *_ = losses_of_steps(net, Targets(y, y, draw.lam), N_STEPS)
     assert loss(outputs[:N_ROWS]).shape == (N_ROWS,)
 
 

@@ -28,10 +28,7 @@ from skorch.utils import TeeGenerator
 
 from skmix._training.skorch_compat import (
     BATCH_METHODS,
-    as_input,
-    as_output,
-    module_dtype,
-    parameter_dtype,
+    inferring,
     set_mode,
 )
 
@@ -326,7 +323,7 @@ def run_epoch(
     """
     begin, computed, end = (_listeners(net, name, training) for name in BATCH_METHODS)
     records, batch = net.history[-1]["batches"], None
-    infer = _infers(net)
+    infer = inferring(net)
     n_before = len(records)
     for step in steps:
         record: dict[str, Any] = {}
@@ -376,22 +373,6 @@ def _validate(net: NeuralNet, step: Step, infer: Infer) -> tuple[torch.Tensor, A
     with torch.no_grad():
         output = infer(step.x)
         return step.loss(output), output
-
-
-def _infers(net: NeuralNet) -> Infer:
-    """Return a function that calls the module, with outputs in the dtype of tables."""
-    own, table = parameter_dtype(net), module_dtype(net)
-    plain = type(net).infer is NeuralNet.infer
-
-    def infer(x: Any) -> Any:
-        x = as_input(x, own)
-        # A tensor is on the net's device already, and NeuralNetBinaryClassifier gives
-        # the module's output another shape.
-        if plain and isinstance(x, torch.Tensor):
-            return as_output(net.module_(x), table)
-        return as_output(type(net).infer(net, x), table)
-
-    return infer
 
 
 def _listeners(net: NeuralNet, name: str, training: bool) -> Listeners:

@@ -17,7 +17,7 @@ from skorch.dataset import Dataset
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
-from skmix._columns import TrainingSet, each, take
+from skmix._columns import TrainingSet, copied, each, take
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 # Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
@@ -178,19 +178,6 @@ class Batches:
             return self.indices
         sampler = torch.Generator().manual_seed(_draw_int64())
         return self.indices[torch.randperm(len(self.indices), generator=sampler)]
-
-
-def copied(X: Any, part: slice) -> Any:
-    """Copy a slice of rows of a tensor, or of a mapping of tensors, unless it is all.
-
-    A view would not do: modules may write to what they are given, which torch refuses
-    for some views, and the bits of a matrix product depend on its alignment in memory.
-    """
-
-    def copied_part(rows: torch.Tensor) -> torch.Tensor:
-        return rows if part.stop - part.start >= len(rows) else rows[part].clone()
-
-    return each(copied_part, X)
 
 
 def _in_memory(X: Any) -> Any:

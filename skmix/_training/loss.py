@@ -7,7 +7,7 @@ criterion is called for the labels of rows and of partners.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
@@ -24,31 +24,49 @@ from skmix._training.skorch_compat import (
 Loss = Callable[[Any], torch.Tensor]
 
 
-def losses_of_steps(
-    net: NeuralNet,
-    y: Any,
-    y_partner: Any,
-    share: Any,
-    weight: Any,
-    n_steps: int,
-    *,
-    permuted: bool = True,
-    args: tuple[Any, ...] = (),
-    kwargs: dict[str, Any] | None = None,
-    n_members: int | None = None,
-    counts: torch.Tensor | None = None,
-) -> list[Loss]:
-    """Return the losses of rows that are mixed, weighted, both or neither.
+class Targets(NamedTuple):
+    """Targets of rows in S steps of B rows each, and how much each counts.
 
-    Parameters
+    Attributes
     ----------
-    net : skorch.NeuralNet
     y, y_partner : torch.Tensor of shape (S * B, ...)
         `y_partner` is None where nothing is mixed.
     share : {ndarray, torch.Tensor} of shape (S,) or (S * B,), or None
         The own label's share in the loss of each step or row; the partner's is
         ``1 - share``. None where nothing is mixed.
     weight : {ndarray, torch.Tensor} of shape (S * B,) or None
+    counts : torch.Tensor of shape (S * B,), bool, or None
+        False for rows that are padding, which only members have.
+    """
+
+    y: Any
+    y_partner: Any = None
+    share: Any = None
+    weight: Any = None
+    counts: torch.Tensor | None = None
+
+    def of_steps(self, n_steps: int) -> "list[Targets]":
+        """Return those of each step."""
+        parts = (_parts(values, n_steps) for values in self)
+        return [Targets(*step) for step in zip(*parts, strict=True)]
+
+
+def losses_of_steps(
+    net: NeuralNet,
+    targets: Targets,
+    n_steps: int,
+    *,
+    permuted: bool = True,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    n_members: int | None = None,
+) -> list[Loss]:
+    """Return the losses of rows that are mixed, weighted, both or neither.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    targets : Targets
     n_steps : int
         S. If it is 1 and all rows have the same share and weight, targets may be of
         any kind that the net knows.
@@ -59,8 +77,6 @@ def losses_of_steps(
     n_members : int, default=None
         M, if the B rows of a step are the batches of M members, one below the other, of
         ``B / M`` rows each. Then shares are of shape (S * M,) or (S * B,).
-    counts : torch.Tensor of shape (S * B,), bool, default=None
-        With `n_members`, False for rows that are padding.
 
     Returns
     -------
@@ -74,13 +90,13 @@ def losses_of_steps(
         y = shaped_like(first_output(output), y)
         return type(net).get_loss(net, output, y, *args, **(kwargs or {}))
 
+    share, weight = targets.share, targets.weight
     if share is weight is n_members is None:
-        return [partial(own, y) for y in _parts(y, n_steps)]
+        return [partial(own, step.y) for step in targets.of_steps(n_steps)]
 
-    log_proba = _log_proba(net, y)
+    log_proba = _log_proba(net, targets.y)
     if log_proba is not None:
-        n_means = n_steps * (n_members or 1)
-        told = _labels_and_shares(net, y, y_partner, share, weight, n_means, counts)
+        told = _labels_and_shares(net, targets, n_steps * (n_members or 1))
         labels, shares = (_parts(term, n_steps) for term in told)
         nll = partial(_nll, log_proba, n_members)
         return [partial(nll, *step) for step in zip(labels, shares, strict=True)]
@@ -91,16 +107,14 @@ def losses_of_steps(
     # Shares and weights go to the device once a chunk.
     numbers = partial(torch.as_tensor, dtype=module_dtype(net), device=net.device)
     means = weight is n_members is None and len(share) == n_steps
-    terms: tuple[Any, ...]
     if means and alike:
-        loss, terms = partial(_two_means, own), (y, y_partner, numbers(share))
+        loss, share = partial(_two_means, own), numbers(share)
     else:
-        share = None if share is None else numbers(_of_rows(share, len(y)))
+        share = None if share is None else numbers(_of_rows(share, len(targets.y)))
         weight = None if weight is None else numbers(weight)
         loss = partial(_by_row, net, own, n_members)
-        terms = (y, y_partner, share, weight, counts)
-    steps = zip(*(_parts(term, n_steps) for term in terms), strict=True)
-    return [partial(loss, *step) for step in steps]
+    steps = targets._replace(share=share, weight=weight).of_steps(n_steps)
+    return [partial(loss, step) for step in steps]
 
 
 def check_reduction(net: NeuralNet) -> None:
@@ -177,9 +191,9 @@ _PARTS = (
 
 
 def _two_means(
-    own: Callable[..., torch.Tensor], y: Any, y_partner: Any, share: Any, output: Any
+    own: Callable[..., torch.Tensor], of: Targets, output: Any
 ) -> torch.Tensor:
-    return mixed_loss(own(y, output), own(y_partner, output), share)
+    return mixed_loss(own(of.y, output), own(of.y_partner, output), of.share)
 
 
 def _of_rows(share: Any, n_rows: int) -> torch.Tensor:
@@ -207,15 +221,10 @@ def _log_of_proba(proba: torch.Tensor) -> torch.Tensor:
 
 
 def _labels_and_shares(
-    net: NeuralNet,
-    y: torch.Tensor,
-    y_partner: Any,
-    share: Any,
-    weight: Any,
-    n_means: int,
-    counts: torch.Tensor | None,
+    net: NeuralNet, targets: Targets, n_means: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return labels of rows and partners, and their shares of the loss."""
+    y, y_partner, share, weight, counts = targets
     labels, size = y[:, None], _row_size(net, y)[:, None]
     if share is not None:
         own = _of_rows(share, len(y)).to(size)
@@ -238,14 +247,11 @@ def _by_row(
     net: NeuralNet,
     own: Callable[..., torch.Tensor],
     n_members: int | None,
-    y: Any,
-    y_partner: Any,
-    share: Any,
-    weight: Any,
-    counts: torch.Tensor | None,
+    targets: Targets,
     output: Any,
 ) -> torch.Tensor:
     """Return the weighted mean of (mixed) losses over the batch, or each member's."""
+    y, y_partner, share, weight, counts = targets
     with _unreduced(net) as reduction:
         rows = _checked_rows(own(y, output), y)
         size = _row_size(net, y)

@@ -446,7 +446,7 @@ class _Patch:
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         net, step = self.net, self.active
-        infer = inferring(net, partial(type(net).infer, net))
+        infer = inferring(net)
         if step is None or step.draw is None:
             self._note(step, x)
             return infer(x, **fit_params)

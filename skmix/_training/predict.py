@@ -80,7 +80,7 @@ def _outputs(
     elif chunk_rows == -1:
         chunk_rows = n_rows
     set_mode(net, training)
-    infer = inferring(net, net.infer)
+    infer = inferring(net)
     for start in range(0, n_rows, chunk_rows):
         rows = slice(start, start + chunk_rows)
         rows = multi_indexing(X, rows) if isinstance(X, Mapping) else X[rows]

@@ -195,33 +195,26 @@ def parameter_dtype(net: NeuralNet) -> torch.dtype:
     return torch.float32
 
 
-def as_input(x: Any, dtype: torch.dtype) -> Any:
-    """Bring a batch to bfloat16 if parameters are, which no table can be in."""
-    if dtype is not torch.bfloat16:
-        return x
-    return each(lambda part: part.to(dtype) if part.is_floating_point() else part, x)
-
-
-def as_output(output: Any, dtype: torch.dtype) -> Any:
-    """Bring outputs in half precision to `dtype`, of the table, targets and weights."""
-    if isinstance(output, torch.Tensor):
-        halved = output.dtype in _HALVES and output.dtype is not dtype
-        return output.to(dtype) if halved else output
-    if type(output) in (list, tuple):
-        return type(output)(as_output(part, dtype) for part in output)
-    return output
-
-
-def inferring(net: NeuralNet, infer: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `infer` of an initialised net take and return dtypes of tables and losses."""
-    own = parameter_dtype(net)
-    table = own if own in _NUMPY_DTYPES else module_dtype(net)
+def inferring(net: NeuralNet) -> Callable[..., Any]:
+    """Return `infer` of a net's class, from and to the dtypes of tables and losses."""
+    infer, own, table = type(net).infer, parameter_dtype(net), module_dtype(net)
 
     def infer_in_table_dtype(x: Any, **fit_params: Any) -> Any:
         x = to_tensor(x, device=net.device)
-        return as_output(infer(as_input(x, own), **fit_params), table)
+        if own is torch.bfloat16:  # which no table can be in
+            x = each(lambda part: part.to(own) if part.is_floating_point() else part, x)
+        return _unhalved(infer(net, x, **fit_params), table)
 
     return infer_in_table_dtype
+
+
+def _unhalved(output: Any, dtype: torch.dtype) -> Any:
+    """Bring outputs in half precision to `dtype`, of the table, targets and weights."""
+    if isinstance(output, torch.Tensor):
+        return output.to(dtype) if output.dtype in _HALVES else output
+    if type(output) in (list, tuple):
+        return type(output)(_unhalved(part, dtype) for part in output)
+    return output
 
 
 def as_module_dtype(

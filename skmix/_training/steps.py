@@ -14,12 +14,12 @@ from skorch.dataset import get_len
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmix._columns import as_numpy, each, take
+from skmix._columns import as_numpy, copied, each, take
 from skmix._mixup import lerp_steps, mix_step
 from skmix._sampler import MixupSampler
 from skmix._training.epoch import Step
-from skmix._training.loader import LoadedChunk, copied
-from skmix._training.loss import losses_of_steps, one_number
+from skmix._training.loader import LoadedChunk
+from skmix._training.loss import Targets, losses_of_steps, one_number
 from skmix._training.random import seeded
 from skmix._training.recording import SeenStep
 from skmix._training.skorch_compat import first_output, inferring, set_mode, twin
@@ -33,9 +33,9 @@ class NotMixedError(ValueError, RuntimeError):
     """
 
 
-def stacked(x: Any, x_partner: Any) -> Any:
-    """Put rows and their partners one below the other, of shape (2 * B, ...)."""
-    return each(lambda *parts: torch.cat(parts), x, x_partner)
+def stacked(*rows: Any) -> Any:
+    """Put rows, such as a batch and its partners, one below the other."""
+    return each(lambda *parts: torch.cat(parts), *rows)
 
 
 def halves(output: Any, n_rows: int) -> tuple[Any, Any]:
@@ -159,7 +159,7 @@ def check_layer_is_passed(
     """
     other = twin(net, module_=deepcopy(net.module_))
     set_mode(other, True)
-    infer, n_rows = inferring(other, partial(type(net).infer, other)), get_len(x)
+    infer, n_rows = inferring(other), get_len(x)
     mixes_nothing = mixed_inside(
         uncompiled(other.module_), layer, lambda own, partner: own, n_rows
     )
@@ -280,10 +280,9 @@ class MixedBatch:
         self, y_partner: Any, share: Any, args: tuple[Any, ...], kwargs: Any
     ) -> Callable[[Any], torch.Tensor]:
         permuted = share is None or not self.sampler.from_table
-        options = {"permuted": permuted, "args": args, "kwargs": kwargs}
-        (loss,) = losses_of_steps(
-            self.net, self.y, y_partner, share, self.weight, 1, **options
-        )
+        targets = Targets(self.y, y_partner, share, self.weight)
+        options: dict[str, Any] = {"permuted": permuted, "args": args, "kwargs": kwargs}
+        (loss,) = losses_of_steps(self.net, targets, 1, **options)
         return loss
 
     def noted(self, x: Any) -> Any:
@@ -343,13 +342,12 @@ def steps_of_chunk(
     """
     chunk, weight, draw, X_partner, y_partner = loaded
     n_steps = chunk.n_batches
-    share = None if draw is None else draw.lam
     permuted = draw is None or not sampler.from_table
+    share = None if draw is None else draw.lam
+    targets = Targets(chunk.y, y_partner, share, weight)
 
     def losses() -> list[Callable[[Any], torch.Tensor]]:
-        return losses_of_steps(
-            net, chunk.y, y_partner, share, weight, n_steps, permuted=permuted
-        )
+        return losses_of_steps(net, targets, n_steps, permuted=permuted)
 
     at_once = draw is not None and mixes_at_once(sampler, chunk.X)
     if draw is None or (at_once and not sampler.clean_weight):

@@ -201,7 +201,7 @@ def untrained(split: Split, alpha: float) -> NeuralNet:
         if isinstance(batches, Batches):
             rows, _ = batches.take(batches.indices[: batches.batch_size])
             with torch.no_grad():
-                output = inferring(net, net.infer)(rows)
+                output = inferring(net)(rows)
             split.check_output(net, first_output(output))
         return net
 
@@ -306,9 +306,8 @@ def _joined(trained: list[Trained], order: np.ndarray) -> Trained:
 
 
 def _lengthened(curves: np.ndarray, n_epochs: int) -> np.ndarray:
-    missing = n_epochs - curves.shape[-1]
-    width = [(0, 0)] * (curves.ndim - 1) + [(0, missing)]
-    return np.pad(curves, width, constant_values=np.nan)
+    missing = (0, 0), (0, 0), (0, n_epochs - curves.shape[2])
+    return np.pad(curves, missing, constant_values=np.nan)
 
 
 # What is kept of a training.
@@ -442,22 +441,21 @@ def _one_after_the_other(
 ) -> Trained:
     """Fit each member by the `fit` of its net, and its own early stopping."""
     shape = len(alphas), len(splits)
-    nets = {}
+    nets = np.empty(shape, dtype=object)
     diverged, rising = np.zeros((2, *shape), dtype=bool)
     for c, f in np.ndindex(shape):
         checkpoint = kept.alone(alphas[c], f)
         with advance():
             member = _member(alphas[c], splits[f], checkpoint)
         nets[c, f], diverged[c, f], rising[c, f] = member
-    losses = {cell: _curve(net) for cell, net in nets.items()}
+    losses = {cell: _curve(nets[cell]) for cell in np.ndindex(shape)}
     curves = np.full((*shape, max(map(len, losses.values()))), np.nan)
     for cell, curve in losses.items():
         curves[cell][: len(curve)] = curve
-    grid = _grid(nets, shape)
     epochs = np.zeros(len(alphas), dtype=int)
     if trains_twice(splits[0].net):  # how long members were trained, on average
-        epochs[:] = [round(np.mean(list(map(best_epoch, nets)))) for nets in grid]
-    return Trained(grid, curves, epochs, diverged, rising, vectorized=False)
+        epochs[:] = [round(np.mean(list(map(best_epoch, of_c)))) for of_c in nets]
+    return Trained(nets.tolist(), curves, epochs, diverged, rising, vectorized=False)
 
 
 def _member(
@@ -479,13 +477,6 @@ def _member(
     new_net = split.net_alone
     net = trained_net(new_net, train, predict, split.seed, checkpoint, outcome)
     return net, outcome["diverged"], outcome["rising"]
-
-
-def _grid(
-    nets: dict[tuple[int, int], NeuralNet], shape: tuple[int, int]
-) -> list[list[NeuralNet]]:
-    """Return the nets of each alpha, by their alpha and fold."""
-    return [[nets[c, f] for f in range(shape[1])] for c in range(shape[0])]
 
 
 def _curve(net: NeuralNet) -> np.ndarray:
@@ -558,12 +549,11 @@ class _JointTraining:
         self.max_epochs = net.max_epochs
         self.patience = _patience(net) if trains_twice(net) else None
         self.groups = _groups(alphas, splits, singly=singly)
-        self.nets = {
-            cell: net
-            for group in self.groups
-            for cell, net in zip(group.cells, group.fit.nets, strict=True)
-        }
         shape = len(alphas), len(splits), self.max_epochs
+        self.nets = np.empty(shape[:2], dtype=object)
+        for group in self.groups:
+            for cell, net in zip(group.cells, group.fit.nets, strict=True):
+                self.nets[cell] = net
         self.curves = np.full(shape, np.nan)
         self.best = np.full(len(alphas), np.inf)
         self.epochs = np.zeros(len(alphas), dtype=int)
@@ -651,7 +641,7 @@ class _JointTraining:
     def trained(self) -> Trained:
         """Return what became of the alphas."""
         return Trained(
-            nets=_grid(self.nets, self.diverged.shape),
+            nets=self.nets.tolist(),
             curves=self.curves,
             epochs=self.epochs,
             diverged=self.diverged,

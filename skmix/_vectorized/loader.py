@@ -22,7 +22,7 @@ from skmix._training.loader import (
     n_cells,
 )
 from skmix._training.random import Stream
-from skmix._training.steps import mixes_at_once
+from skmix._training.steps import mixes_at_once, stacked
 
 
 class Fold(NamedTuple):
@@ -221,7 +221,7 @@ def _laid(
             each(partial(_as_steps, n_steps=d.chunk.n_batches, size=size), get(d))
             for d in fold
         ]
-        steps = parts[0] if len(parts) == 1 else each(_cat, *parts)
+        steps = parts[0] if len(parts) == 1 else stacked(*parts)
         if n_steps is not None:
             steps = each(partial(_padded, length=n_steps, dim=0), steps)
         folds.append(steps)
@@ -245,10 +245,6 @@ def _padded(tensor: torch.Tensor, length: int, dim: int) -> torch.Tensor:
         return tensor
     first = tensor.narrow(dim, 0, 1)
     return torch.cat([tensor, *[first] * missing], dim=dim)
-
-
-def _cat(*parts: torch.Tensor) -> torch.Tensor:
-    return torch.cat(parts)
 
 
 def _mixed(
@@ -315,9 +311,8 @@ def _mixed_by_batch(
                 xs.append(x)
                 shares.append(share)
 
-    def laid(
-        *batches: torch.Tensor,
-    ) -> torch.Tensor:  # members' steps one below the other -> (S, M, B, ...)
+    def laid(*batches: torch.Tensor) -> torch.Tensor:
+        # Members' steps one below the other -> (S, M, B, ...).
         steps = torch.stack(batches).unflatten(0, (len(fold_of), -1))
         return steps.transpose(0, 1).contiguous()
 

@@ -18,7 +18,7 @@ from skmix._columns import each
 from skmix._mixup import mixup
 from skmix._sampler import MixupSampler
 from skmix._training.loader import Batches
-from skmix._training.loss import losses_of_steps
+from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.skorch_compat import (
     METHODS,
     inferring,
@@ -130,7 +130,7 @@ def _why_of_criterion(net: NeuralNet, fold: Fold) -> str | None:
         output = trial.infer(trial.modules[0].eval(), trial.both)
         alone = [_loss(net, output[part], trial.y[part]) for part in HALVES]
         try:
-            (loss,) = losses_of_steps(net, trial.y, None, None, None, 1, n_members=2)
+            (loss,) = losses_of_steps(net, Targets(trial.y), 1, n_members=2)
             together = loss(output)
         except (ValueError, RuntimeError) as error:
             return f"its criterion cannot tell members apart ({_first_line(error)})"
@@ -193,7 +193,7 @@ class _Trial:
 
     def infer(self, module: nn.Module, x: Any) -> Any:
         net = twin(self.net, module_=module)
-        return inferring(net, net.infer)(x)
+        return inferring(net)(x)
 
     def why_not(self, direct: bool) -> str | None:
         """Compare outputs, gradients and what a pass changes."""

@@ -25,7 +25,7 @@ from torch import nn, optim
 from skmix._columns import beside, each
 from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
-from skmix._training.loss import losses_of_steps
+from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.muon import Muon
 from skmix._training.skorch_compat import inferring, set_mode, twin
 from skmix._vectorized.carrying import NetState, load_plain_parts, plain_parts
@@ -303,33 +303,27 @@ class VectorizedFit:
             yield step
 
     def _losses(self, batches: MemberBatches, permuted: bool) -> list[Loss]:
-        flat = [
-            None if part is None else part.flatten(0, 2)
-            for part in (batches.y, batches.y_partner, batches.share, batches.weight)
-        ]
-        counts, (n_steps, n_members) = batches.counts, batches.sizes.shape
-        return self._losses_of_steps(
-            *flat,
-            n_steps,
-            permuted=permuted,
-            n_members=n_members,
-            counts=None if counts is None else counts.flatten(),
-        )
+        pair, weight = (batches.y, batches.y_partner), batches.weight
+        targets = Targets(*pair, batches.share, weight, batches.counts)
+        flat = [None if part is None else part.flatten(0, 2) for part in targets]
+        n_steps, n_members = batches.sizes.shape
+        return self._losses_of_steps(Targets(*flat), n_steps, n_members, permuted)
 
-    def _losses_of_steps(self, *args: Any, n_members: int, **kwargs: Any) -> list[Loss]:
+    def _losses_of_steps(
+        self, targets: Targets, n_steps: int, n_members: int, permuted: bool = True
+    ) -> list[Loss]:
         """As of all nets alike, but that each smoothes labels as its criterion says."""
+        options: dict[str, Any] = {"permuted": permuted, "n_members": n_members}
         criteria = [net.criterion_ for net in (self.net, *self.running_nets())]
         of_all, *smoothing = [getattr(c, "label_smoothing", 0.0) for c in criteria]
         if all(value == of_all for value in smoothing):
-            return losses_of_steps(self.net, *args, n_members=n_members, **kwargs)
+            return losses_of_steps(self.net, targets, n_steps, **options)
         # The loss is linear in it: between those of labels as they are and of no label.
         plain, smooth = (
-            losses_of_steps(
-                _smoothing(self.net, value), *args, n_members=n_members, **kwargs
-            )
+            losses_of_steps(_smoothing(self.net, value), targets, n_steps, **options)
             for value in (0.0, 1.0)
         )
-        share = torch.tensor(smoothing, dtype=torch.float64, device=args[0].device)
+        share = torch.tensor(smoothing, dtype=torch.float64, device=targets.y.device)
         share = share.repeat_interleave(n_members // len(smoothing))
         pairs = zip(plain, smooth, strict=True)
         return [partial(_between, share, *pair) for pair in pairs]
@@ -346,7 +340,7 @@ class VectorizedFit:
             fold_of = self.fold_of[self.running]
             for part in self._valid:
                 x = each(lambda rows: rows[fold_of], part.x)
-                output = inferring(self.net, self.net.infer)(x)
+                output = inferring(self.net)(x)
                 losses = part.loss(output).cpu().double().numpy().reshape(m, -1)
                 loss += (losses * part.sizes).sum(axis=1)
                 n_rows += part.sizes.sum(axis=1)
@@ -368,10 +362,8 @@ class VectorizedFit:
     def _validation_part(self, batches: MemberBatches, steps: slice) -> "_Validation":
         fold_of = self.fold_of[self.running]
 
-        def by_fold(
-            rows: torch.Tensor,
-        ) -> torch.Tensor:  # (S, F, B, ...) -> (F, S, B, ...)
-            return rows[steps].transpose(0, 1)
+        def by_fold(rows: torch.Tensor) -> torch.Tensor:
+            return rows[steps].transpose(0, 1)  # (S, F, B, ...) -> (F, S, B, ...)
 
         def by_member(rows: torch.Tensor) -> torch.Tensor:
             return by_fold(rows)[fold_of]
@@ -384,9 +376,8 @@ class VectorizedFit:
         # Batches that are all padding have a loss, too, which then counts nothing.
         counts = there | ~there.any(axis=2, keepdims=True)
         counts = torch.from_numpy(counts.ravel()).to(y.device)
-        (loss,) = self._losses_of_steps(
-            y, None, None, weight, 1, n_members=sizes.size, counts=counts
-        )
+        targets = Targets(y, weight=weight, counts=counts)
+        (loss,) = self._losses_of_steps(targets, 1, sizes.size)
         there = torch.from_numpy(there.ravel()).to(y.device)
         x = each(lambda rows: by_fold(rows).flatten(1, 2), batches.x)
         return _Validation(x, y, loss, sizes, there)

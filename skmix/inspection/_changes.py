@@ -16,10 +16,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmix._base import draw_seed
-from skmix._preparation import check_targets, rows_of
+from skmix._preparation import Samples, check_targets, rows_of
 from skmix._validation import (
     check_groups,
     check_no_target_missing,
+    check_number_targets,
     check_sample_weight,
     is_number,
 )
@@ -63,7 +64,7 @@ class Pair(NamedTuple):
     weight: np.ndarray | None
 
 
-class HeldOut(NamedTuple):
+class PairPredictions(NamedTuple):
     """Predictions of all pairs for their rows, one pair after the other.
 
     Attributes
@@ -114,13 +115,13 @@ def fitted_pairs(
     X, y = table_for(estimator, X), _targets(estimator, y)
     check_length(X, y)
     weight = check_sample_weight(sample_weight, y)
-    groups = None if groups is None else check_groups(groups, y)
+    samples = Samples(X, y, weight, None if groups is None else check_groups(groups, y))
     seed = seed_of(estimator, random_state)
     classify = sklearn.base.is_classifier(estimator)
-    folds = folds_in(cv, X, y, weight, groups, classify=classify, seed=seed)
+    folds = folds_in(cv, samples, classify=classify, seed=seed)
     work = (
         delayed(_fitted_pair)(
-            estimator, X, y, weight, groups, fold, np.random.SeedSequence([seed, k])
+            estimator, samples, fold, np.random.SeedSequence([seed, k])
         )
         for k, fold in enumerate(folds)
     )
@@ -202,39 +203,37 @@ def _check_mixes(estimator: Any) -> None:
 def _targets(model: Any, y: Any) -> np.ndarray:
     """Return labels or numbers, of shape (n,)."""
     numeric = not sklearn.base.is_classifier(model)
+    if numeric:
+        check_number_targets(y)
     return check_targets(y, numeric=numeric)
 
 
 def _fitted_pair(
     estimator: Any,
-    X: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
+    samples: Samples,
     fold: tuple[np.ndarray, np.ndarray],
     sequence: np.random.SeedSequence,
 ) -> Pair:
     """Fit an estimator and its counterpart at alpha 0, from the same seed."""
-    train, test = fold
+    train, test = map(samples.take, fold)
     mixed = seeded(estimator, int(sequence.generate_state(1)[0]))
     plain = at_alpha(mixed, 0)
-    by_row = {"sample_weight": rows_of(weight, train), "groups": rows_of(groups, train)}
+    by_row = {"sample_weight": train.weight, "groups": train.groups}
     for model in (mixed, plain):
-        model.fit(rows_of(X, train), y[train], **fit_params(model, by_row))
-    held_out = {"rows": test, "X": rows_of(X, test), "y": y[test]}
-    return Pair(mixed, plain, **held_out, weight=rows_of(weight, test))
+        model.fit(train.X, train.y, **fit_params(model, by_row))
+    return Pair(mixed, plain, fold[1], test.X, test.y, test.weight)
 
 
 # Predictions for the rows held out.
 
 
-def held_out(pairs: Sequence[Pair]) -> HeldOut:
+def held_out(pairs: Sequence[Pair]) -> PairPredictions:
     """Predict the rows of each pair by both of its models."""
     classify = sklearn.base.is_classifier(pairs[0].mixed)
     classes = np.asarray(pairs[0].mixed.classes_) if classify else None
     y = np.concatenate([pair.y for pair in pairs])
     weights = [pair.weight for pair in pairs if pair.weight is not None]
-    return HeldOut(
+    return PairPredictions(
         rows=np.concatenate([pair.rows for pair in pairs]),
         pair=np.repeat(np.arange(len(pairs)), [len(pair.y) for pair in pairs]),
         y=y.astype(float) if classes is None else np.searchsorted(classes, y),
@@ -509,7 +508,7 @@ def calibration_of(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame({k: _calibration(of, p) for k, p in rows.items()}).T
 
 
-def _calibration(of: HeldOut, proba: np.ndarray) -> dict[str, float]:
+def _calibration(of: PairPredictions, proba: np.ndarray) -> dict[str, float]:
     y, weight = of.y, of.weight
     everyone = np.ones(len(y), dtype=bool)
     return {
@@ -522,7 +521,7 @@ def _calibration(of: HeldOut, proba: np.ndarray) -> dict[str, float]:
     }
 
 
-def _ece_after_temperature(of: HeldOut, proba: np.ndarray) -> float:
+def _ece_after_temperature(of: PairPredictions, proba: np.ndarray) -> float:
     """Return the error where each pair has a temperature by the rows of the others."""
     scaled = proba.copy()
     for pair in np.unique(of.pair):
@@ -534,7 +533,7 @@ def _ece_after_temperature(of: HeldOut, proba: np.ndarray) -> float:
     return ECE.of(of.y, scaled, of.weight)
 
 
-def _temperature(of: HeldOut, proba: np.ndarray, rows: np.ndarray) -> float:
+def _temperature(of: PairPredictions, proba: np.ndarray, rows: np.ndarray) -> float:
     """Return the temperature that calibrates these rows, by weights of mean 1."""
     weight = rows_of(of.weight, rows)
     if weight is not None:

@@ -13,7 +13,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import check_classification_targets
 from skorch.dataset import get_len
 
-from skmix._preparation import rows_of
+from skmix._preparation import Samples, rows_of
 from skmix._selection import folds_of, looks_at_groups
 from skmix._validation import check_integer, is_number
 
@@ -28,14 +28,7 @@ def check_length(X: Any, y: np.ndarray) -> None:
 
 
 def folds_in(
-    cv: Any,
-    X: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
-    *,
-    classify: bool,
-    seed: int,
+    cv: Any, samples: Samples, *, classify: bool, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the rows to fit on and those held out, for each fold.
 
@@ -44,12 +37,10 @@ def folds_in(
     cv : int, splitter, iterable or None
         An int is shuffled folds, stratified by classes, which keep groups together;
         None is five of them.
-    X : table of n rows
-    y : ndarray of shape (n,)
-    weight, groups : ndarray of shape (n,), or None
+    samples : Samples
         Rows of weight 0 are in no fold.
     classify : bool
-        Whether `y` holds classes.
+        Whether targets are classes.
     seed : int
 
     Raises
@@ -57,8 +48,11 @@ def folds_in(
     ValueError
         If there is one class only, or if a fold has too few rows of one.
     """
-    kept = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
-    labels, own_groups = y[kept], None if groups is None else groups[kept]
+    n_samples, weight = len(samples.y), samples.weight
+    kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
+    labels, groups = samples.y[kept], rows_of(samples.groups, kept)
+    is_table = hasattr(samples.X, "shape")
+    table = rows_of(samples.X, kept) if is_table else np.zeros(len(kept))
     if classify:
         check_classification_targets(labels)
         _check_several(labels)
@@ -67,19 +61,19 @@ def folds_in(
         check_integer("cv", n_splits, at_least=2)
         if classify:
             _check_rare(labels, n_splits)
-        _check_groups_for(own_groups, n_splits)
+        _check_groups_for(groups, n_splits)
         cv = _shuffled(n_splits, classify, groups is not None, seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         folds = folds_of(
             cv,
-            rows_of(X, kept) if hasattr(X, "shape") else np.zeros(len(kept)),
+            table,
             labels,
             kept=kept,
-            n_samples=len(y),
+            n_samples=n_samples,
             classify=classify,
             seed=seed,
-            metadata={"groups": own_groups} if looks_at_groups(cv) else {},
+            metadata={"groups": groups} if looks_at_groups(cv) else {},
         )
     if classify:
         _check_complete(folds, labels)

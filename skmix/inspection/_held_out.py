@@ -22,7 +22,7 @@ from skmix._checkpoints import Folder
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
-from skmix._preparation import rows_of
+from skmix._preparation import Samples, rows_of
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._selection import seeds_of_folds
 from skmix._training.epoch import Diverged
@@ -30,6 +30,7 @@ from skmix._training.skorch_compat import may_watch_validation, named_callbacks
 from skmix._validation import (
     check_groups,
     check_no_target_missing,
+    check_number_targets,
     check_sample_weight,
     check_seed,
     check_single_target,
@@ -78,6 +79,11 @@ class Data(NamedTuple):
     groups: np.ndarray | None
 
     @property
+    def samples(self) -> Samples:
+        """The rows as the model is fitted on them."""
+        return Samples(self.X, self.y, self.weight, self.groups)
+
+    @property
     def classes(self) -> np.ndarray:
         """The labels of rows of positive weight, sorted."""
         return np.unique(self.y if self.weight is None else self.y[self.weight > 0])
@@ -88,6 +94,8 @@ class Data(NamedTuple):
         task = "Classifier" if is_classifier(model) else "Regressor"
         check_single_target(y, task, type(mixup_of(model)).__name__)
         check_no_target_missing(y)
+        if task == "Regressor":
+            check_number_targets(y)
         y = np.asarray(y)
         weight = check_sample_weight(sample_weight, y)
         groups = None if groups is None else check_groups(groups, y)
@@ -177,11 +185,10 @@ def repeated_folds(
     random = check_seed(random_state)
     if isinstance(cv, Iterable) and not hasattr(cv, "split"):
         cv = list(cv)  # for each repeat
-    rows, classify = (data.y, data.weight, data.groups), is_classifier(model)
-    repeats = []
+    classify, repeats = is_classifier(model), []
     for _ in range(n_repeats):
         seed = int(random.randint(np.iinfo(np.int32).max))
-        pairs = folds_in(cv, data.X, *rows, classify=classify, seed=seed)
+        pairs = folds_in(cv, data.samples, classify=classify, seed=seed)
         # (As a search draws them that is given such a generator.)
         own_seed = draw_seed(np.random.RandomState(seed))
         seeds = seeds_of_folds(own_seed, len(pairs))
@@ -272,7 +279,7 @@ def _one_by_one_or_kept(
     if folder.path is None:
         return _one_by_one(*work)
     rows = np.r_[fold.train, fold.test]
-    table = [rows_of(v, rows) for v in (data.X, data.y, data.weight, data.groups)]
+    table = list(data.samples.take(rows))
     own = seeded(model, fold.seed), settings, scoring
     checkpoint = folder.checkpoint("effect", table, data.classes, fold, *own)
     if (found := checkpoint.read()) is None:

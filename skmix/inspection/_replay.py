@@ -5,7 +5,7 @@ and checks that it becomes the net there is.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from skorch import NeuralNet
 
 from skmix._base import MixupEstimator, Repeated
 from skmix._training.random import seeded
-from skmix._training.recording import Recorder, SeenStep
+from skmix._training.recording import SeenStep
 from skmix.inspection._models import is_search, mixup_of, steps_before
 
 
@@ -82,15 +82,18 @@ def training_losses(
     >>> training_losses(clf, X, y).columns.tolist()
     ['mixed_train_loss', 'clean_train_loss', 'valid_loss']
     """
-    clean = _CleanLosses()
     data = {"sample_weight": sample_weight, "groups": groups}
-    net = replay(estimator, X, y, clean, **data).net
-    history = net.history.to_list()
+    return losses_seen(estimator, replay(estimator, X, y, with_losses=True, **data))
+
+
+def losses_seen(model: Any, seen: "Seen") -> pd.DataFrame:
+    """Return what `training_losses` does, from a training that was seen."""
+    history = seen.training.net.history.to_list()
     losses = {
         "mixed_train_loss": [epoch.get("train_loss", np.nan) for epoch in history],
-        "clean_train_loss": clean.losses,
+        "clean_train_loss": seen.clean_losses,
     }
-    shown = mixup_of(estimator).history_.to_list()[: len(history)]
+    shown = mixup_of(model).history_.to_list()[: len(history)]
     if any("valid_loss" in epoch for epoch in shown):
         losses["valid_loss"] = [epoch.get("valid_loss", np.nan) for epoch in shown]
     epochs = pd.RangeIndex(1, len(history) + 1, name="epoch")
@@ -98,47 +101,61 @@ def training_losses(
     return pd.DataFrame(columns).set_axis(epochs)
 
 
-class _CleanLosses:
-    """Records the loss of the training rows, unmixed, after each epoch."""
+class Seen(NamedTuple):
+    """What was seen of a training that was repeated."""
 
-    def __init__(self) -> None:
-        self.losses: list[float] = []
+    training: Repeated
+    steps: list[SeenStep]  # of one epoch
+    clean_losses: list[float]  # of the training rows, unmixed, after each epoch
+
+
+class _Recording:
+    """Records the steps of one epoch, and, if asked, the loss of unmixed rows."""
+
+    def __init__(self, epoch: int | None, with_losses: bool) -> None:
+        self.epoch, self.with_losses = epoch, with_losses
+        self.begin()
 
     def begin(self) -> None:
-        self.losses = []
+        self.steps: list[SeenStep] = []
+        self.losses: list[float] = []
 
     def wants(self, epoch: int) -> bool:
-        return False
+        return epoch == self.epoch
 
     def see(self, step: SeenStep) -> None:
-        """Steps are not looked at."""
+        self.steps.append(step)
 
     def end_epoch(self, clean_loss: Callable[[], float]) -> None:
-        self.losses.append(clean_loss())
+        if self.with_losses:
+            self.losses.append(clean_loss())
 
 
 def replay(
     model: Any,
     X: Any,
     y: Any,
-    recorder: Recorder,
     *,
+    epoch: int | None = None,
+    with_losses: bool = False,
     sample_weight: Any = None,
     groups: Any = None,
-) -> Repeated:
+) -> Seen:
     """Repeat the last training of a fit, and check that it makes the same net.
+
+    Seen are the steps of an epoch, and with `with_losses` the loss of unmixed rows.
 
     The model is not touched. In a Pipeline the steps before transform X, as they are,
     or else as they do where they are fitted (which may differ, as for a target encoder
     or by rounding).
     """
-    estimator = fitted_on_its_own(model)
+    estimator, recording = fitted_on_its_own(model), _Recording(epoch, with_losses)
     for table in _tables(model, X, y):
         again = estimator.repeat_training(
-            table, y, sample_weight, groups=groups, recorder=recorder
+            table, y, sample_weight, groups=groups, recorder=recording
         )
         if _same_net(again.net, estimator.estimator_):
-            return again
+            return Seen(again, recording.steps, recording.losses)
     raise ValueError(
         f"X, y are not what the estimator was fitted on: the last training of this "
         f"{type(estimator).__name__}, repeated on them from its seed, makes another "

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ from skmix.inspection._models import (
     steps_before,
     with_params,
 )
-from skmix.inspection._replay import training_losses
-from skmix.inspection._rows import manifold_intrusion, mixed_rows
-from skmix.inspection._settings import MIXING
+from skmix.inspection._replay import Seen, losses_seen, replay
+from skmix.inspection._rows import check_rows_are_shown, intrusions_seen, rows_seen
+from skmix.inspection._settings import MIXING, alpha_name, settings_of
 
 N_PAIR_FOLDS = 3  # of the models whose changes are shown
 N_SHOWN = 8  # rows of a long table
@@ -208,7 +209,7 @@ def mixup_report(
             n_jobs=n_jobs,
             advance=bar,
         )
-        model = mixing_model(estimator, effect)
+        model = mixing_model(estimator, effect, alphas)
         shown = _shown(model, data, seeds[1], n_jobs, bar)
     seconds = time.perf_counter() - start
     heading = "Does mixing help here?" if title is None else title
@@ -219,9 +220,9 @@ def mixup_report(
 # The net that is shown.
 
 
-def mixing_model(model: Any, effect: MixupEffect) -> Any:
+def mixing_model(model: Any, effect: MixupEffect, alphas: Any = None) -> Any:
     """Return an unfitted clone of a model, with one net that mixes by one alpha."""
-    alpha = _alpha_shown(model, effect)
+    alpha = _alpha_shown(model, effect, alphas)
     estimator = mixup_of(model)
     if not is_search(model):
         return with_params(model, alpha=alpha)
@@ -234,28 +235,14 @@ def mixing_model(model: Any, effect: MixupEffect) -> Any:
     return type(model)(steps)
 
 
-def _alpha_shown(model: Any, effect: MixupEffect) -> Any:
+def _alpha_shown(model: Any, effect: MixupEffect, alphas: Any) -> Any:
     """Return the alpha above 0 that was taken most often, or that could have been."""
+    given = [setting.alpha for setting in settings_of(model, alphas, None).others]
+    above = [ALPHA if isinstance(alpha, str) else alpha for alpha in given]
+    by_name = {alpha_name(alpha): alpha for alpha in above}
     mixing = effect.chosen[effect.chosen["family"] == MIXING]
-    taken = mixing["setting"].dropna().str.removeprefix("alpha=")
-    for name in taken.value_counts().index:
-        try:
-            if float(name) > 0:
-                return float(name)
-        except ValueError:  # the name of a function
-            return mixup_of(model).alpha
-    names = [name for name in effect.table.index.levels[0] if name.startswith("alpha=")]
-    above = [n.removeprefix("alpha=") for n in names if n not in ("alpha=0",)]
-    numbers = [float(name) for name in above if _is_float(name)]
-    return min(numbers, default=ALPHA)
-
-
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    taken = mixing["setting"].value_counts().index
+    return next((by_name[name] for name in taken if name in by_name), above[0])
 
 
 # Parts of the page.
@@ -268,16 +255,19 @@ def _shown(
     bar(0, 4)
     model = with_params(model, random_state=seed, verbose=0)
     table = {"sample_weight": data.weight, "groups": data.groups}
-    fitted = _fitted(model, data)
+    fitted = model.fit(data.X, data.y, **fit_params(model, table))
+    epoch = _epoch_shown(fitted)
+    options: dict[str, Any] = {"epoch": epoch, "with_losses": True, **table}
+    seen = cache(lambda: replay(fitted, data.X, data.y, **options))
     bar(1, 0)
-    entered = _or_why_not(lambda: _entered(fitted, data, table))
+    entered = _or_why_not(lambda: _entered(fitted, data, epoch, seen))
     bar(1, 0)
     folds = _n_pair_folds(data)
     pairs = fitted_pairs(
         model, data.X, data.y, cv=folds, **table, random_state=seed, n_jobs=n_jobs
     )
     bar(1, 0)
-    changed = _changed(pairs, data, fitted, table, seed)
+    changed = _changed(pairs, data, fitted, seen, seed)
     whom = _whom(effects_of_rows(pairs, data.X, data.y), bool(data.n_classes))
     bar(1, 0)
     return [
@@ -294,9 +284,10 @@ def _n_pair_folds(data: Data) -> int:
     return int(np.clip(most, 2, N_PAIR_FOLDS))
 
 
-def _fitted(model: Any, data: Data) -> Any:
-    per_row = {"sample_weight": data.weight, "groups": data.groups}
-    return model.fit(data.X, data.y, **fit_params(model, per_row))
+def _epoch_shown(model: Any) -> int:
+    estimator: Any = mixup_of(model)
+    # A schedule may begin without mixing.
+    return estimator.n_iter_ if callable(estimator.alpha) else 1
 
 
 def _or_why_not(make: Callable[[], str]) -> str:
@@ -344,12 +335,10 @@ def _draw_effect(ax: Any, effect: MixupEffect) -> None:
     ax.set_xlabel(f"{effect.metric}: difference to alpha 0 ({side} is better)")
 
 
-def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
+def _entered(model: Any, data: Data, epoch: int, seen: Callable[[], Seen]) -> str:
     """Say which rows the net was trained on."""
-    estimator = mixup_of(model)
-    # A schedule may begin without mixing.
-    epoch = estimator.n_iter_ if callable(estimator.alpha) else 1
-    rows = mixed_rows(model, data.X, data.y, epoch=epoch, **per_row)
+    check_rows_are_shown(model, data.X, epoch)
+    rows = rows_seen(seen(), data.X)
     mixed = rows[rows["layer"].notna()]
     lam = mixed["lam"].to_numpy(dtype=float)
     near = float(np.mean(np.minimum(lam, 1 - lam) < NEAR_COPY)) if len(lam) else 0.0
@@ -366,11 +355,7 @@ def _entered(model: Any, data: Data, per_row: dict[str, Any]) -> str:
         ),
     ]
     if data.n_classes:
-        given = {"epoch": epoch, **per_row}
-        table = data.X, data.y
-        parts.append(
-            _or_why_not(lambda: _intrusion(manifold_intrusion(model, *table, **given)))
-        )
+        parts.append(_or_why_not(lambda: _intrusion(intrusions_seen(model, seen()))))
     return "\n".join(parts)
 
 
@@ -392,7 +377,7 @@ def _intrusion(pairs: pd.DataFrame) -> str:
 
 
 def _changed(
-    pairs: Any, data: Data, fitted: Any, per_row: dict[str, Any], seed: int
+    pairs: Any, data: Data, fitted: Any, seen: Callable[[], Seen], seed: int
 ) -> str:
     """Show nets with mixing and without on rows that they have not seen."""
     parts = [_or_why_not(lambda: _segments(pairs, seed))]
@@ -412,7 +397,7 @@ def _changed(
             "<p>Calibration of these rows (<i>signed_ece</i> above 0: too sure):</p>",
             _table(calibration_of(pairs)),
         ]
-    parts.append(_or_why_not(lambda: _history(fitted, data, per_row)))
+    parts.append(_or_why_not(lambda: _history(losses_seen(fitted, seen()))))
     return "\n".join(parts)
 
 
@@ -426,9 +411,8 @@ def _segments(pairs: Any, seed: int) -> str:
     )
 
 
-def _history(fitted: Any, data: Data, per_row: dict[str, Any]) -> str:
+def _history(losses: pd.DataFrame) -> str:
     """Show the losses of the training, by epoch."""
-    losses = training_losses(fitted, data.X, data.y, **per_row)
     return _figure(
         HistoryDisplay(losses).plot,
         "The net minimises the loss of mixed rows. How well it knows its rows is "

@@ -15,7 +15,7 @@ from skmix._preparation import Preparation, is_dict, rows_of
 from skmix._training.recording import SeenStep
 from skmix._validation import check_integer
 from skmix.inspection._models import is_classifier, is_flat, mixup_of
-from skmix.inspection._replay import fitted_on_its_own, replay
+from skmix.inspection._replay import Seen, fitted_on_its_own, replay
 from skmix.preprocessing import TableEncoder
 
 # What `mixed_rows` tells of a row, before its columns.
@@ -133,8 +133,14 @@ def mixed_rows(
     True
     >>> near_copies = (rows["lam"] - 0.5).abs().gt(0.45).mean()
     """
+    check_rows_are_shown(estimator, X, epoch)
     given = {"sample_weight": sample_weight, "groups": groups}
-    blocks, training = _seen(estimator, X, y, epoch, **given)
+    return rows_seen(replay(estimator, X, y, epoch=epoch, **given), X)
+
+
+def rows_seen(seen: Seen, X: Any) -> pd.DataFrame:
+    """Return what `mixed_rows` does, from a training that was seen."""
+    blocks, training = _blocks(seen), seen.training
     return _about(blocks, training, _index_of(X)).join(_columns(blocks, training))
 
 
@@ -235,8 +241,14 @@ def manifold_intrusion(
             f"Got a {type(mixup_of(estimator)).__name__}, but expected a "
             "MixupClassifier: only classes can be intruded."
         )
+    check_rows_are_shown(estimator, X, epoch)
     given = {"sample_weight": sample_weight, "groups": groups}
-    blocks, training = _seen(estimator, X, y, epoch, **given)
+    return intrusions_seen(estimator, replay(estimator, X, y, epoch=epoch, **given))
+
+
+def intrusions_seen(estimator: Any, seen: Seen) -> pd.DataFrame:
+    """Return what `manifold_intrusion` does, from a training that was seen."""
+    blocks, training = _blocks(seen), seen.training
     mixed = [b for b in blocks if b.partner is not None and b.layer == "input"]
     _check_some_mixed(blocks, mixed, training)
     real, points = _in_one_scale(
@@ -283,30 +295,8 @@ class _Block(NamedTuple):
     x: Any
 
 
-class _Steps:
-    """Records the steps of one epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.steps: list[SeenStep] = []
-
-    def begin(self) -> None:
-        self.steps = []
-
-    def wants(self, epoch: int) -> bool:
-        return epoch == self.epoch
-
-    def see(self, step: SeenStep) -> None:
-        self.steps.append(step)
-
-    def end_epoch(self, clean_loss: Callable[[], float]) -> None:
-        """Losses are not looked at."""
-
-
-def _seen(
-    model: Any, X: Any, y: Any, epoch: int, **data: Any
-) -> tuple[list[_Block], Repeated]:
-    """Repeat a training, and return what the net saw in an epoch."""
+def check_rows_are_shown(model: Any, X: Any, epoch: int) -> None:
+    """Refuse what has no rows to show in an epoch of its last training."""
     estimator = fitted_on_its_own(model)
     if is_dict(X):
         raise TypeError(
@@ -319,18 +309,15 @@ def _seen(
             f"Got epoch={epoch}, but expected 1 to {estimator.n_iter_}: the last "
             f"training of this {type(estimator).__name__} had so many (n_iter_)."
         )
-    recorder = _Steps(epoch)
-    training = replay(model, X, y, recorder, **data)
-    table = training.samples.X
-    blocks = [
-        block
-        for k, step in enumerate(recorder.steps)
-        for block in _blocks(k, step, table)
-    ]
-    return blocks, training
 
 
-def _blocks(batch: int, step: SeenStep, table: Any) -> list[_Block]:
+def _blocks(seen: Seen) -> list[_Block]:
+    """Return the rows of all steps that were seen."""
+    table, steps = seen.training.samples.X, enumerate(seen.steps)
+    return [block for k, step in steps for block in _of_step(k, step, table)]
+
+
+def _of_step(batch: int, step: SeenStep, table: Any) -> list[_Block]:
     """Return the rows of a step: unmixed, mixed, or both, in this order."""
     rows, ones = step.rows, np.ones(len(step.rows))
     weight = ones if step.weight is None else step.weight
