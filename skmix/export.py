@@ -45,6 +45,7 @@ FAR = 1e150
 # As `predict_proba` reads probabilities that are 0.
 TINY = torch.finfo(torch.float64).tiny
 LEAST_LOGIT = -50
+MOST_ROWS = 2**62  # (torch 2.6 sets the largest integer apart)
 
 
 # What is public.
@@ -140,7 +141,7 @@ def to_program(estimator: Any) -> torch.export.ExportedProgram:
     """
     module, prediction = to_module(estimator), prediction_of(estimator)
     reader = _reader_of(prediction)
-    rows = torch.export.Dim("rows", min=1)
+    rows = torch.export.Dim("rows", min=1, max=MOST_ROWS)
     examples = _tensors(_split(reader, np.zeros((3, len(reader.columns)))))
     shapes = {name: {0: rows} for name in examples}
     try:

@@ -125,7 +125,8 @@ class ByteDropout(nn.Dropout):
         n_words = (X.numel() + 7) // 8
         counted = torch.arange(n_words, device=X.device) * STEP  # (wraps around)
         words = _mixed(counted + (self.seed + self.n_passes * PASS))
-        return words.view(torch.uint8)[: X.numel()].view(X.shape)
+        drawn: torch.Tensor = _Bytes.apply(words)  # type: ignore[no-untyped-call]
+        return drawn[: X.numel()].view(X.shape)
 
 
 # Odd constants of SplitMix64, as signed integers, and one more that tells passes apart.
@@ -141,6 +142,25 @@ def _mixed(words: torch.Tensor) -> torch.Tensor:
         if factor is not None:
             words *= factor
     return words
+
+
+class _Bytes(torch.autograd.Function):
+    """The bytes of integers: ``words.view(torch.uint8)``, also in `torch.func.vmap`.
+
+    (torch before 2.13 has no batching rule for views of another dtype.)
+    """
+
+    @staticmethod
+    def forward(words: torch.Tensor) -> torch.Tensor:
+        return words.view(torch.uint8)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: torch.Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, words: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return words.movedim(in_dims[0], 0).contiguous().view(torch.uint8), 0
 
 
 class TabularNet(nn.Module):
