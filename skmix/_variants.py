@@ -55,10 +55,12 @@ class FeatMix:
     Examples
     --------
     >>> from sklearn.datasets import load_wine
-    >>> from skmix import MixupClassifier
+    >>> from skmix import MixupClassifier, default_net
     >>> from skmix.mixing import FeatMix
     >>> X, y = load_wine(return_X_y=True)
-    >>> clf = MixupClassifier(mixing=FeatMix(), lam_per="row", random_state=0)
+    >>> net = default_net("classifier").set_params(max_epochs=10)  # quick
+    >>> options = {"alpha": 0.2, "mixing": FeatMix(), "lam_per": "row"}
+    >>> clf = MixupClassifier(net, random_state=0, **options)
     >>> clf.fit(X, y).score(X, y) > 0.9
     True
     """

@@ -189,9 +189,10 @@ class Lisa:
     --------
     >>> import numpy as np
     >>> from sklearn.datasets import load_wine
-    >>> from skmix import MixupClassifier
+    >>> from skmix import MixupClassifier, default_net
     >>> X, y = load_wine(return_X_y=True)
-    >>> clf = MixupClassifier(pairing="lisa", random_state=0)
+    >>> net = default_net("classifier").set_params(max_epochs=10)  # quick
+    >>> clf = MixupClassifier(net, alpha=0.2, pairing="lisa", random_state=0)
     >>> clf.fit(X, y, groups=np.arange(len(y)) % 3).score(X, y) > 0.9
     True
     """

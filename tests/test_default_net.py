@@ -606,8 +606,10 @@ def noise(n=60):
 
 @pytest.mark.parametrize(
     ("data", "alpha"),
-    [(checkerboard(1_500), 0), (noise(), 0.2)],
-    ids=["board", "noise"],
+    [
+        pytest.param(checkerboard(1_500), 0, marks=pytest.mark.slow, id="board"),
+        pytest.param(noise(), 0.2, id="noise"),
+    ],
 )
 @pytest.mark.parametrize("validated", ["held out", "given"])
 def test_auto_mixes_unless_it_clearly_hurts(data, alpha, validated):
@@ -699,7 +701,13 @@ def test_a_training_that_diverges_leaves_the_other_one(numbers, task, one, alpha
         one(net, random_state=0).fit(X, y)
 
 
-@pytest.mark.parametrize("data", [checkerboard(), noise()], ids=["board", "noise"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(checkerboard(), marks=pytest.mark.slow, id="board"),
+        pytest.param(noise(), id="noise"),
+    ],
+)
 @pytest.mark.parametrize("alpha", [0, 0.2])
 def test_a_fit_at_another_alpha_that_auto_tried_needs_no_exploration(data, alpha):
     X, y = data
