@@ -1011,6 +1011,13 @@ def _one_epoch(net: NeuralNet) -> Iterator[None]:
         net.max_epochs = max_epochs
 
 
+def of_kind(other: BaseMixup, kind: type, /, **params: Any) -> Any:
+    """Return an unfitted estimator of another kind with the settings that both have."""
+    own = other.get_params(deep=False)
+    names = kind().get_params(deep=False).keys() & own.keys()
+    return kind(**({name: own[name] for name in names} | params))
+
+
 def draw_seed(random_state: Any) -> int:
     """Return `random_state` if it is an int, else draw one from it."""
     generator = _validation.check_seed(random_state)

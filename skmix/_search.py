@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, Self
@@ -33,6 +33,7 @@ from skmix._base import (
     all_or_nothing,
     draw_seed,
     fitted_member,
+    of_kind,
 )
 from skmix._checkpoints import Folder
 from skmix._default_net import train_once
@@ -61,7 +62,7 @@ from skmix._selection import (
 from skmix._targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_option, is_number, wrong
+from skmix._validation import check_alphas, check_option
 from skmix._vectorized.candidates import (
     Split,
     Trained,
@@ -184,7 +185,7 @@ class _MixupCV(BaseMixup):
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))
         self._preparation = prepared
-        alphas = _checked_alphas(self.alphas)
+        alphas = sorted({0.0, *check_alphas(self.alphas)})
         scorer = self._scorer()
         scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
         self._try_out(scoring, splits, alphas[0])
@@ -299,10 +300,10 @@ class _MixupCV(BaseMixup):
 
     def _member(self, **params: Any) -> MixupEstimator:
         """Return an unfitted estimator with the settings of this one."""
-        own, kind = self.get_params(deep=False), self._member_kind
-        names = kind().get_params(deep=False).keys() & own.keys()
-        shared = {name: own[name] for name in names}
-        return kind(**(shared | {"verbose": 0} | params))
+        member: MixupEstimator = of_kind(
+            self, self._member_kind, **{"verbose": 0} | params
+        )
+        return member
 
     def _fitted(
         self, alpha: float, net: NeuralNet, prepared: Preparation, seed: int
@@ -511,7 +512,7 @@ class _MixupCV(BaseMixup):
         self._check_settings()
         self._folder()
         self._scorer()
-        _checked_alphas(self.alphas)
+        sorted({0.0, *check_alphas(self.alphas)})
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
 
@@ -616,24 +617,6 @@ def _rising(alphas: list[float], trained: Trained) -> list[float]:
 
 
 # Alphas and rows.
-
-
-def _checked_alphas(alphas: Any) -> list[float]:
-    """Sort alphas, leave out repeated ones, and add 0."""
-    expected = "a sequence of finite numbers of at least 0, such as (0, 0.2, 1)"
-    sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
-    if isinstance(alphas, str | Mapping) or not sequence:
-        raise wrong(TypeError, "alphas", alphas, expected)
-    numbers = list(alphas)
-    if not numbers:
-        raise wrong(ValueError, "alphas", alphas, expected)
-    for alpha in numbers:
-        if not is_number(alpha) or not 0 <= alpha < np.inf:
-            raise ValueError(
-                f"Got {alpha!r} among alphas, but expected {expected}. (0, which mixes "
-                "nothing, is added where it is missing.)"
-            )
-    return sorted({0.0, *map(float, numbers)})
 
 
 def indexable(X: Any) -> Any:

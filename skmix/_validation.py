@@ -1,7 +1,7 @@
 """Checks of parameters and data: messages say what was got, expected, and to do."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -68,6 +68,21 @@ def check_alpha(alpha: Any) -> None:
     else:
         way_out = ", 'auto' or a function of the epoch; alpha=0 trains without mixing"
         check_at_least_0("alpha", alpha, way_out)
+
+
+def check_alphas(alphas: Any, also: str = "") -> list[float]:
+    """Return the numbers in a sequence of alphas; `also` is what else is expected."""
+    expected = f"a sequence of finite numbers of at least 0, such as (0, 0.2, 1){also}"
+    sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
+    if isinstance(alphas, str | Mapping) or not sequence:
+        raise wrong(TypeError, "alphas", alphas, expected)
+    numbers = list(alphas)
+    if not numbers:
+        raise wrong(ValueError, "alphas", alphas, expected)
+    for alpha in numbers:
+        if not is_number(alpha) or not 0 <= alpha < np.inf:
+            raise ValueError(f"Got {alpha!r} among alphas, but expected {expected}.")
+    return [float(alpha) for alpha in numbers]
 
 
 def check_at_least_0(name: str, value: Any, way_out: str = "") -> None:

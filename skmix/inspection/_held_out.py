@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn.metrics import check_scoring
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmix._base import BaseMixup, draw_seed
+from skmix._base import BaseMixup, draw_seed, of_kind
 from skmix._checkpoints import Folder
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
@@ -41,7 +41,6 @@ from skmix.inspection._models import (
     is_classifier,
     is_search,
     mixup_of,
-    of_kind,
     seeded,
     steps_before,
     table_for,

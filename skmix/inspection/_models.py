@@ -93,13 +93,6 @@ def is_search(model: Any) -> bool:
     return "alphas" in mixup_of(model).get_params(deep=False)
 
 
-def of_kind(other: BaseMixup, kind: type, /, **params: Any) -> Any:
-    """Return an unfitted estimator of another kind with the settings that both have."""
-    own = other.get_params(deep=False)
-    names = kind().get_params(deep=False).keys() & own.keys()
-    return kind(**({name: own[name] for name in names} | params))
-
-
 def at_alpha(model: Any, alpha: Any) -> Any:
     """Return an unfitted clone of a model that mixes by `alpha`."""
     if is_search(model):

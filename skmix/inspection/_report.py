@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from skmix._base import ALPHA
+from skmix._base import ALPHA, of_kind
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._validation import check_option, check_seed, is_number
 from skmix.inspection._changes import calibration_of, effects_of_rows, fitted_pairs
@@ -35,7 +35,6 @@ from skmix.inspection._models import (
     is_classifier,
     is_search,
     mixup_of,
-    of_kind,
     steps_before,
     with_params,
 )

@@ -1,18 +1,18 @@
 """What an effect compares: alphas, and other regularizers with as many settings."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from skmix._default_net import TabularNeuralNet
-from skmix._validation import check_alpha, is_number, wrong
+from skmix._validation import check_alpha, check_alphas, is_number, wrong
 from skmix.inspection._models import is_classifier, is_search, mixup_of
 
 MIXING = "mixing"  # the family of the alphas
 CHOSEN = "chosen alpha"  # of these, fold by fold
-ALPHAS = "a sequence of finite numbers of at least 0, one of them above 0"
+ONE_ABOVE = ", one of them above 0"
 
 
 class Setting(NamedTuple):
@@ -102,15 +102,10 @@ def _alphas_of(model: Any, alphas: Any) -> tuple[list[Any], bool]:
             )
         return [estimator.alpha], isinstance(estimator.alpha, str)
     alphas = estimator.alphas if alphas is None else alphas
-    sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
-    if not sequence or isinstance(alphas, str | Mapping):
-        raise wrong(TypeError, "alphas", alphas, ALPHAS)
-    numbers = list(alphas)
-    if not all(is_number(alpha) and 0 <= alpha < np.inf for alpha in numbers):
-        raise wrong(ValueError, "alphas", alphas, ALPHAS)
-    above = sorted({float(alpha) for alpha in numbers if alpha > 0})
+    numbers = check_alphas(alphas, ONE_ABOVE)
+    above = sorted({alpha for alpha in numbers if alpha > 0})
     if not above:
-        raise wrong(ValueError, "alphas", alphas, ALPHAS)
+        raise ValueError(f"Got alphas={alphas!r}, but expected some{ONE_ABOVE}.")
     return above, search or len(above) < len({float(alpha) for alpha in numbers})
 
 
