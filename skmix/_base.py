@@ -540,6 +540,7 @@ class MixupEstimator(BaseMixup):
         It predicts as the net would if its training ended now.
         """
         copied = _copied(net)
+        skorch_compat.part_callbacks(copied)
         skorch_compat.restore_best(copied)
         if isinstance(copied, _default_net.TabularNeuralNet):
             exploring = _default_net.is_exploring(net)

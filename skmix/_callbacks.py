@@ -16,19 +16,22 @@ from skmix._training.random import seeded
 from skmix._training.skorch_compat import is_skorchs_own
 
 try:
-    import sklearn.callback as sklearns
-except ImportError:  # before 1.9
-    sklearns = None
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before 1.9, or it has other names by now
+    CallbackSupportMixin = with_callbacks = None
 
-Support: Any = object if sklearns is None else sklearns.CallbackSupportMixin
-# What scikit-learn sets on an estimator while its `fit` runs.
-OF_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+Support: Any = object if CallbackSupportMixin is None else CallbackSupportMixin
+# What scikit-learn sets on an estimator while its `fit` runs, and a meta-estimator
+# while the `fit` of a part of it does.
+OF_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
 def take_down(estimator: Any) -> None:
     """Take down what callbacks have set up for the `fit` of an estimator, if any."""
-    if sklearns is not None:  # which does so when a method ends
-        sklearns.with_callbacks(lambda _: None)(estimator)
+    if with_callbacks is None or OF_FIT[0] not in vars(estimator):
+        return
+    with seeded(device=estimator.net_to_fit().device):
+        with_callbacks(lambda _: None)(estimator)  # which does so when a method ends
 
 
 def without_contexts(state: dict[str, Any]) -> dict[str, Any]:

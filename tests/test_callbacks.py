@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 
 import skmix
@@ -46,6 +46,10 @@ def stopped_early(**params):
     return own(train_split=split, callbacks=[early], max_epochs=30, lr=0.3)
 
 
+def scheduled():
+    return own(callbacks=[LRScheduler("StepLR", step_size=2, gamma=0.1)], lr=0.3)
+
+
 def numbers():
     return number_net(module__d_in=10, module__d_out=1, max_epochs=4)
 
@@ -57,6 +61,7 @@ def default(task="classifier", max_epochs=5):
 ESTIMATORS = {
     "own": MixupClassifier(own(), alpha=0.5),
     "stopped early": MixupClassifier(stopped_early()),
+    "scheduled": MixupClassifier(scheduled(), alpha=0.5),
     "numbers": MixupRegressor(numbers()),
     "default": MixupClassifier(default()),
     "default at 0.2": MixupClassifier(default(), alpha=0.2),
@@ -143,6 +148,10 @@ class Seen(Told):
         super().on_fit_task_end(estimator, context)
         self._draw(X, y, metadata)
         self.fitted[path_of(context)] = fitted_estimator
+
+    def teardown(self, estimator, context):
+        super().teardown(estimator, context)
+        self._draw()
 
     def _draw(self, *given):
         self.given += [given] if given else []
@@ -236,6 +245,8 @@ import sklearn.callback, sklearn.metrics, sklearn.model_selection, sklearn.pipel
 import sklearn.utils.estimator_checks
 if sys.argv[1] == "absent":
     sys.modules["sklearn.callback"] = None  # to import it raises ImportError
+elif sys.argv[1] == "renamed":
+    del sklearn.callback.CallbackSupportMixin
 import joblib
 import numpy as np
 import skmix
@@ -266,10 +277,10 @@ def test_where_scikit_learn_has_none_all_else_works(tmp_path):
             text=True,
             cwd=root,
         ).stdout.split()
-        for how in ("absent", "present")
+        for how in ("absent", "renamed", "present")
     ]
-    assert [have for have, _ in said] == ["False", "True"]
-    assert said[0][1] == said[1][1]
+    assert [have for have, _ in said] == ["False", "False", "True"]
+    assert len({found for _, found in said}) == 1
 
 
 # Which tasks there are.
@@ -455,6 +466,29 @@ def test_it_belongs_to_itself():
         before = predicted(estimator)
         assert (estimator.partial_fit(X, Y).predict_proba(X) != before).any()
     assert not {"split_", "found_"} & vars(then.estimator_).keys()
+
+
+class Trains(Told):
+    """Trains what is fitted so far further."""
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch":
+            fitted_estimator.partial_fit(X, Y).partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["stopped early", "scheduled", "default"])
+def test_to_train_it_further_changes_no_result(name):
+    one, other = fit(new(name)), fit(new(name, Trains()))
+    assert one.n_iter_ == other.n_iter_
+    assert np.array_equal(predicted(one), predicted(other))
+
+
+def test_in_a_pipeline_it_does_not_hold_the_tasks_either():
+    pickles, seen = Pickles(), Seen()
+    make_pipeline(StandardScaler(), new("own", pickles, seen)).fit(X, Y)
+    path = pickles.paths("begin")[-1]
+    for estimator in (seen.fitted[path], pickle.loads(pickles.made[path])):
+        assert not [name for name in vars(estimator) if "ctx" in name]
 
 
 def test_it_is_made_only_for_those_who_ask(monkeypatch):

@@ -487,6 +487,14 @@ def only_deaf_callbacks(net: NeuralNet) -> Iterator[None]:
         net.callbacks_ = callbacks
 
 
+def part_callbacks(net: NeuralNet) -> None:
+    """Give a copy of a net callbacks of its own, which share what they hold.
+
+    So those of the other net, in training, keep their counts if the copy is trained.
+    """
+    net.callbacks_ = [(name, twin(callback)) for name, callback in net.callbacks_]
+
+
 def restore_best(net: NeuralNet) -> None:
     """Load what early stopping would load if the training of a net ended now."""
     for _, callback in net.callbacks_:
