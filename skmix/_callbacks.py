@@ -141,9 +141,12 @@ class Trainings:
 
     def begin(self, net: NeuralNet) -> None:
         """Tell of the beginning of a training."""
+        n_epochs = max_epochs_of(net)  # which callbacks of the net may have changed
         if self.several:
             name = "explore" if is_exploring(net) else "train"
-            self._training = self.task.begin_subtask(name, max_epochs_of(net))
+            self._training = self.task.begin_subtask(name, n_epochs)
+        elif self.task.context is not None:
+            self.task.context.max_subtasks = n_epochs
 
     def begin_epoch(self) -> None:
         """Tell of the beginning of an epoch."""
@@ -155,6 +158,13 @@ class Trainings:
         self._epoch = UNHEARD
         self.stopped |= stop
         return stop
+
+    def break_off(self) -> None:
+        """Tell of the end of a training that diverged, by which nothing can predict."""
+        self._epoch.end()
+        self._epoch = UNHEARD
+        if self.several:
+            self._training.end()
 
     def end(self, net: NeuralNet) -> None:
         """Tell of the end of a training."""

@@ -17,10 +17,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 
 import skmix
+import skmix._default_net
 from skmix import (
     MixupClassifier,
     MixupClassifierCV,
@@ -351,6 +352,34 @@ def test_a_net_with_a_fit_of_its_own_says_no_number():
     assert told.most["fit 0",] is None
 
 
+def test_the_net_may_change_its_number_of_epochs_when_training_begins():
+    class Longer(Callback):
+        def on_train_begin(self, net, **kwargs):
+            net.max_epochs += 2
+
+    told, net = Told(), own(callbacks=[Longer()])
+    MixupClassifier(net, alpha=0).set_callbacks(told).fit(X, Y)
+    assert told.paths("end") == [*epochs(6), ("fit 0",)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_training_that_diverged_has_an_end(which, monkeypatch):
+    n_trained, explore = [], skmix._default_net.TabularNeuralNet.explore
+
+    def diverges(net, *args, **kwargs):
+        n_trained.append(net)
+        if len(n_trained) == which + 1:
+            net.set_params(lr=1e30)
+        return explore(net, *args, **kwargs)
+
+    monkeypatch.setattr(skmix._default_net.TabularNeuralNet, "explore", diverges)
+    told, seen = Told(), Seen()
+    new("default", told, seen).fit(X, Y)
+    assert len(n_trained) == 2
+    assert sorted(told.paths("begin")) == sorted(told.paths("end"))
+    assert seen.fitted["fit 0", f"explore {which}"] is None
+
+
 def test_an_epoch_that_is_broken_off_has_an_end():
     class Breaks(Callback):
         def on_batch_end(self, net, **kwargs):
@@ -438,6 +467,18 @@ def test_a_fitted_estimator_predicts_as_if_fit_had_stopped_there(name, path):
     assert stopped.alpha_ == then.alpha_
     last = [history[-1]["train_loss"] for history in (stopped.history_, then.history_)]
     assert last[0] == last[1]
+
+
+def test_it_has_the_weights_that_a_checkpoint_would_load(tmp_path):
+    best = Checkpoint(dirname=tmp_path, load_best=True)
+    split = ValidSplit(0.2, stratified=True)
+    net = own(train_split=split, callbacks=[best], max_epochs=12, lr=1.0)
+    clf, path = MixupClassifier(net, random_state=0), epochs(12)[8]
+    seen, stops = Seen(), StopsAt(path)
+    fit(clf.set_callbacks(seen))
+    stopped = fit(clf.set_callbacks(stops))
+    assert stopped.n_iter_ < 9  # of the best epoch
+    assert np.array_equal(predicted(stopped), predicted(seen.fitted[path]))
 
 
 def test_with_rows_to_validate_on_it_has_the_best_weights():

@@ -496,8 +496,11 @@ def part_callbacks(net: NeuralNet) -> None:
 
 
 def restore_best(net: NeuralNet) -> None:
-    """Load what early stopping would load if the training of a net ended now."""
+    """Load what callbacks would load if the training of a net ended now."""
     for _, callback in net.callbacks_:
+        if isinstance(callback, Checkpoint) and callback.load_best and callback.monitor:
+            safe = callback.use_safetensors
+            net.load_params(checkpoint=callback, use_safetensors=safe)
         if stops_early(callback) and callback.load_best and len(net.history):
             weights = callback.best_model_weights_
             last = callback.best_epoch_ == net.history[-1, "epoch"]
