@@ -491,6 +491,7 @@ class MixupEstimator(BaseMixup):
             explore(net, alpha)
         except Diverged as diverged:
             error = diverged
+            trainings.break_off()
         if not error and (net.found_.losses is None or trainings.stopped):
             return net, alpha
         try:
@@ -498,6 +499,7 @@ class MixupEstimator(BaseMixup):
         except Diverged:
             if error:
                 raise error from None
+            trainings.break_off()
             return net, alpha
         found, others = vars(net).get("found_"), other_net.found_
         tried = {alpha: found, other_alpha: others}
@@ -540,6 +542,7 @@ class MixupEstimator(BaseMixup):
         It predicts as the net would if its training ended now.
         """
         copied = _copied(net)
+        skorch_compat.part_callbacks(copied)
         skorch_compat.restore_best(copied)
         if isinstance(copied, _default_net.TabularNeuralNet):
             exploring = _default_net.is_exploring(net)

@@ -16,19 +16,22 @@ from skmix._training.random import seeded
 from skmix._training.skorch_compat import is_skorchs_own
 
 try:
-    import sklearn.callback as sklearns
-except ImportError:  # before 1.9
-    sklearns = None
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before 1.9, or it has other names by now
+    CallbackSupportMixin = with_callbacks = None
 
-Support: Any = object if sklearns is None else sklearns.CallbackSupportMixin
-# What scikit-learn sets on an estimator while its `fit` runs.
-OF_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+Support: Any = object if CallbackSupportMixin is None else CallbackSupportMixin
+# What scikit-learn sets on an estimator while its `fit` runs, and a meta-estimator
+# while the `fit` of a part of it does.
+OF_FIT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
 def take_down(estimator: Any) -> None:
     """Take down what callbacks have set up for the `fit` of an estimator, if any."""
-    if sklearns is not None:  # which does so when a method ends
-        sklearns.with_callbacks(lambda _: None)(estimator)
+    if with_callbacks is None or OF_FIT[0] not in vars(estimator):
+        return
+    with seeded(device=estimator.net_to_fit().device):
+        with_callbacks(lambda _: None)(estimator)  # which does so when a method ends
 
 
 def without_contexts(state: dict[str, Any]) -> dict[str, Any]:
@@ -138,9 +141,12 @@ class Trainings:
 
     def begin(self, net: NeuralNet) -> None:
         """Tell of the beginning of a training."""
+        n_epochs = max_epochs_of(net)  # which callbacks of the net may have changed
         if self.several:
             name = "explore" if is_exploring(net) else "train"
-            self._training = self.task.begin_subtask(name, max_epochs_of(net))
+            self._training = self.task.begin_subtask(name, n_epochs)
+        elif self.task.context is not None:
+            self.task.context.max_subtasks = n_epochs
 
     def begin_epoch(self) -> None:
         """Tell of the beginning of an epoch."""
@@ -152,6 +158,13 @@ class Trainings:
         self._epoch = UNHEARD
         self.stopped |= stop
         return stop
+
+    def break_off(self) -> None:
+        """Tell of the end of a training that diverged, by which nothing can predict."""
+        self._epoch.end()
+        self._epoch = UNHEARD
+        if self.several:
+            self._training.end()
 
     def end(self, net: NeuralNet) -> None:
         """Tell of the end of a training."""

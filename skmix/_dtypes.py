@@ -123,12 +123,16 @@ def as_frame(X: Any) -> Any:
         if X.dtype.kind in "OmM":
             return _converted(_inferred, X)
         if X.dtype.kind in "UT":
-            return pd.DataFrame(X.astype(object)).astype("str")
+            return _converted(_of_strings, X)
     return X
 
 
 def _inferred(X: Any) -> pd.DataFrame:
     return pd.DataFrame(X).infer_objects()
+
+
+def _of_strings(X: Any) -> pd.DataFrame:
+    return pd.DataFrame(np.asarray(X).astype(object)).astype("str")
 
 
 def _to_pandas(X: Any) -> Any:
@@ -162,6 +166,8 @@ def _columns_that_fail(convert: Callable[[Any], pd.DataFrame], X: Any) -> list[s
     if hasattr(X, "select"):
         names = getattr(X, "column_names", X.columns)  # of pyarrow, of polars
         alone = {repr(name): X.select([name]) for name in names}
+    elif hasattr(X, "to_pandas"):
+        return []  # of a library whose way to a single column is not known
     else:
         rows = np.asarray(X, dtype=object)
         alone = {str(j): rows[:, [j]].tolist() for j in range(rows.shape[1])}

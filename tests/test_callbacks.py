@@ -17,10 +17,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 
 import skmix
+import skmix._default_net
 from skmix import (
     MixupClassifier,
     MixupClassifierCV,
@@ -46,6 +47,10 @@ def stopped_early(**params):
     return own(train_split=split, callbacks=[early], max_epochs=30, lr=0.3)
 
 
+def scheduled():
+    return own(callbacks=[LRScheduler("StepLR", step_size=2, gamma=0.1)], lr=0.3)
+
+
 def numbers():
     return number_net(module__d_in=10, module__d_out=1, max_epochs=4)
 
@@ -57,6 +62,7 @@ def default(task="classifier", max_epochs=5):
 ESTIMATORS = {
     "own": MixupClassifier(own(), alpha=0.5),
     "stopped early": MixupClassifier(stopped_early()),
+    "scheduled": MixupClassifier(scheduled(), alpha=0.5),
     "numbers": MixupRegressor(numbers()),
     "default": MixupClassifier(default()),
     "default at 0.2": MixupClassifier(default(), alpha=0.2),
@@ -143,6 +149,10 @@ class Seen(Told):
         super().on_fit_task_end(estimator, context)
         self._draw(X, y, metadata)
         self.fitted[path_of(context)] = fitted_estimator
+
+    def teardown(self, estimator, context):
+        super().teardown(estimator, context)
+        self._draw()
 
     def _draw(self, *given):
         self.given += [given] if given else []
@@ -236,6 +246,8 @@ import sklearn.callback, sklearn.metrics, sklearn.model_selection, sklearn.pipel
 import sklearn.utils.estimator_checks
 if sys.argv[1] == "absent":
     sys.modules["sklearn.callback"] = None  # to import it raises ImportError
+elif sys.argv[1] == "renamed":
+    del sklearn.callback.CallbackSupportMixin
 import joblib
 import numpy as np
 import skmix
@@ -266,10 +278,10 @@ def test_where_scikit_learn_has_none_all_else_works(tmp_path):
             text=True,
             cwd=root,
         ).stdout.split()
-        for how in ("absent", "present")
+        for how in ("absent", "renamed", "present")
     ]
-    assert [have for have, _ in said] == ["False", "True"]
-    assert said[0][1] == said[1][1]
+    assert [have for have, _ in said] == ["False", "False", "True"]
+    assert len({found for _, found in said}) == 1
 
 
 # Which tasks there are.
@@ -338,6 +350,34 @@ def test_a_net_with_a_fit_of_its_own_says_no_number():
     clf.set_callbacks(told).fit(X, Y)
     assert told.paths("end") == [*epochs(4), ("fit 0",)]
     assert told.most["fit 0",] is None
+
+
+def test_the_net_may_change_its_number_of_epochs_when_training_begins():
+    class Longer(Callback):
+        def on_train_begin(self, net, **kwargs):
+            net.max_epochs += 2
+
+    told, net = Told(), own(callbacks=[Longer()])
+    MixupClassifier(net, alpha=0).set_callbacks(told).fit(X, Y)
+    assert told.paths("end") == [*epochs(6), ("fit 0",)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_training_that_diverged_has_an_end(which, monkeypatch):
+    n_trained, explore = [], skmix._default_net.TabularNeuralNet.explore
+
+    def diverges(net, *args, **kwargs):
+        n_trained.append(net)
+        if len(n_trained) == which + 1:
+            net.set_params(lr=1e30)
+        return explore(net, *args, **kwargs)
+
+    monkeypatch.setattr(skmix._default_net.TabularNeuralNet, "explore", diverges)
+    told, seen = Told(), Seen()
+    new("default", told, seen).fit(X, Y)
+    assert len(n_trained) == 2
+    assert sorted(told.paths("begin")) == sorted(told.paths("end"))
+    assert seen.fitted["fit 0", f"explore {which}"] is None
 
 
 def test_an_epoch_that_is_broken_off_has_an_end():
@@ -429,6 +469,18 @@ def test_a_fitted_estimator_predicts_as_if_fit_had_stopped_there(name, path):
     assert last[0] == last[1]
 
 
+def test_it_has_the_weights_that_a_checkpoint_would_load(tmp_path):
+    best = Checkpoint(dirname=tmp_path, load_best=True)
+    split = ValidSplit(0.2, stratified=True)
+    net = own(train_split=split, callbacks=[best], max_epochs=12, lr=1.0)
+    clf, path = MixupClassifier(net, random_state=0), epochs(12)[8]
+    seen, stops = Seen(), StopsAt(path)
+    fit(clf.set_callbacks(seen))
+    stopped = fit(clf.set_callbacks(stops))
+    assert stopped.n_iter_ < 9  # of the best epoch
+    assert np.array_equal(predicted(stopped), predicted(seen.fitted[path]))
+
+
 def test_with_rows_to_validate_on_it_has_the_best_weights():
     path, seen = epochs(5)[2], Seen()
     validation = {"X_val": X[::3], "y_val": Y[::3]}
@@ -455,6 +507,29 @@ def test_it_belongs_to_itself():
         before = predicted(estimator)
         assert (estimator.partial_fit(X, Y).predict_proba(X) != before).any()
     assert not {"split_", "found_"} & vars(then.estimator_).keys()
+
+
+class Trains(Told):
+    """Trains what is fitted so far further."""
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch":
+            fitted_estimator.partial_fit(X, Y).partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["stopped early", "scheduled", "default"])
+def test_to_train_it_further_changes_no_result(name):
+    one, other = fit(new(name)), fit(new(name, Trains()))
+    assert one.n_iter_ == other.n_iter_
+    assert np.array_equal(predicted(one), predicted(other))
+
+
+def test_in_a_pipeline_it_does_not_hold_the_tasks_either():
+    pickles, seen = Pickles(), Seen()
+    make_pipeline(StandardScaler(), new("own", pickles, seen)).fit(X, Y)
+    path = pickles.paths("begin")[-1]
+    for estimator in (seen.fitted[path], pickle.loads(pickles.made[path])):
+        assert not [name for name in vars(estimator) if "ctx" in name]
 
 
 def test_it_is_made_only_for_those_who_ask(monkeypatch):

@@ -996,11 +996,21 @@ def test_values_that_no_frame_holds_are_told(make):
     for X, column in (
         (half_a_letter, "0"),
         (np.array(half_a_letter, dtype=object), "0"),
+        (np.array(half_a_letter, dtype=str), "0"),
         (arrow.append_column("size", pa.array(np.arange(ROWS))), "'span'"),
     ):
         match = f"of the column {column} that a frame of pandas cannot hold"
         with pytest.raises(ValueError, match=match):
             make().fit(X, y)
+
+    class OfAnotherLibrary:
+        columns = ("a",)
+
+        def to_pandas(self):
+            raise TypeError("as the test wants")
+
+    with pytest.raises(ValueError, match="values that a frame of pandas cannot hold"):
+        make().fit(OfAnotherLibrary(), y)
 
 
 def test_arrow_tables_of_dtypes_that_pandas_does_not_read():

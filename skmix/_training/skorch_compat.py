@@ -480,9 +480,20 @@ def only_deaf_callbacks(net: NeuralNet) -> Iterator[None]:
         net.callbacks_ = callbacks
 
 
+def part_callbacks(net: NeuralNet) -> None:
+    """Give a copy of a net callbacks of its own, which share what they hold.
+
+    So those of the other net, in training, keep their counts if the copy is trained.
+    """
+    net.callbacks_ = [(name, twin(callback)) for name, callback in net.callbacks_]
+
+
 def restore_best(net: NeuralNet) -> None:
-    """Load what early stopping would load if the training of a net ended now."""
+    """Load what callbacks would load if the training of a net ended now."""
     for _, callback in net.callbacks_:
+        if isinstance(callback, Checkpoint) and callback.load_best and callback.monitor:
+            safe = callback.use_safetensors
+            net.load_params(checkpoint=callback, use_safetensors=safe)
         if stops_early(callback) and callback.load_best and len(net.history):
             weights = callback.best_model_weights_
             last = callback.best_epoch_ == net.history[-1, "epoch"]
