@@ -357,6 +357,9 @@ def new_net(given: NeuralNet, *, verbose: int = 0) -> NeuralNet:
     """Return a clone of a net that is ready to be fitted."""
     net = clone(given)
     _validation.check_training_parameters(net)
+    for name, value in net.get_params(deep=False).items():
+        if name.endswith("batch_size") and isinstance(value, np.integer):
+            net.set_params(**{name: int(value)})  # torch wants no numpy.int64
     if net.iterator_train is DataLoader and not _orders_rows(net):
         net.set_params(iterator_train__shuffle=True)
     net.set_params(verbose=verbose)

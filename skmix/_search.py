@@ -62,7 +62,7 @@ from skmix._selection import (
 from skmix._targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_alphas, check_option
+from skmix._validation import check_alphas, check_n_jobs, check_option
 from skmix._vectorized.candidates import (
     Split,
     Trained,
@@ -515,6 +515,7 @@ class _MixupCV(BaseMixup):
         sorted({0.0, *check_alphas(self.alphas)})
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
+        check_n_jobs(self.n_jobs)
 
 
 class Part(NamedTuple):

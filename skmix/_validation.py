@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array, check_random_state
@@ -113,6 +114,14 @@ def check_integer(name: str, value: Any, *, at_least: int, or_else: str = "") ->
         raise wrong(TypeError, name, value, expected)
     if value < at_least:
         raise wrong(ValueError, name, value, expected)
+
+
+def check_n_jobs(value: Any) -> None:
+    """Refuse a number of processes that joblib cannot start."""
+    if value is not None and (not is_number(value, Integral) or value == 0):
+        expected = "None, a number of processes, or -1 for one on each processor"
+        kind = ValueError if is_number(value) else TypeError
+        raise wrong(kind, "n_jobs", value, expected)
 
 
 def check_rule(
@@ -239,11 +248,16 @@ def check_untrained(net: NeuralNet) -> None:
 
 
 def check_training_parameters(net: NeuralNet) -> None:
-    """Refuse numbers of epochs and batch sizes that a net cannot be trained with.
+    """Refuse epochs, rates and batch sizes that a net cannot be trained with.
 
-    Sizes count for torch's DataLoader, unless a user-supplied sampler loads the rows.
+    A rate may be None where an optimizer of one's own finds it. Sizes count for torch's
+    DataLoader, unless a user-supplied sampler loads the rows.
     """
     check_integer("max_epochs", net.max_epochs, at_least=0)
+    optimizer = getattr(net.optimizer, "func", net.optimizer)  # of a `partial`
+    known = getattr(optimizer, "__module__", "").startswith(("torch.", "skmix."))
+    if not isinstance(net.lr, torch.Tensor) and (known or net.lr is not None):
+        check_at_least_0("lr", net.lr)
     for prefix in ("iterator_train", "iterator_valid"):
         given = net.get_params_for(prefix)
         if getattr(net, prefix) is not DataLoader or given.keys() & _SAMPLERS:

@@ -17,6 +17,7 @@ import torch
 from fuzz_tables import levels, objects
 from hypothesis import strategies as st
 from sample_nets import InDouble, Layers, Parts
+from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
@@ -502,6 +503,14 @@ def small_default(task):
     return default_net(task).set_params(module__d_block=8, module__k=2, max_epochs=2)
 
 
+def with_params(net, given):
+    """Make the same net by other parameters, right or wrong."""
+    try:
+        return clone(net).set_params(**given)
+    except ValueError:  # that it does not have
+        return type(net)(**net.get_params(deep=False) | given)
+
+
 NETS = {
     "default": small_default,
     "mlp": lambda task: own_net(task, mlp),
@@ -684,7 +693,8 @@ class Case:
         given = {"max_epochs": 1}
         for j in self.of_net:
             name, value = OF_NET[j % len(OF_NET)]
-            given[name] = value
+            if name != "optimizer" or self.net != "default":  # which decays weights
+                given[name] = value
         if self.wrong_of_net is not None:
             name, value = self.wrong_net_setting
             given[name] = value
@@ -702,7 +712,7 @@ class Case:
         settings = dict(self.settings)
         net = settings.pop("estimator", None)
         if net is None:
-            net = NETS[self.net](self.task)
+            net = with_params(NETS[self.net](self.task), self.net_settings)
         if self.is_search:
             settings = {"alphas": (0, 0.2), "cv": 2} | settings
         return KINDS[self.kind](net, **settings)
@@ -716,6 +726,7 @@ class Case:
             names = [f"x{j}" for j in range(len(names))]
         elif self.container in ("list of rows", "objects"):
             names = [str(j) for j in range(len(names))]
+            found += ["dim"] * bool({"frames", "arrays"} & set(self.columns))
         for kind, name in zip(self.columns, names, strict=True):
             if kind in tables.DOUBTFUL:
                 found.append(name)
@@ -741,6 +752,8 @@ class Case:
         if self.wrong is not None:
             name = self.wrong_setting[0]
             found += [name, *ALSO.get(name, ())]
+        if self.weight == "both" and self.is_search:  # the small ones count for nothing
+            found.append("weights")
         if self.how == "partial_fit":
             found.append("class_weight='balanced'")
         if "categorical_features" in self.settings:
@@ -751,6 +764,12 @@ class Case:
             found.append("diverged")
             if tables.HUGE & set(self.columns) or "huge" in self.y or "large" in self.y:
                 found.append("too large for float32")
+        found += ["drop_last"] * ("iterator_train__drop_last" in self.net_settings)
+        if self.net == "default" and "train_split" in self.net_settings:
+            found.append("train_split")  # but its early stopping needs one
+        if self.net in ("norm and dropout", "double"):  # which have a BatchNorm
+            small = self.net_settings.get("batch_size") == 1
+            found += ["batch"] * (small or self.weight in DOUBTFUL_WEIGHTS)
         if self.wrong_of_net is not None:
             found += [self.wrong_net_setting[0].split("__")[-1], "diverged"]
         return found

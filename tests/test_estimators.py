@@ -460,6 +460,9 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("categorical_features", [99], ValueError, "positions from 0 to 12"),
         ("verbose", 7, ValueError, "expected 0 or 1"),
         ("random_state", "seed", ValueError, "cannot be used to seed"),
+        ("estimator__lr", "x", TypeError, "lr='x', but expected a finite number"),
+        ("estimator__lr", None, TypeError, "lr=None, but expected a finite number"),
+        ("estimator__lr", -1.0, ValueError, "lr=-1.0, but expected a finite number"),
         ("random_state", -1, ValueError, "random_state=-1, but expected an integer"),
         ("random_state", 2**32, ValueError, "an integer from 0 to"),
         ("class_weight", "even", ValueError, "'even', but expected 'balanced'"),
@@ -1564,3 +1567,18 @@ def test_the_warning_of_the_split_points_at_the_call(wine):
     # Who passes validation losses on has a use for the rows held out.
     net.set_params(callbacks=[("mine", PassthroughScoring("valid_loss"))])
     MixupClassifier(net).fit(X, y)
+
+
+def test_a_batch_of_one_row_is_explained(wine):
+    X, y = wine
+    only_one = (np.arange(len(y)) == 0).astype(float)
+    for batch_size, weight in ((1, None), (128, only_one)):
+        net = number_net(batch_size=batch_size, max_epochs=1)
+        with pytest.raises(ValueError, match=r"one row.*Use a larger batch_size"):
+            MixupRegressor(net).fit(X, y, sample_weight=weight)
+
+
+def test_batch_sizes_of_numpy(wine):
+    X, y = wine
+    net = short_default_net(batch_size=np.int64(32))
+    assert MixupClassifier(net, random_state=0).fit(X, y).score(X, y) > 0.3

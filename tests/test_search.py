@@ -916,6 +916,19 @@ def test_accuracies_that_agree_in_all_folds_give_no_interval(wine):
     assert_array_equal(search.gains_["low"], [0, np.nan])
 
 
+def test_members_of_no_epoch_and_no_rows_held_out_are_as_they_start(wine):
+    X, y = wine
+    net = default_net("classifier").set_params(max_epochs=0, train_split=None)
+    assert MixupClassifierCV(net, cv=2).fit(X, y).predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1.5, "all"])
+def test_a_number_of_processes_that_is_none(wine, n_jobs):
+    search = clone(SEARCH).set_params(n_jobs=n_jobs)
+    with pytest.raises((ValueError, TypeError), match=r"n_jobs=.*number of processes"):
+        search.fit(*wine)
+
+
 def test_errors_of_predictions_name_the_search(wine, fitted):
     X, _ = wine
     with pytest.raises(ValueError, match="MixupClassifierCV is expecting 13"):

@@ -203,9 +203,24 @@ def inferring(net: NeuralNet) -> Callable[..., Any]:
         x = to_tensor(x, device=net.device)
         if own is torch.bfloat16:  # which no table can be in
             x = each(lambda part: part.to(own) if part.is_floating_point() else part, x)
-        return _unhalved(infer(net, x, **fit_params), table)
+        try:
+            output = infer(net, x, **fit_params)
+        except ValueError as error:
+            _explain_batch_of_one(error)
+            raise
+        return _unhalved(output, table)
 
     return infer_in_table_dtype
+
+
+def _explain_batch_of_one(error: ValueError) -> None:
+    """Raise a clearer error where torch's BatchNorm refuses a batch of one row."""
+    if "more than 1 value per channel" in str(error):
+        raise ValueError(
+            "Got a batch of one row in training, but the module has a BatchNorm, which "
+            "expected at least two. Use a larger batch_size, give more rows a weight "
+            "above 0, or leave out the BatchNorm."
+        ) from error
 
 
 def _unhalved(output: Any, dtype: torch.dtype) -> Any:

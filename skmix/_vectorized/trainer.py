@@ -6,6 +6,7 @@ From top to bottom: the fit, its optimizer and its callbacks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +28,12 @@ from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.muon import Muon
-from skmix._training.skorch_compat import inferring, set_mode, twin
+from skmix._training.skorch_compat import (
+    inferring,
+    only_deaf_callbacks,
+    set_mode,
+    twin,
+)
 from skmix._vectorized.carrying import NetState, load_plain_parts, plain_parts
 from skmix._vectorized.loader import (
     Fold,
@@ -225,7 +231,8 @@ class VectorizedFit:
             own = {k: _of_members(v, place).clone() for k, v in state.items()}
             if own:
                 net.optimizer_.state[parameter] = own
-        net.notify("on_train_end", X=None, y=None)
+        with nullcontext() if len(net.history) else only_deaf_callbacks(net):
+            net.notify("on_train_end", X=None, y=None)
 
     def _record(self, m: int, values: dict[str, float]) -> None:
         history, best = self.nets[m].history, self._best[m]
