@@ -142,7 +142,7 @@ def _to_pandas(X: Any) -> Any:
         return X.to_pandas()
     try:
         return X.to_pandas()
-    except TypeError:  # it names dtypes that pandas writes but does not read
+    except (TypeError, ValueError):  # of dtypes that pandas writes but does not read
         levels = [name for name in metadata["index_columns"] if isinstance(name, str)]
         return X.drop_columns(levels).to_pandas(ignore_metadata=True)
 

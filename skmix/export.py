@@ -524,7 +524,7 @@ class _Encoding(nn.Module):
     def _hot(self, codes: torch.Tensor) -> list[torch.Tensor]:
         """Columns of 0 and 1, for each column of categories."""
         return [
-            codes[:, column, None] == self.get_buffer(f"kept_{column}")
+            codes[:, column, None] == getattr(self, f"kept_{column}")
             for column in range(len(self.n_kept))
         ]
 
