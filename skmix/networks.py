@@ -12,6 +12,8 @@ from scipy.special import log_softmax, softmax
 from tabm import EnsembleView, LinearEnsemble
 from torch import nn
 
+from skmix._validation import check_integer, check_share
+
 __all__ = ["TabularNet"]
 
 PRIOR = 0.3  # standard deviation of the logarithm of a temperature
@@ -240,6 +242,12 @@ class TabularNet(nn.Module):
         average_decay: float = 0.98,
     ):
         super().__init__()
+        sizes = {"k": k, "d_block": d_block, "d_embedding": d_embedding}
+        for name, size in sizes.items():
+            check_integer(name, size, at_least=1)
+        check_integer("n_blocks", n_blocks, at_least=0)
+        for name, share in {"dropout": dropout, "average_decay": average_decay}.items():
+            check_share(name, share)
         self.average_decay = average_decay
         self.embedding = NumberEmbedding(bins, d_embedding)
         width = d_in + len(bins) * (d_embedding - 1)

@@ -12,6 +12,7 @@ import fuzz_tables as tables
 import numpy as np
 import pandas as pd
 import sklearn
+import skorch
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -20,7 +21,8 @@ from sklearn.base import clone
 import skmix
 
 OURS = Path(skmix.__file__).parent
-CHECKS = Path(sklearn.__file__).parent  # scikit-learn's validation
+# The validation of scikit-learn, and of skorch, which tells of unknown parameters.
+CHECKS = Path(sklearn.__file__).parent, Path(skorch.__file__).parent
 WAY_OUT = re.compile(
     r"expected|should|must|need|call|pass|set |use |leave|drop|replace|make|lower|"
     r"not supported|refused|minimum of|cannot|fit |express|choose|but it is one for",
@@ -266,7 +268,7 @@ def assert_helps(error, words, where):
     if isinstance(error, UnicodeError):
         raise Fault(shown) from error
     last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    if not (last.is_relative_to(OURS) or last.is_relative_to(CHECKS)):
+    if not any(map(last.is_relative_to, (OURS, *CHECKS))):
         raise Fault(f"from {last.parent.name}/{last.name}, {shown}") from error
     message = str(error)
     if not any(map(partial(names, message), words)):

@@ -20,6 +20,15 @@ from skmix.networks import (
 BINS = [[-1.0, 0.0, 1.0], [-2.0, -1.0, 0.5, 2.0]]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("k", 0), ("d_block", -3), ("d_embedding", 0), ("n_blocks", -1), ("dropout", 2)],
+)
+def test_sizes_that_are_none(name, value):
+    with pytest.raises(ValueError, match=f"Got {name}={value}, but expected"):
+        TabularNet(4, 2, **{name: value})
+
+
 @pytest.mark.parametrize("d_out", [1, 3])
 def test_shapes(d_out):
     net = TabularNet(4, d_out, BINS, k=5, n_blocks=3, d_block=7)
