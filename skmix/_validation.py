@@ -254,10 +254,7 @@ def check_training_parameters(net: NeuralNet) -> None:
     DataLoader, unless a user-supplied sampler loads the rows.
     """
     check_integer("max_epochs", net.max_epochs, at_least=0)
-    optimizer = getattr(net.optimizer, "func", net.optimizer)  # of a `partial`
-    known = getattr(optimizer, "__module__", "").startswith(("torch.", "skmix."))
-    if not isinstance(net.lr, torch.Tensor) and (known or net.lr is not None):
-        check_at_least_0("lr", net.lr)
+    _check_rate(net)
     for prefix in ("iterator_train", "iterator_valid"):
         given = net.get_params_for(prefix)
         if getattr(net, prefix) is not DataLoader or given.keys() & _SAMPLERS:
@@ -267,6 +264,20 @@ def check_training_parameters(net: NeuralNet) -> None:
         name = f"{prefix}__{name}" if name in given else name
         if not (isinstance(size, Integral) and size == -1):
             check_integer(name, size, at_least=1, or_else=", or -1 for all rows")
+
+
+def _check_rate(net: NeuralNet) -> None:
+    """Name the learning rate that torch's optimizers refuse."""
+    rate, optimizer = net.lr, getattr(net.optimizer, "func", net.optimizer)
+    if isinstance(rate, torch.Tensor) or (is_number(rate) and rate >= 0):
+        return
+    if rate is None and not optimizer.__module__.startswith(("torch.", "skmix.")):
+        return  # which may find it
+    try:
+        torch.optim.SGD([torch.zeros(1)], lr=rate)
+    except (TypeError, ValueError) as error:
+        expected = f"a number of at least 0 ({error})"
+        raise wrong(type(error), "lr", rate, expected) from error
 
 
 def check_layers(layers: Any) -> None:
