@@ -274,7 +274,7 @@ def _check_rate(net: NeuralNet) -> None:
     if rate is None and not optimizer.__module__.startswith(("torch.", "skmix.")):
         return  # which may find it
     try:
-        torch.optim.SGD([torch.zeros(1)], lr=rate)
+        torch.optim.Adam([torch.zeros(1)], lr=rate)
     except (TypeError, ValueError) as error:
         expected = f"a number of at least 0 ({error})"
         raise wrong(type(error), "lr", rate, expected) from error

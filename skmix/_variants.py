@@ -21,6 +21,7 @@ from skmix._validation import (
 
 MI_ROWS, MI_COLUMNS = 10_000, 5_000  # at most, to estimate mutual information
 FEW_ROWS = 8  # too few to estimate it
+FARTHEST = 1e150  # of numbers whose squares are finite
 
 Mix = Callable[..., tuple[Any, Any]]
 
@@ -412,7 +413,8 @@ def _squared_distance(x: Any, x_partner: Any) -> Any:
     if isinstance(x, Mapping):
         return sum(_squared_distance(x[key], x_partner[key]) for key in x)
     if x.is_floating_point():  # in double, since squares of 1e20 are no float32
-        apart = (x.detach().double() - x_partner.detach().double()) ** 2
+        apart = x.detach().double() - x_partner.detach().double()
+        apart = apart.clamp(-FARTHEST, FARTHEST) ** 2
     else:
         apart = 2.0 * (x != x_partner)
     return apart.reshape(len(x), -1).double().sum(dim=1)

@@ -47,7 +47,9 @@ def check(case):
             fit(model, case, X, y, rows)
         except Exception as error:
             assert_helps(error, case.words, "fit")
-            assert not hasattr(model, "estimator_"), "half fitted"
+            # (A second `partial_fit` may fail after the first.)
+            once = case.how != "partial_fit"
+            assert not (once and hasattr(model, "estimator_")), "half fitted"
             outcome = "refused"
         else:
             if case.must_refuse:

@@ -746,8 +746,10 @@ def test_dicts_are_mixed_tensor_by_tensor(mixing, clean_weight):
 
 
 def test_distances_of_large_numbers_are_finite():
-    x, partner = torch.full((4, 2), 3e38), torch.zeros(4, 2)
-    partner[0] = -3e38
-    mix = Warped().bind(TrainingSet(x, x[:, 0], np.arange(4)))
-    _, lam = mix(x, partner, torch.full((4, 1), 0.3), x[:, 0], x[:, 0], None)
-    assert torch.isfinite(lam).all()
+    for large, dtype in ((3e38, torch.float32), (1.7e308, torch.float64)):
+        x, partner = torch.full((4, 2), large, dtype=dtype), torch.zeros(4, 2)
+        partner = partner.to(dtype)
+        partner[0] = -large
+        mix = Warped().bind(TrainingSet(x, x[:, 0], np.arange(4)))
+        _, lam = mix(x, partner, torch.full((4, 1), 0.3), x[:, 0], x[:, 0], None)
+        assert torch.isfinite(lam).all()
