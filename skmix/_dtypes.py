@@ -193,11 +193,11 @@ def _refuse_repeated(names: pd.Index) -> None:
 
 
 def _refuse_flat(X: Any) -> None:
-    """Refuse a single row, column or value in the words of scikit-learn."""
+    """Refuse what has not two dimensions, rows and columns, as scikit-learn does."""
     n_dimensions = getattr(X, "ndim", None)
     if not isinstance(n_dimensions, int):  # a list, a class
         n_dimensions = np.ndim(np.asarray(X, dtype=object))
-    if n_dimensions < 2:
+    if n_dimensions != 2:
         _refuse_ragged(X)
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
 

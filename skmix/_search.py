@@ -85,6 +85,7 @@ FITTED = (
 )
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
 EPS = np.finfo(np.float32).tiny
+FAR = 1e150  # predictions beyond it have squares that are not finite
 
 
 class _MixupCV(BaseMixup):
@@ -366,7 +367,7 @@ class _MixupCV(BaseMixup):
             predicted.append(_over_folds(of_folds, splits, len(target)))
             held_out.append(of_folds)
             for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
-                diverged[c, f] |= not np.isfinite(of_fold).all()
+                diverged[c, f] |= not (np.abs(of_fold) < FAR).all()  # or NaN
                 if diverged[c, f]:
                     continue
                 if scoring.scorer is None:

@@ -383,7 +383,10 @@ NO_TABLES = {
     "column": (lambda X: X[:, 0], ("2D",)),
     "three axes": (lambda X: X[None], ("dim",)),
     "no columns": (lambda X: X[:, :0], ("0 feature",)),
-    "masked": (lambda X: np.ma.masked_greater(X, np.median(X[:, 0]) - 1e-9), ("mask",)),
+    "masked": (
+        lambda X: np.ma.masked_greater(X, np.nanmedian(X[:, 0]) - 1e-9),
+        ("mask",),
+    ),
     "series": (lambda X: pd.Series(X[:, 0]), ("2D", "Series")),
     "records": (
         lambda X: np.array(

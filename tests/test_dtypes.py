@@ -1024,3 +1024,10 @@ def test_arrow_tables_of_dtypes_that_pandas_does_not_read():
         assert list(frame.columns) == ["size", "word"]
         assert list(frame["word"].cat.categories) == ["a", "b"]
         assert list(frame["word"]) == list("aba")
+
+
+def test_declared_columns_of_lists_of_three_dimensions():
+    X, y = [[[1.0], [2.0]]] * ROWS, np.arange(ROWS) % 2
+    clf = MixupClassifier(logits_net(max_epochs=1), categorical_features=[0])
+    with pytest.raises(ValueError, match="Found array with dim 3"):
+        clf.fit(X, y)

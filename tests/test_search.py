@@ -17,7 +17,7 @@ import pytest
 import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sample_nets import Layers, Parts, binary_net, logits_net, number_net
+from sample_nets import InDouble, Layers, Parts, binary_net, logits_net, number_net
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
@@ -922,6 +922,14 @@ def test_members_of_no_epoch_and_no_rows_held_out_are_as_they_start(wine):
     X, y = wine
     net = default_net("classifier").set_params(max_epochs=0, train_split=None)
     assert MixupClassifierCV(net, cv=2).fit(X, y).predict(X).shape == y.shape
+
+
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_predictions_without_finite_squares_are_told():
+    X, y = np.full((20, 1), 1e200), np.arange(20.0)
+    net = number_net(module=InDouble, max_epochs=0)
+    with pytest.raises(ValueError, match="diverged"):
+        MixupRegressorCV(net, cv=2).fit(X, y)
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, "all"])
