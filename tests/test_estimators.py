@@ -462,6 +462,7 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("random_state", "seed", ValueError, "cannot be used to seed"),
         ("estimator__lr", "x", TypeError, "lr='x', but expected a number of at"),
         ("estimator__lr", None, TypeError, "lr=None, but expected a number of at"),
+        ("estimator__lr", np.nan, ValueError, "lr=nan, but expected a number of at"),
         ("estimator__lr", -1.0, ValueError, "lr=-1.0, but expected a number of at"),
         ("random_state", -1, ValueError, "random_state=-1, but expected an integer"),
         ("random_state", 2**32, ValueError, "an integer from 0 to"),
