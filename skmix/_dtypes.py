@@ -112,7 +112,7 @@ def as_frame(X: Any) -> Any:
         return X
     check_unmasked(X, "X")
     if not sparse.issparse(X):
-        _refuse_flat(X)
+        _refuse_other_dimensions(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = _converted(pd.DataFrame, list(X))
         if not all(map(types.is_numeric_dtype, frame.dtypes)):
@@ -192,7 +192,7 @@ def _refuse_repeated(names: pd.Index) -> None:
     )
 
 
-def _refuse_flat(X: Any) -> None:
+def _refuse_other_dimensions(X: Any) -> None:
     """Refuse what has not two dimensions, rows and columns, as scikit-learn does."""
     n_dimensions = getattr(X, "ndim", None)
     if not isinstance(n_dimensions, int):  # a list, a class

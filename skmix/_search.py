@@ -513,7 +513,7 @@ class _MixupCV(BaseMixup):
         self._check_settings()
         self._folder()
         self._scorer()
-        sorted({0.0, *check_alphas(self.alphas)})
+        check_alphas(self.alphas)
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
         check_n_jobs(self.n_jobs)
