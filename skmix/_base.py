@@ -767,14 +767,26 @@ class MixupEstimator(BaseMixup):
             given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise ValueError(f"Got {given} without {missing}; pass both or neither.")
         _validation.check_no_target_missing(y_val, "y_val")
-        X_val = self._read(X_val)
+        with _noting_that_rows_are("X_val"):
+            X_val = self._read(X_val)
         numeric = self._task == "Regressor"
         if numeric:
             _validation.check_number_targets(y_val, "y_val")
         y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
         samples = Samples(X_val, y_val)
-        return self._preparation.transform_samples(samples, "y_val")[:3]
+        with _noting_that_rows_are("X_val"):
+            return self._preparation.transform_samples(samples, "y_val")[:3]
+
+
+@contextmanager
+def _noting_that_rows_are(name: str) -> Iterator[None]:
+    """Note in errors of a table, which call it X, what its name is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.add_note(f"(These rows are {name}.)")
+        raise
 
 
 class LastFit(NamedTuple):

@@ -218,7 +218,8 @@ def _keep_strings(frame: pd.DataFrame, X: Any) -> pd.DataFrame:
     """Give columns of strings a string dtype, even if all their values are missing."""
     dtypes = zip(X.columns, getattr(X, "dtypes", ()), strict=False)
     names = {name for name, dtype in dtypes if str(dtype) == "String"}
-    return frame.astype(dict.fromkeys(names, "str")) if names else frame
+    # (By "str" pandas 2 would make strings of missing values.)
+    return frame.astype(dict.fromkeys(names, "string")) if names else frame
 
 
 @dataclass(frozen=True)

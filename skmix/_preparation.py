@@ -27,7 +27,7 @@ from skmix._mixup import is_interpolating
 from skmix._sampler import MixupSampler
 from skmix._targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat
-from skmix._training.epoch import check_finite
+from skmix._training.epoch import check_finite, diverged, may_overflow
 from skmix._training.patch import mixed_training
 from skmix._training.predict import draws, in_chunks
 from skmix._training.random import one_thread_each, seeded
@@ -418,6 +418,14 @@ def fit_net(
         with training:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)
+    if may_overflow(net):
+        _check_outputs(preparation.outputs(net, samples.X, draws=True))
+
+
+def _check_outputs(outputs: Any) -> None:
+    """Raise `Diverged` for predictions, of samples of the training, not finite."""
+    if not np.isfinite(np.asarray(outputs, dtype=np.float64)).all():
+        raise diverged("outputs that are no finite numbers for samples of the training")
 
 
 def draws_to_predict(net: NeuralNet, X: Any) -> bool:

@@ -539,7 +539,9 @@ def mutual_information(table: TrainingSet, n_columns: int) -> np.ndarray:
             values[:, column] = (
                 own @ np.arange(1, own.shape[1] + 1) if codes else own[:, 0]
             )
-    values, y = _moderate(np.nan_to_num(values)), y if classify else _moderate(y)
+    values = _moderate(np.nan_to_num(values))
+    if not classify:
+        y = _moderate(y.astype(np.float64))
     telling = ~discrete | np.array([_n_sharing(x) >= FEW_ROWS for x in values.T])
     if table.columns is None:  # integers that hardly repeat are numbers, no codes
         discrete, telling = discrete & telling, np.ones(n_columns, dtype=bool)

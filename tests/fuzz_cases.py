@@ -274,6 +274,7 @@ DOUBTFUL_WEIGHTS = {
         ("weight", "class", "sample", "row", "split"),
     ),
 }
+WITHOUT_ROWS = {"both", "some zero"} | DOUBTFUL_WEIGHTS.keys()
 REFUSED_WEIGHTS = {
     "zero": (lambda rng, n: np.zeros(n), ("weight",)),
     "negative": (weights(lambda w: np.r_[-1.0, w[1:]]), ("negative sample_weight",)),
@@ -754,6 +755,8 @@ class Case:
             found += [name, *ALSO.get(name, ())]
         if self.weight == "both" and self.is_search:  # the small ones count for nothing
             found.append("weights")
+        if self.how == "validated" and self.weight in WITHOUT_ROWS:
+            found.append("NaN")  # which is in X_val, but in no row that counts
         if self.how == "partial_fit":
             found.append("class_weight='balanced'")
         if "categorical_features" in self.settings:

@@ -78,7 +78,7 @@ def classes_of(case, y):
         return {}
     try:
         return {"classes": np.unique(np.asarray(y))}
-    except TypeError:
+    except (TypeError, ValueError):  # of another order, of other lengths
         return {"classes": list(dict.fromkeys(list(y)))}
 
 
@@ -215,7 +215,7 @@ def changed(model, case, predicted):
         for column in frame:
             try:
                 frame[column] = frame[column].astype("category")
-            except TypeError:
+            except (TypeError, UnicodeEncodeError):  # of pandas itself
                 return
         words = [*map(str, frame.columns), *words]
     try:

@@ -652,6 +652,14 @@ def test_bad_validation_rows(wine, clf, rows, match):
     assert_refused(clf.fit(X, y), ValueError, match, X, y, **rows(X, y))
 
 
+def test_errors_of_validation_rows_say_that_they_are_these(wine, clf):
+    X, y = wine
+    for wrong in (X * np.nan, X[:, 1:]):
+        with pytest.raises(ValueError, match=r"contains NaN|13 features") as error:
+            clf.fit(X, y, X_val=wrong, y_val=y)
+        assert error.value.__notes__ == ["(These rows are X_val.)"]
+
+
 def test_wrong_columns_at_predict(wine, clf):
     X, y = wine
     with pytest.raises(NotFittedError):

@@ -67,7 +67,7 @@ def test_any_net_takes_a_raw_table(mixed, make, lam_per):
 @pytest.mark.parametrize("make", NETS.values(), ids=NETS.keys())
 def test_frames_of_polars_and_pandas_are_the_same(mixed, make):
     X, y = mixed
-    X = X.astype({"level": "str"})
+    X = X.astype({"level": "string"})
     clf = MixupClassifier(make(), random_state=0).fit(X, y)
     same = MixupClassifier(make(), random_state=0).fit(pl.from_pandas(X), y)
     assert_array_equal(same.predict_proba(X), clf.predict_proba(X))
@@ -275,7 +275,8 @@ def test_regressor(mixed):
 
 def test_sparse_columns_have_no_embedding(mixed):
     _, y = mixed
-    X = sparse.random_array((ROWS, 500), density=0.02, format="csr", rng=0)
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(rng.random((ROWS, 500)) * (rng.random((ROWS, 500)) < 0.02))
     clf = MixupClassifier(quick(), random_state=0).fit(X, y)
     assert clf.estimator_.module_.embedding.pieces is None
     assert_allclose(clf.predict_proba(X.toarray()), clf.predict_proba(X), rtol=1e-5)

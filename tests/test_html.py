@@ -2,12 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 from sample_nets import logits_net
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, MixupRegressorCV
+
+NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
 
 
 def text_of(model):
@@ -31,6 +34,9 @@ def test_the_default_net_is_shown(kind, net):
         assert "TabularNet(" not in repr(model)
 
 
+@pytest.mark.skipif(
+    NUMPY < (2, 3), reason="scikit-learn 1.8 compares 0.2 and 'auto' by this numpy"
+)
 def test_a_net_of_ones_own_is_shown_by_what_was_given_to_it():
     model = MixupClassifier(logits_net(lr=0.125), alpha=0.2)
     text = text_of(model)

@@ -226,7 +226,7 @@ def test_segments_of_nets(points, piped):
 
 def test_segments_of_frames_with_categories_and_of_numbers(points):
     X, y = points
-    frame = pd.DataFrame(X, columns=["u", "v"])
+    frame = pd.DataFrame(X.copy(), columns=["u", "v"])  # (pandas 2 would write to X)
     frame["kind"] = pd.Categorical(np.where(X[:, 0] > 0, "left", "right"))
     frame.loc[::7, "u"] = np.nan
     display = SegmentDisplay.from_estimator(CLASSIFIER, frame, y, cv=2)

@@ -359,6 +359,17 @@ def test_importances_do_not_depend_on_units_whose_squares_are_no_numbers(unit):
     assert_allclose(FeatMix()._importances(in_units), expected)
 
 
+def test_importances_for_targets_near_the_largest_of_their_dtype():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    y = np.where(x[:, 0] > 0, 3e38, 1e38).astype(np.float32)
+    tables = [
+        TrainingSet(x, y_, np.arange(30), task="regressor")
+        for y_ in (y, y.astype(np.float64) / 1e38)
+    ]
+    huge, small = map(FeatMix()._importances, tables)
+    assert_allclose(huge, small)
+
+
 # What tells nothing of other rows.
 
 

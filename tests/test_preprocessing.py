@@ -325,6 +325,8 @@ def test_other_columns_than_in_training():
 
 @pytest.mark.parametrize("dtype", ["str", "string", "object", pl.String])
 def test_strings_that_are_all_missing_in_training(dtype):
+    if dtype == "str" and pd.__version__.startswith("2."):
+        pytest.skip("pandas 2 makes strings of missing values")
     make = pl.DataFrame if dtype is pl.String else pd.DataFrame
     seen = make({"kind": [None] * 3, "x": [1.0, 2, 3]})
     new = make({"kind": ["a", "b", None], "x": [1.0, 2, 3]})
@@ -643,7 +645,8 @@ def test_the_encoder_of_a_fit_can_be_cloned_and_gives_what_the_net_gets():
 
 
 def test_the_encoder_of_sparse_rows_is_one_too():
-    X = sparse.random_array((60, 5), density=0.4, format="csr", rng=0)
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(rng.random((60, 5)) * (rng.random((60, 5)) < 0.4))
     net = default_net("classifier").set_params(max_epochs=1)
     clf = MixupClassifier(net, random_state=0).fit(X, np.arange(60) % 2)
     given = clone(clf.encoder_).fit_transform(X)
@@ -725,6 +728,9 @@ class TestInverseTransform:
         encoder = TableEncoder(scale=scale, as_dict=as_dict, dtype=dtype).fit(table)
         decoded = encoder.inverse_transform(encoder.transform(table))
         expected = table.astype({"hue": object, "mood": object})
+        missing = expected.isna()
+        assert_array_equal(decoded.isna(), missing)
+        decoded, expected = decoded.mask(missing), expected.mask(missing)  # None is nan
         close = 1e-9 if dtype is np.float64 else 1e-3
         pd.testing.assert_frame_equal(decoded, expected, rtol=close, atol=close)
 

@@ -821,6 +821,20 @@ def test_divergence_in_the_very_last_update_is_found_in_the_parameters(wine, tas
         mixup(task, net).fit(X, y)
 
 
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_divergence_in_the_very_last_update_is_found_in_the_outputs(wine, task):
+    """The weights are finite, but not their products."""
+    X, y = wine
+
+    class Deep(nn.Sequential):
+        def __init__(self, d_in, d_out):
+            super().__init__(nn.Linear(d_in, 8), nn.Tanhshrink(), nn.Linear(8, d_out))
+
+    net = own(task, module=Deep, lr=1e30, max_epochs=1, batch_size=-1)
+    with pytest.raises(Diverged, match="outputs that are no finite numbers"):
+        mixup(task, net).fit(X, y)
+
+
 def test_weights_that_are_not_trained_may_be_infinite(wine):
     class Masked(Layers):
         def __init__(self, d_in, d_out):

@@ -142,6 +142,16 @@ def check_finite(net: NeuralNet, n_epochs_before: int = 0) -> None:
             raise diverged(f"no finite numbers in the parameter {name} after training")
 
 
+def may_overflow(net: NeuralNet) -> bool:
+    """Whether a net holds numbers so large that outputs of some layers may overflow."""
+    tensors = [*net.module_.parameters(), *net.module_.buffers()]
+    return any(
+        bool((tensor.abs() > torch.finfo(tensor.dtype).max ** (1 / 8)).any())
+        for tensor in tensors
+        if tensor.dtype.is_floating_point
+    )
+
+
 def is_finite(epoch: Mapping[str, Any]) -> bool:
     """Whether all losses of an epoch of a history are finite."""
     try:
