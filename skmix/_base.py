@@ -57,6 +57,7 @@ from skmix._training.recording import Recorder
 from skmix.pairing import check_pairing
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
+MANY_ROWS = 2_000  # of a class, or of a regression: "auto" does not mix more of them
 
 # Parameters beside the net and the seed that a training depends on.
 OF_TRAINING = (
@@ -348,7 +349,8 @@ class MixupEstimator(BaseMixup):
         validation = self._read_validation(X_val, y_val)
         if validation is not None and isinstance(net, _default_net.TabularNeuralNet):
             net.set_params(refit=False)
-        task, trainings = self._begin_trainings(net, X, y, sample_weight)
+        explores = self._explores(net, len(samples.y))
+        task, trainings = self._begin_trainings(net, X, y, sample_weight, explores)
         _warn_of_small_split(self.estimator, len(samples.y), validation)
         seed = draw_seed(self.random_state)
         self._last_fit = LastFit(seed, self._settings(), validation is not None, {})
@@ -365,12 +367,11 @@ class MixupEstimator(BaseMixup):
         return self
 
     def _begin_trainings(
-        self, net: NeuralNet, X: Any, y: Any, weight: Any
+        self, net: NeuralNet, X: Any, y: Any, weight: Any, explores: bool
     ) -> tuple[Task, Trainings]:
         """Tell callbacks of the beginning of fit; return what they are told next."""
         n_parts = n_epochs = max_epochs_of(net)
-        explored = self.alpha == "auto" and _default_net.is_explored(net)
-        n_trainings = 1 + explored + _default_net.trains_twice(net)
+        n_trainings = 1 + explores + _default_net.trains_twice(net)
         several = n_epochs is not None and n_trainings > 1
         if several:
             n_parts = n_trainings
@@ -462,21 +463,34 @@ class MixupEstimator(BaseMixup):
             seed=seed,
             trainings=trainings,
         )
-        if self.alpha == "auto" and _default_net.is_explored(net):
+        n_samples = len(rows.y)
+        if self._explores(net, n_samples):
             explore = partial(train, method="explore")
             net, alpha = self._explored(net, explore, trainings)
             if trainings.stopped:
                 net.found_ = net.found_._replace(n_epochs=None)
             train(net, alpha, method="train_again")
         else:
-            alpha = self._alpha_in_doubt(net) if self.alpha == "auto" else self.alpha
+            alpha = self.alpha
+            if alpha == "auto":
+                alpha = self._alpha_in_doubt(net, n_samples)
             train(net, alpha)
         return net, alpha
 
-    def _alpha_in_doubt(self, net: NeuralNet) -> float:
+    def _explores(self, net: NeuralNet, n_samples: int) -> bool:
+        """Whether rows held out choose the alpha of a fit."""
+        fits = _default_net.is_explored(net) and not self._are_many(n_samples)
+        return self.alpha == "auto" and fits
+
+    def _alpha_in_doubt(self, net: NeuralNet, n_samples: int = 0) -> float:
         """Return the alpha that "auto" stands for where rows held out cannot tell."""
         own_recipe = isinstance(net, _default_net.TabularNeuralNet)
-        return 0.0 if own_recipe and not self._mixes_in_doubt else ALPHA
+        mixes = self._mixes_in_doubt and not self._are_many(n_samples)
+        return 0.0 if own_recipe and not mixes else ALPHA
+
+    def _are_many(self, n_samples: int) -> bool:
+        """Whether samples are so many that "auto" does not try to mix them."""
+        return n_samples > MANY_ROWS * self._preparation.target.n_outputs
 
     def _explored(
         self, net: NeuralNet, explore: Callable[..., None], trainings: Trainings

@@ -25,6 +25,7 @@ from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
 from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix._base import MANY_ROWS
 from skmix._default_net import (
     HIDDEN,
     TabularNetClassifier,
@@ -644,6 +645,24 @@ def test_where_no_row_is_held_out_classifiers_mix_and_regressors_do_not(
     assert_same(one(net, alpha=alpha, random_state=0).fit(X, y).estimator_, auto)
     classes = {"classes": [0, 1]} if task == "classifier" else {}
     assert one(quick(task)).partial_fit(X, y, **classes).alpha_ == alpha
+
+
+@pytest.mark.parametrize(
+    ("task", "one", "n_classes"),
+    [("classifier", MixupClassifier, 3), ("regressor", MixupRegressor, 1)],
+)
+def test_auto_does_not_mix_many_rows_nor_try_it(task, one, n_classes):
+    n = MANY_ROWS * n_classes + 1
+    X = np.random.default_rng(0).normal(size=(n, 2))
+    y = np.arange(n) % 3
+    net = quick(task, max_epochs=1, batch_size=512)
+    many = one(net, random_state=0).fit(X, y)
+    assert (many.alpha_, many.explored_alphas_) == (0, ())
+    assert_same(one(net, alpha=0, random_state=0).fit(X, y).estimator_, many)
+    few = one(net, random_state=0).fit(X, y, sample_weight=np.arange(n) > 0)
+    assert few.explored_alphas_ == (0, 0.2)  # a row of no weight does not count
+    net = quick(task, max_epochs=1, train_split=None, callbacks=None)
+    assert one(net).fit(X, y).alpha_ == 0
 
 
 @pytest.mark.parametrize("validated", [True, False])
