@@ -14,7 +14,7 @@ GAP_X, GAP_Y, MARGIN = 36, 24, 10
 BOXES = {
     "choice": ("_selection", "scores, gains, shares", 1, 0),
     "table": ("X, y, sample_weight", "", 0, 0),
-    "estimator": ("_estimators, _base, _search", "fit, partial_fit, predict", 0, 1),
+    "estimator": ("_estimators, _one_net, _search", "fit, partial_fit, predict", 0, 1),
     "many": ("_vectorized", "all alphas and folds at once", 1, 1),
     "check": ("_preparation", "checks, rows of weight 0", 0, 2),
     "columns": ("_dtypes, preprocessing", "columns to numbers", 1, 2),

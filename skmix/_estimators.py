@@ -1,6 +1,6 @@
 """The estimators: `MixupClassifier` and `MixupRegressor`, what they take and give.
 
-What they share is in `skmix._base`.
+What they share is in `skmix._one_net` and `skmix._base`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from skorch import NeuralNet
 
-from skmix._base import (
-    MixupEstimator,
-    PredictsClasses,
-    PredictsNumbers,
-    all_or_nothing,
-)
+from skmix._base import PredictsClasses, PredictsNumbers, all_or_nothing
+from skmix._one_net import MixupEstimator
 
 
 class MixupClassifier(PredictsClasses, MixupEstimator):

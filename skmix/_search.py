@@ -27,18 +27,17 @@ from skorch import NeuralNet
 
 from skmix._base import (
     BaseMixup,
-    MixupEstimator,
     PredictsClasses,
     PredictsNumbers,
     all_or_nothing,
     draw_seed,
-    fitted_member,
     of_kind,
 )
 from skmix._checkpoints import Folder
 from skmix._default_net import train_once
 from skmix._dtypes import ColumnReader, as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._one_net import MixupEstimator, fitted_member
 from skmix._preparation import (
     Preparation,
     Samples,

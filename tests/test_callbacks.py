@@ -533,7 +533,7 @@ def test_in_a_pipeline_it_does_not_hold_the_tasks_either():
 
 
 def test_it_is_made_only_for_those_who_ask(monkeypatch):
-    monkeypatch.setattr("skmix._base._copied", None)
+    monkeypatch.setattr("skmix._one_net._copied", None)
     fit(new("default", Told()))
     with pytest.raises(TypeError):
         fit(new("default", Seen()))

@@ -25,7 +25,6 @@ from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._base import MANY_ROWS
 from skmix._default_net import (
     HIDDEN,
     TabularNetClassifier,
@@ -35,6 +34,7 @@ from skmix._default_net import (
     trains_twice,
     wants_scaled,
 )
+from skmix._one_net import MANY_ROWS
 from skmix._training import loss
 from skmix._training.epoch import Diverged
 from skmix._training.muon import Muon

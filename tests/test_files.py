@@ -54,7 +54,7 @@ from skmix import (
     MixupClassifierCV,
     MixupRegressor,
     MixupRegressorCV,
-    _base,
+    _one_net,
     _search,
     mixing,
     pairing,
@@ -428,7 +428,7 @@ def test_all_that_fit_sets_is_stored_or_left_out_on_purpose(kind, fitted):
     estimator, _, _ = fitted(kind)
     learnt = vars(estimator).keys() - estimator.get_params(deep=False).keys()
     stored = set(records.names_of_fitted(type(estimator)))
-    assert learnt - stored <= set(_base.OF_REPLAY)
+    assert learnt - stored <= set(_one_net.OF_REPLAY)
     for member in [estimator, *getattr(estimator, "estimators_", [])]:
         encoder = member._preparation.encoder
         if encoder is not None:
@@ -454,7 +454,12 @@ def test_lists_name_nothing_that_there_is_not(fitted):
         members = [estimator, *getattr(estimator, "estimators_", [])]
         seen = seen.union(*map(vars, members))
         seen |= set(vars(getattr(estimator._preparation, "encoder", None) or estimator))
-    names = {*_base.FITTED, *_search.FITTED, *preprocessing.FITTED, *_base.OF_REPLAY}
+    names = {
+        *_one_net.FITTED,
+        *_search.FITTED,
+        *preprocessing.FITTED,
+        *_one_net.OF_REPLAY,
+    }
     assert not names - seen
 
 

@@ -80,7 +80,8 @@ def sample(table, kind):
     X, y = X.iloc[rows].reset_index(drop=True), y.iloc[rows].to_numpy()
     X = X.loc[:, X.nunique() > 1]
     numbers = kind == "regression"
-    net = default_net("regressor" if numbers else "classifier").set_params(max_epochs=4)
+    net = default_net("regressor" if numbers else "classifier")
+    net.set_params(max_epochs=4, module__k=2, module__d_block=16)
 
     def fitted(name):
         kind = MixupRegressor if numbers else MixupClassifier

@@ -250,7 +250,7 @@ def test_bad_priors_are_refused_before_training(
     wine, estimator, priors, error, match, monkeypatch
 ):
     clf = clone(estimator).set_params(priors=priors)
-    monkeypatch.setattr("skmix._base.fit_net", None)
+    monkeypatch.setattr("skmix._one_net.fit_net", None)
     monkeypatch.setattr("skmix._search.train_members", None)
     with pytest.raises(error, match=match):
         clf.fit(*wine)

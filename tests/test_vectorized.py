@@ -36,8 +36,8 @@ from skmix import (
     MixupRegressorCV,
     default_net,
 )
-from skmix._base import fitted_member
 from skmix._default_net import best_epoch
+from skmix._one_net import fitted_member
 from skmix._training.muon import Muon
 from skmix._vectorized.candidates import train_members
 from skmix._vectorized.module import VectorizedModule

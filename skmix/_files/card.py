@@ -7,8 +7,9 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skmix._base import BaseMixup, MixupEstimator
+from skmix._base import BaseMixup
 from skmix._files.persistence import versions
+from skmix._one_net import MixupEstimator
 from skmix._targets import ClassCodec
 
 MAX_SHOWN = 20  # columns, or classes, that are listed

@@ -1,6 +1,6 @@
 """Estimators, encoders and codecs to JSON and tensors, and back.
 
-What is stored is listed: `FITTED` of `skmix._base`, `skmix._search` and
+What is stored is listed: `FITTED` of `skmix._one_net`, `skmix._search` and
 `skmix.preprocessing` has the names of attributes, and the tables here how each is
 written and checked. In a file an attribute has its name without underscores around.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
 
-from skmix import _base, _search, preprocessing
-from skmix._base import BaseMixup, MixupEstimator
+from skmix import _one_net, _search, preprocessing
+from skmix._base import BaseMixup
 from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._files.container import Unreadable
@@ -33,6 +33,7 @@ from skmix._files.values import (
     expected,
     fields,
 )
+from skmix._one_net import MixupEstimator
 from skmix._preparation import Preparation
 from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._strings import NOTATIONS
@@ -312,7 +313,7 @@ def write_estimator(writer: Writer, estimator: BaseMixup) -> dict[str, Any]:
 
 def names_of_fitted(kind: type) -> tuple[str, ...]:
     """Return the names of attributes that are stored of a class of estimators."""
-    return _base.FITTED if issubclass(kind, MixupEstimator) else _search.FITTED
+    return _one_net.FITTED if issubclass(kind, MixupEstimator) else _search.FITTED
 
 
 def _write_shared(

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
-from skmix._base import MixupEstimator, Repeated
+from skmix._one_net import MixupEstimator, Repeated
 from skmix._training.random import seeded
 from skmix._training.recording import SeenStep
 from skmix.inspection._models import is_search, mixup_of, steps_before

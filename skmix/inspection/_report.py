@@ -17,8 +17,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from skmix._base import ALPHA, of_kind
+from skmix._base import of_kind
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._one_net import ALPHA
 from skmix._validation import check_option, check_seed, is_number
 from skmix.inspection._changes import calibration_of, effects_of_rows, fitted_pairs
 from skmix.inspection._displays import (

@@ -8,9 +8,9 @@ import pandas as pd
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from skmix._base import Repeated
 from skmix._columns import as_numpy, each
 from skmix._dtypes import ColumnReader, as_frame
+from skmix._one_net import Repeated
 from skmix._preparation import Preparation, is_dict, rows_of
 from skmix._training.recording import SeenStep
 from skmix._validation import check_integer
