@@ -2,9 +2,9 @@
 
 from skmix._default_net import default_net
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._files.card import model_card
 from skmix._files.persistence import load, save
-from skmix._search import MixupClassifierCV, MixupRegressorCV
 
 __all__ = [
     "MixupClassifier",

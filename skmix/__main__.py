@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from skmix._search import MixupClassifierCV, MixupRegressorCV
+from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix.inspection._report import mixup_report
 from skmix.inspection.files import (
     FEWEST_ROWS,

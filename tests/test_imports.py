@@ -40,7 +40,7 @@ LAYERS = [
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"}
     | {"_vectorized.keeping"},
-    {"_search"},
+    {"_search", "_estimators_cv"},
     # files, which no estimator knows
     {"_files.container", "_files.names", "_files.budget", "_files.values"}
     | {"_files.nets", "_files.records", "_files.steps", "_files.persistence"}

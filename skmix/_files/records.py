@@ -16,6 +16,7 @@ from skmix import _one_net, _search, preprocessing
 from skmix._base import BaseMixup
 from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._files.container import Unreadable
 from skmix._files.nets import (
     read_fitted,
@@ -35,7 +36,6 @@ from skmix._files.values import (
 )
 from skmix._one_net import MixupEstimator
 from skmix._preparation import Preparation
-from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._strings import NOTATIONS
 from skmix._targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat

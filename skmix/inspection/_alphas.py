@@ -8,8 +8,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline
 
+from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._intervals import joint_intervals
-from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._validation import is_number
 
 # Shares that ShuffleSplit and GroupShuffleSplit hold out if they are not told.

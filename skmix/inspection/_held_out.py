@@ -22,8 +22,8 @@ from skmix._checkpoints import Folder
 from skmix._default_net import TabularNeuralNet
 from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
+from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._preparation import Samples, rows_of
-from skmix._search import MixupClassifierCV, MixupRegressorCV
 from skmix._selection import seeds_of_folds
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
