@@ -555,7 +555,8 @@ class MixupEstimator(BaseMixup):
         return self._preparation.encoder
 
     def _predict(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
+        if not hasattr(self, "_draws"):  # (for one row scikit-learn's check is slow)
+            check_is_fitted(self)
         X = self._read(X)
         return self._preparation.predict(self.estimator_, X, draws=self._draws)
 

@@ -181,23 +181,28 @@ def set_mode(net: NeuralNet, training: bool) -> None:
 
 def module_dtype(net: NeuralNet) -> torch.dtype:
     """Return the first floating dtype of a net's parameters that numpy has, too."""
-    for _, parameter in net.get_all_learnable_params():
-        if parameter.dtype in _NUMPY_DTYPES:
-            return parameter.dtype
-    return torch.float32
+    return _dtypes(net)[1]
 
 
 def parameter_dtype(net: NeuralNet) -> torch.dtype:
     """Return the first floating dtype of a net's parameters."""
+    return _dtypes(net)[0]
+
+
+def _dtypes(net: NeuralNet) -> tuple[torch.dtype, torch.dtype]:
+    """Return the first floating dtype of a net's parameters, and of numpy's, too."""
+    first = None
     for _, parameter in net.get_all_learnable_params():
-        if parameter.is_floating_point():
-            return parameter.dtype
-    return torch.float32
+        if first is None and parameter.is_floating_point():
+            first = parameter.dtype
+        if parameter.dtype in _NUMPY_DTYPES:
+            return first or parameter.dtype, parameter.dtype
+    return first or torch.float32, torch.float32
 
 
 def inferring(net: NeuralNet) -> Callable[..., Any]:
     """Return `infer` of a net's class, from and to the dtypes of tables and losses."""
-    infer, own, table = type(net).infer, parameter_dtype(net), module_dtype(net)
+    infer, (own, table) = type(net).infer, _dtypes(net)
 
     def infer_in_table_dtype(x: Any, **fit_params: Any) -> Any:
         x = to_tensor(x, device=net.device)
