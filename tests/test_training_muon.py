@@ -2,6 +2,9 @@
 
 import copy
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from sklearn.base import clone
 from skorch.callbacks import LRScheduler
 from torch.optim.lr_scheduler import StepLR
 
+import skmix
 from skmix import MixupClassifier, default_net
 from skmix._training.muon import Muon, orthogonal
 
@@ -243,3 +247,24 @@ def test_schedules_of_nets_scale_all_groups(wine):
     model = MixupClassifier(net, random_state=0).fit(*wine)
     rates = [group["lr"] for group in model.estimator_.optimizer_.param_groups]
     assert_allclose(rates, [0.004 / 16] * 2)
+
+
+FIRST_FITS = """
+import sys
+from sklearn.datasets import load_wine
+from skmix import MixupClassifier, MixupClassifierCV, default_net
+
+X, y = load_wine(return_X_y=True)
+net = default_net("classifier").set_params(max_epochs=1)
+for model in (MixupClassifier(net), MixupClassifierCV(net)):
+    model.fit(X, y).predict_proba(X)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_fit_of_a_process_does_not_import_torchs_compiler():
+    command = [sys.executable, "-W", "ignore", "-c", FIRST_FITS]
+    root = Path(skmix.__file__).parents[1]
+    found = subprocess.run(command, cwd=root, check=True, capture_output=True)
+    assert found.stdout.split() == [b"False"]

@@ -1,6 +1,7 @@
 """Muon for matrices, AdamW for all other parameters, as one optimizer."""
 
 from collections.abc import Callable, Iterable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -10,6 +11,11 @@ from torch.optim.adamw import adamw
 A, B, C = 3.4445, -4.7750, 2.0315
 N_STEPS = 3
 RMS = 0.2  # of the numbers of a step in units of the rate, about that of AdamW's
+
+# torch wraps its methods such that the first call imports its compiler, which takes a
+# second; only compiled code has a use for that.
+_add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+_zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
 
 
 class Muon(torch.optim.Optimizer):
@@ -94,7 +100,7 @@ class Muon(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and refuse vectors where matrices are expected."""
-        super().add_param_group(param_group)
+        _add_param_group(self, param_group)
         group = self.param_groups[-1]
         shapes = [tuple(p.shape) for p in group["params"] if p.ndim < 2]
         if group["orthogonal"] and shapes:
@@ -102,6 +108,10 @@ class Muon(torch.optim.Optimizer):
                 f"Got a parameter of shape {shapes[0]} in a group with orthogonal=True,"
                 " but expected matrices, of shape (..., d_in, d_out)."
             )
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset the gradients of all parameters, as torch does."""
+        _zero_grad(self, set_to_none)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
