@@ -579,9 +579,10 @@ class MixupEstimator(BaseMixup):
             _validation.check_number_targets(y_val, "y_val")
         y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
-        samples = Samples(X_val, y_val)
         with _noting_that_rows_are("X_val"):
-            return self._preparation.transform_samples(samples, "y_val")[:3]
+            X_val = self._preparation.transform(X_val)
+        coded = Samples(X_val, y_val)
+        return self._preparation.transform_targets(coded, "y_val")[:3]
 
 
 @contextmanager

@@ -680,6 +680,9 @@ def test_errors_of_validation_rows_say_that_they_are_these(wine, clf):
         with pytest.raises(ValueError, match=r"contains NaN|13 features") as error:
             clf.fit(X, y, X_val=wrong, y_val=y)
         assert error.value.__notes__ == ["(These rows are X_val.)"]
+    with pytest.raises(ValueError, match=r"Got y_val with unknown labels") as error:
+        clf.fit(X, y, X_val=X, y_val=y + 9)
+    assert not hasattr(error.value, "__notes__")
 
 
 def test_wrong_columns_at_predict(wine, clf):
@@ -1607,6 +1610,22 @@ def test_a_batch_of_one_row_is_explained(wine):
         net = number_net(batch_size=batch_size, max_epochs=1)
         with pytest.raises(ValueError, match=r"one row.*Use a larger batch_size"):
             MixupRegressor(net).fit(X, y, sample_weight=weight)
+
+
+def test_a_single_row_to_predict_is_no_batch_in_training(wine):
+    class Unaware(Layers):
+        """Normalises by the rows that it is given, in evaluation, too."""
+
+        def forward(self, X):
+            return super().forward(
+                nn.functional.batch_norm(X, None, None, training=True)
+            )
+
+    X, y = wine
+    clf = MixupClassifier(logits_net(module=Unaware, max_epochs=1)).fit(X, y)
+    with pytest.raises(ValueError, match="more than 1 value per channel") as error:
+        clf.predict(X[:1])
+    assert "in training, but" not in str(error.value)
 
 
 def test_batch_sizes_of_numpy(wine):

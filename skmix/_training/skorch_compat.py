@@ -211,7 +211,8 @@ def inferring(net: NeuralNet) -> Callable[..., Any]:
         try:
             output = infer(net, x, **fit_params)
         except ValueError as error:
-            _explain_batch_of_one(error)
+            if net.module_.training:
+                _explain_batch_of_one(error)
             raise
         return _unhalved(output, table)
 
@@ -219,12 +220,12 @@ def inferring(net: NeuralNet) -> Callable[..., Any]:
 
 
 def _explain_batch_of_one(error: ValueError) -> None:
-    """Raise a clearer error where torch's BatchNorm refuses a batch of one row."""
+    """Raise a clearer error where torch's BatchNorm refuses to train on one row."""
     if "more than 1 value per channel" in str(error):
         raise ValueError(
             "Got a batch of one row in training, but the module has a BatchNorm, which "
-            "expected at least two. Use a larger batch_size, give more rows a weight "
-            "above 0, or leave out the BatchNorm."
+            "expected at least two. Use a larger batch_size, give more rows (of a "
+            "weight above 0), or leave out the BatchNorm."
         ) from error
 
 
