@@ -75,6 +75,7 @@ def check_alphas(alphas: Any, also: str = "") -> list[float]:
     """Return the numbers in a sequence of alphas; `also` is what else is expected."""
     expected = f"a sequence of finite numbers of at least 0, such as (0, 0.2, 1){also}"
     sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
+    sequence = sequence and getattr(alphas, "ndim", 1) > 0  # no array of a number
     if isinstance(alphas, str | Mapping) or not sequence:
         raise wrong(TypeError, "alphas", alphas, expected)
     numbers = list(alphas)
@@ -120,7 +121,7 @@ def check_n_jobs(value: Any) -> None:
     """Refuse a number of processes that joblib cannot start."""
     if value is not None and (not is_number(value, Integral) or value == 0):
         expected = "None, a number of processes, or -1 for one on each processor"
-        kind = ValueError if is_number(value) else TypeError
+        kind = ValueError if is_number(value, Integral) else TypeError
         raise wrong(kind, "n_jobs", value, expected)
 
 
