@@ -298,19 +298,21 @@ class MixupEstimator(BaseMixup):
             trainings.break_off()
         if not error and (net.found_.losses is None or trainings.stopped):
             return net, alpha
+        found, others = None if error else net.found_, None
         try:
             explore(other_net, other_alpha)
+            others = other_net.found_
         except Diverged:
             if error:
                 raise error from None
             trainings.break_off()
-            return net, alpha
-        found, others = vars(net).get("found_"), other_net.found_
         tried = {alpha: found, other_alpha: others}
         explored = {a: f.without_rows() for a, f in tried.items() if f and f.n_epochs}
         assert self._last_fit is not None  # of the `fit` that asks
         self._last_fit = self._last_fit._replace(explored=explored)
-        if error or clearly_higher(found.losses, others.losses, found.weight):
+        if not others:
+            return net, alpha
+        if not found or clearly_higher(found.losses, others.losses, found.weight):
             return other_net, other_alpha
         return net, alpha
 
