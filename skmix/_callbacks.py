@@ -160,17 +160,19 @@ class Trainings:
         return stop
 
     def break_off(self) -> None:
-        """Tell of the end of a training that diverged, by which nothing can predict."""
+        """Tell of the end of a training that diverged, unless it has ended before."""
         self._epoch.end()
         self._epoch = UNHEARD
         if self.several:
             self._training.end()
+            self._training = UNHEARD
 
     def end(self, net: NeuralNet) -> None:
         """Tell of the end of a training."""
         self._epoch.end()  # of an epoch that was broken off
         if self.several:
             self._training.end(partial(self._fitted, net))
+            self._training = UNHEARD  # what diverged in its last step is broken off
 
 
 def max_epochs_of(net: NeuralNet) -> int | None:

@@ -103,6 +103,10 @@ WAYS_OUT = {
 }
 
 
+# What libraries raise for values that pandas has no dtype for.
+UNHELD = TypeError, ValueError, NotImplementedError
+
+
 def as_frame(X: Any) -> Any:
     """Return a table of mixed columns as a pandas frame, other tables as they are."""
     if hasattr(X, "to_pandas") and hasattr(X, "columns"):  # polars and others
@@ -111,8 +115,7 @@ def as_frame(X: Any) -> Any:
         _refuse_repeated(X.columns)
         return X
     check_unmasked(X, "X")
-    if not sparse.issparse(X):
-        _refuse_other_dimensions(X)
+    _refuse_other_dimensions(X)
     if isinstance(X, list | tuple) and np.asarray(X, dtype=object).ndim == 2:
         frame = _converted(pd.DataFrame, list(X))
         if not all(map(types.is_numeric_dtype, frame.dtypes)):
@@ -144,14 +147,15 @@ def _to_pandas(X: Any) -> Any:
         return X.to_pandas()
     except (TypeError, ValueError):  # of dtypes that pandas writes but does not read
         levels = [name for name in metadata["index_columns"] if isinstance(name, str)]
-        return X.drop_columns(levels).to_pandas(ignore_metadata=True)
+        there = [name for name in levels if name in X.schema.names]
+        return X.drop_columns(there).to_pandas(ignore_metadata=True)
 
 
 def _converted(convert: Callable[[Any], pd.DataFrame], X: Any) -> pd.DataFrame:
     """Return a table as a frame of pandas; refuse values that no such frame holds."""
     try:
         return convert(X)
-    except (UnicodeEncodeError, TypeError) as error:
+    except UNHELD as error:
         whose = " and ".join(_columns_that_fail(convert, X)[:10])
         raise ValueError(
             f"Got X with values{whose and ' of the column '}{whose} that a frame of "
@@ -175,7 +179,7 @@ def _columns_that_fail(convert: Callable[[Any], pd.DataFrame], X: Any) -> list[s
     for name, column in alone.items():
         try:
             convert(column)
-        except (UnicodeEncodeError, TypeError):
+        except UNHELD:
             failing.append(name)
     return failing
 
@@ -198,6 +202,11 @@ def _refuse_other_dimensions(X: Any) -> None:
     if not isinstance(n_dimensions, int):  # a list, a class
         n_dimensions = np.ndim(np.asarray(X, dtype=object))
     if n_dimensions != 2:
+        if sparse.issparse(X):
+            raise ValueError(
+                f"Got X as a sparse array of shape {X.shape}, but expected two "
+                "dimensions: (n_samples, n_features)."
+            )
         _refuse_ragged(X)
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
 

@@ -298,19 +298,21 @@ class MixupEstimator(BaseMixup):
             trainings.break_off()
         if not error and (net.found_.losses is None or trainings.stopped):
             return net, alpha
+        found, others = None if error else net.found_, None
         try:
             explore(other_net, other_alpha)
+            others = other_net.found_
         except Diverged:
             if error:
                 raise error from None
             trainings.break_off()
-            return net, alpha
-        found, others = vars(net).get("found_"), other_net.found_
         tried = {alpha: found, other_alpha: others}
         explored = {a: f.without_rows() for a, f in tried.items() if f and f.n_epochs}
         assert self._last_fit is not None  # of the `fit` that asks
         self._last_fit = self._last_fit._replace(explored=explored)
-        if error or clearly_higher(found.losses, others.losses, found.weight):
+        if not others:
+            return net, alpha
+        if not found or clearly_higher(found.losses, others.losses, found.weight):
             return other_net, other_alpha
         return net, alpha
 
@@ -579,9 +581,10 @@ class MixupEstimator(BaseMixup):
             _validation.check_number_targets(y_val, "y_val")
         y_val = check_targets(y_val, "y_val", numeric=numeric)
         check_consistent_length(np.empty(get_len(X_val)), y_val)
-        samples = Samples(X_val, y_val)
         with _noting_that_rows_are("X_val"):
-            return self._preparation.transform_samples(samples, "y_val")[:3]
+            X_val = self._preparation.transform(X_val)
+        coded = Samples(X_val, y_val)
+        return self._preparation.transform_targets(coded, "y_val")[:3]
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def check_alphas(alphas: Any, also: str = "") -> list[float]:
     """Return the numbers in a sequence of alphas; `also` is what else is expected."""
     expected = f"a sequence of finite numbers of at least 0, such as (0, 0.2, 1){also}"
     sequence = isinstance(alphas, Iterable) and not isinstance(alphas, Iterator)
+    sequence = sequence and getattr(alphas, "ndim", 1) > 0  # no array of a number
     if isinstance(alphas, str | Mapping) or not sequence:
         raise wrong(TypeError, "alphas", alphas, expected)
     numbers = list(alphas)
@@ -120,7 +121,7 @@ def check_n_jobs(value: Any) -> None:
     """Refuse a number of processes that joblib cannot start."""
     if value is not None and (not is_number(value, Integral) or value == 0):
         expected = "None, a number of processes, or -1 for one on each processor"
-        kind = ValueError if is_number(value) else TypeError
+        kind = ValueError if is_number(value, Integral) else TypeError
         raise wrong(kind, "n_jobs", value, expected)
 
 
@@ -250,8 +251,9 @@ def check_untrained(net: NeuralNet) -> None:
 def check_training_parameters(net: NeuralNet) -> None:
     """Refuse epochs, rates and batch sizes that a net cannot be trained with.
 
-    A rate may be None where an optimizer of one's own finds it. Sizes count for torch's
-    DataLoader, unless a user-supplied sampler loads the rows.
+    An optimizer of one's own may take a rate that is no number, such as None, and find
+    it. Sizes count for torch's DataLoader, unless a user-supplied sampler loads the
+    rows.
     """
     check_integer("max_epochs", net.max_epochs, at_least=0)
     _check_rate(net)
@@ -268,16 +270,20 @@ def check_training_parameters(net: NeuralNet) -> None:
 
 def _check_rate(net: NeuralNet) -> None:
     """Name the learning rate that torch's optimizers refuse."""
-    rate, optimizer = net.lr, getattr(net.optimizer, "func", net.optimizer)
+    given, optimizer = net.get_params_for("optimizer"), net.optimizer
+    name, rate = "lr", net.lr
+    if name in given:  # which goes before that of the net
+        name, rate = "optimizer__lr", given[name]
     if isinstance(rate, torch.Tensor) or (is_number(rate) and rate >= 0):
         return
-    if rate is None and not optimizer.__module__.startswith(("torch.", "skmix.")):
+    home = str(getattr(optimizer, "func", optimizer).__module__)
+    if not is_number(rate) and not home.startswith(("torch.", "skmix.")):
         return  # which may find it
     try:
         torch.optim.Adam([torch.zeros(1)], lr=rate)
     except (TypeError, ValueError) as error:
         expected = f"a number of at least 0 ({error})"
-        raise wrong(type(error), "lr", rate, expected) from error
+        raise wrong(type(error), name, rate, expected) from error
 
 
 def check_layers(layers: Any) -> None:

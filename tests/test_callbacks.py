@@ -362,22 +362,41 @@ def test_the_net_may_change_its_number_of_epochs_when_training_begins():
     assert told.paths("end") == [*epochs(6), ("fit 0",)]
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_training_that_diverged_has_an_end(which, monkeypatch):
+@pytest.fixture
+def diverging(monkeypatch):
+    """Return a function that lets one training of those that explore diverge."""
     n_trained, explore = [], skmix._default_net.TabularNeuralNet.explore
 
-    def diverges(net, *args, **kwargs):
-        n_trained.append(net)
-        if len(n_trained) == which + 1:
-            net.set_params(lr=1e30)
-        return explore(net, *args, **kwargs)
+    def let(which, lr):
+        def diverges(net, *args, **kwargs):
+            n_trained.append(net)
+            if len(n_trained) == which + 1:
+                net.set_params(lr=lr)
+            return explore(net, *args, **kwargs)
 
-    monkeypatch.setattr(skmix._default_net.TabularNeuralNet, "explore", diverges)
+        monkeypatch.setattr(skmix._default_net.TabularNeuralNet, "explore", diverges)
+        return n_trained
+
+    return let
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_training_that_diverged_has_an_end(which, diverging):
+    n_trained = diverging(which, lr=1e30)
     told, seen = Told(), Seen()
     new("default", told, seen).fit(X, Y)
     assert len(n_trained) == 2
     assert sorted(told.paths("begin")) == sorted(told.paths("end"))
     assert seen.fitted["fit 0", f"explore {which}"] is None
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_training_that_diverged_in_its_last_step_has_one_end(which, diverging):
+    n_trained = diverging(which, lr=1e38)
+    told, net = Told(), default(max_epochs=1).set_params(batch_size=-1)
+    MixupClassifier(net, random_state=0).set_callbacks(told).fit(X, Y)
+    assert len(n_trained) == 2
+    assert sorted(told.paths("begin")) == sorted(told.paths("end"))
 
 
 def test_an_epoch_that_is_broken_off_has_an_end():
@@ -479,6 +498,18 @@ def test_it_has_the_weights_that_a_checkpoint_would_load(tmp_path):
     stopped = fit(clf.set_callbacks(stops))
     assert stopped.n_iter_ < 9  # of the best epoch
     assert np.array_equal(predicted(stopped), predicted(seen.fitted[path]))
+
+
+def test_a_checkpoint_that_has_written_nothing_so_far_loads_nothing(tmp_path):
+    def late(net):
+        return len(net.history) > 2
+
+    best = Checkpoint(monitor=late, dirname=tmp_path, load_best=True)
+    seen, path = Seen(), epochs(4)[0]
+    net = own(callbacks=[best], max_epochs=4)
+    fit(MixupClassifier(net, random_state=0).set_callbacks(seen))
+    once = fit(MixupClassifier(own(max_epochs=1), random_state=0))
+    assert np.array_equal(predicted(once), predicted(seen.fitted[path]))
 
 
 def test_with_rows_to_validate_on_it_has_the_best_weights():

@@ -714,7 +714,8 @@ def test_a_training_that_diverges_leaves_the_other_one(numbers, task, one, alpha
     for mixed, left in (({True}, 0), ({False}, 0.2)):
         net = quick(task)
         net.callbacks = [*net.callbacks, ("diverges", DivergesWhere(mixed))]
-        assert one(net, random_state=0).fit(X, y).alpha_ == left
+        fitted = one(net, random_state=0).fit(X, y)
+        assert (fitted.alpha_, fitted.explored_alphas_) == (left, (left,))
     net.set_params(callbacks__diverges__mixed={True, False})
     with pytest.raises(Diverged, match="on purpose"):
         one(net, random_state=0).fit(X, y)

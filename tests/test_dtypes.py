@@ -1024,6 +1024,31 @@ def test_arrow_tables_of_dtypes_that_pandas_does_not_read():
         assert list(frame.columns) == ["size", "word"]
         assert list(frame["word"].cat.categories) == ["a", "b"]
         assert list(frame["word"]) == list("aba")
+    without_index = pa.Table.from_pandas(X).select(["size", "word"])
+    assert list(as_frame(without_index).columns) == ["size", "word"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, 2], pa.time64("ns")),  # times of pandas have microseconds
+        pa.UnionArray.from_sparse(
+            pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]
+        ),
+    ],
+    ids=["nanoseconds", "union"],
+)
+def test_dtypes_of_arrow_that_no_frame_holds_are_told(values):
+    table = pa.table({"odd": values, "size": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="of the column 'odd' that a frame of pandas"):
+        as_frame(table)
+
+
+def test_sparse_arrays_have_two_dimensions():
+    X = sparse.coo_array(np.ones(ROWS))
+    clf = MixupClassifier(logits_net(max_epochs=1))
+    with pytest.raises(ValueError, match=r"sparse array of shape .*two dimensions"):
+        clf.fit(X, np.arange(ROWS) % 2)
 
 
 def test_declared_columns_of_lists_of_three_dimensions():

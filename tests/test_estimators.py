@@ -464,6 +464,8 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("estimator__lr", None, TypeError, "lr=None, but expected a number of at"),
         ("estimator__lr", np.nan, ValueError, "lr=nan, but expected a number of at"),
         ("estimator__lr", -1.0, ValueError, "lr=-1.0, but expected a number of at"),
+        ("estimator__optimizer__lr", "x", TypeError, "Got optimizer__lr='x', but"),
+        ("estimator__optimizer__lr", -1.0, ValueError, "Got optimizer__lr=-1.0, but"),
         ("random_state", -1, ValueError, "random_state=-1, but expected an integer"),
         ("random_state", 2**32, ValueError, "an integer from 0 to"),
         ("class_weight", "even", ValueError, "'even', but expected 'balanced'"),
@@ -477,6 +479,26 @@ def test_bad_parameters(wine, name, value, error, match):
     fitted = MixupClassifier(logits_net(max_epochs=1)).fit(X, y)
     fitted.set_params(**{name: value})
     assert_refused(fitted, error, match, X, y)
+
+
+def test_the_rate_of_the_optimizer_goes_before_that_of_the_net(wine):
+    rates = {"lr": None, "optimizer__lr": 0.01}
+    for make in (logits_net, short_default_net):
+        assert MixupClassifier(make(max_epochs=1, **rates)).fit(*wine).n_iter_ == 1
+
+
+class FindsItsRate(torch.optim.SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr=0.01 if lr in (None, "auto") else lr)
+
+
+@pytest.mark.parametrize("rate", [None, "auto"])
+def test_an_optimizer_of_ones_own_may_find_its_rate(wine, rate):
+    for optimizer in (FindsItsRate, partial(FindsItsRate)):
+        net = logits_net(max_epochs=1, lr=rate, optimizer=optimizer)
+        assert MixupClassifier(net).fit(*wine).n_iter_ == 1
+        with pytest.raises(ValueError, match=r"Got lr=-1\.0, but expected"):
+            MixupClassifier(net.set_params(lr=-1.0)).fit(*wine)
 
 
 @pytest.mark.parametrize(
@@ -658,6 +680,9 @@ def test_errors_of_validation_rows_say_that_they_are_these(wine, clf):
         with pytest.raises(ValueError, match=r"contains NaN|13 features") as error:
             clf.fit(X, y, X_val=wrong, y_val=y)
         assert error.value.__notes__ == ["(These rows are X_val.)"]
+    with pytest.raises(ValueError, match=r"Got y_val with unknown labels") as error:
+        clf.fit(X, y, X_val=X, y_val=y + 9)
+    assert not hasattr(error.value, "__notes__")
 
 
 def test_wrong_columns_at_predict(wine, clf):
@@ -1585,6 +1610,22 @@ def test_a_batch_of_one_row_is_explained(wine):
         net = number_net(batch_size=batch_size, max_epochs=1)
         with pytest.raises(ValueError, match=r"one row.*Use a larger batch_size"):
             MixupRegressor(net).fit(X, y, sample_weight=weight)
+
+
+def test_a_single_row_to_predict_is_no_batch_in_training(wine):
+    class Unaware(Layers):
+        """Normalises by the rows that it is given, in evaluation, too."""
+
+        def forward(self, X):
+            return super().forward(
+                nn.functional.batch_norm(X, None, None, training=True)
+            )
+
+    X, y = wine
+    clf = MixupClassifier(logits_net(module=Unaware, max_epochs=1)).fit(X, y)
+    with pytest.raises(ValueError, match="more than 1 value per channel") as error:
+        clf.predict(X[:1])
+    assert "in training, but" not in str(error.value)
 
 
 def test_batch_sizes_of_numpy(wine):

@@ -455,6 +455,9 @@ def test_errors_teach(points):
         row_effects(quick(0), X, y)
     with pytest.raises(ValueError, match="no alpha above 0: nothing to compare"):
         row_effects(MixupClassifierCV(alphas=(0,)), X, y)
+    for n_jobs, kind in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(kind, match=f"Got n_jobs={n_jobs}, but expected"):
+            row_effects(quick(), X, y, n_jobs=n_jobs)
     with pytest.raises(ValueError, match="Got one class in y"):
         row_effects(quick(), X, ["a"] * 90)
     with pytest.raises(ValueError, match="Unknown label type: continuous"):

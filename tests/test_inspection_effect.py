@@ -512,6 +512,7 @@ def test_the_model_and_the_generators_stay_as_they_were():
         (MixupClassifier(net()), {"cv": 1}, "Got cv=1"),
         (MixupClassifier(net()), {"cv": 100}, "cv=100 folds"),
         (MixupClassifier(net()), {"n_repeats": 0}, "n_repeats"),
+        (MixupClassifier(net()), {"n_jobs": 0}, "Got n_jobs=0"),
         (MixupClassifier(net()), {"against": "dropout"}, "a net of your own"),
         (MixupClassifier(net()), {"against": "noise"}, "expected a mapping"),
         (MixupClassifier(net()), {"against": 3}, "expected a mapping"),

@@ -643,6 +643,7 @@ def test_training_that_diverges_for_an_alpha_is_reported(wine):
         ((0.2, "1"), ValueError, "'1' among alphas"),
         ((0.2, True), ValueError, "True among alphas"),
         (0.2, TypeError, "alphas=0.2"),
+        (np.array(0.2), TypeError, r"alphas=array\(0.2\)"),
         ("0.2", TypeError, "alphas='0.2'"),
         ({0.2: 1}, TypeError, "alphas="),
     ],

@@ -850,6 +850,34 @@ def test_weights_that_are_not_trained_may_be_infinite(wine):
     assert np.isfinite(clf.predict_proba(wine[0])).all()
 
 
+TENSORS = {
+    "sparse": torch.eye(3).to_sparse(),
+    "float8": torch.ones(3).to(torch.float8_e4m3fn),
+    "complex": torch.ones(3, dtype=torch.complex64),
+}
+
+
+@pytest.mark.parametrize("held", TENSORS.values(), ids=TENSORS.keys())
+def test_a_module_may_hold_tensors_that_torch_does_not_compare(wine, held):
+    class Holds(Layers):
+        def __init__(self, d_in, d_out):
+            super().__init__(d_in, d_out)
+            self.register_buffer("held", held)
+
+    net = logits_net(module=Holds, max_epochs=1)
+    assert MixupClassifier(net).fit(*wine).n_iter_ == 1
+
+
+def test_a_module_may_hold_a_lazy_layer_that_it_does_not_call(wine):
+    class Holds(Layers):
+        def __init__(self, d_in, d_out):
+            super().__init__(d_in, d_out)
+            self.held = nn.LazyLinear(2)
+
+    net = logits_net(module=Holds, max_epochs=1)
+    assert MixupClassifier(net).fit(*wine).n_iter_ == 1
+
+
 def test_clipped_gradients_are_a_way_out(wine):
     X, y = wine
     net = own("regressor", lr=1.0, max_epochs=30, batch_size=-1)

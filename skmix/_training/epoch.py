@@ -25,6 +25,7 @@ from skorch import NeuralNet
 from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from skorch.history import History
 from skorch.utils import TeeGenerator
+from torch.nn.parameter import is_lazy
 
 from skmix._training.skorch_compat import (
     BATCH_METHODS,
@@ -101,6 +102,7 @@ class _Note:
             raise
 
 
+COMPARED = torch.float16, torch.bfloat16, torch.float32, torch.float64
 KINDS = {"train": "training", "valid": "validation"}
 WAY_OUT = (
     "lower `lr`, scale the columns (and the targets of a regression), or clip "
@@ -138,18 +140,26 @@ def check_finite(net: NeuralNet, n_epochs_before: int = 0) -> None:
     if not epochs:
         return
     for name, parameter in net.get_all_learnable_params():
-        if parameter.requires_grad and not torch.isfinite(parameter).all():
+        if is_lazy(parameter) or not parameter.requires_grad:
+            continue
+        if not torch.isfinite(parameter).all():
             raise diverged(f"no finite numbers in the parameter {name} after training")
 
 
 def may_overflow(net: NeuralNet) -> bool:
     """Whether a net holds numbers so large that outputs of some layers may overflow."""
-    tensors = [*net.module_.parameters(), *net.module_.buffers()]
     return any(
         bool((tensor.abs() > torch.finfo(tensor.dtype).max ** (1 / 8)).any())
-        for tensor in tensors
-        if tensor.dtype.is_floating_point
+        for tensor in (*net.module_.parameters(), *net.module_.buffers())
+        if _is_compared(tensor)
     )
+
+
+def _is_compared(tensor: torch.Tensor) -> bool:
+    """Whether torch compares numbers of a tensor, unlike sparse and lazy ones."""
+    if is_lazy(tensor) or tensor.dtype not in COMPARED:
+        return False
+    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 def is_finite(epoch: Mapping[str, Any]) -> bool:

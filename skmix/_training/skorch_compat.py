@@ -211,7 +211,8 @@ def inferring(net: NeuralNet) -> Callable[..., Any]:
         try:
             output = infer(net, x, **fit_params)
         except ValueError as error:
-            _explain_batch_of_one(error)
+            if net.module_.training:
+                _explain_batch_of_one(error)
             raise
         return _unhalved(output, table)
 
@@ -219,12 +220,12 @@ def inferring(net: NeuralNet) -> Callable[..., Any]:
 
 
 def _explain_batch_of_one(error: ValueError) -> None:
-    """Raise a clearer error where torch's BatchNorm refuses a batch of one row."""
+    """Raise a clearer error where torch's BatchNorm refuses to train on one row."""
     if "more than 1 value per channel" in str(error):
         raise ValueError(
             "Got a batch of one row in training, but the module has a BatchNorm, which "
-            "expected at least two. Use a larger batch_size, give more rows a weight "
-            "above 0, or leave out the BatchNorm."
+            "expected at least two. Use a larger batch_size, give more rows (of a "
+            "weight above 0), or leave out the BatchNorm."
         ) from error
 
 
@@ -511,7 +512,7 @@ def part_callbacks(net: NeuralNet) -> None:
 def restore_best(net: NeuralNet) -> None:
     """Load what callbacks would load if the training of a net ended now."""
     for _, callback in net.callbacks_:
-        if isinstance(callback, Checkpoint) and callback.load_best and callback.monitor:
+        if isinstance(callback, Checkpoint) and _has_best(callback, net):
             safe = callback.use_safetensors
             net.load_params(checkpoint=callback, use_safetensors=safe)
         if stops_early(callback) and callback.load_best and len(net.history):
@@ -519,6 +520,14 @@ def restore_best(net: NeuralNet) -> None:
             last = callback.best_epoch_ == net.history[-1, "epoch"]
             if weights is not None and not last:
                 net.module_.load_state_dict(weights)
+
+
+def _has_best(checkpoint: Checkpoint, net: NeuralNet) -> bool:
+    """Whether a checkpoint loads the best weights, and has written some by now."""
+    if not (checkpoint.load_best and checkpoint.monitor):
+        return False
+    event = checkpoint.event_name
+    return event is None or any(epoch.get(event) for epoch in net.history.to_list())
 
 
 def explain_monitor(net: NeuralNet, error: Exception) -> None:

@@ -19,6 +19,7 @@ from skmix._base import draw_seed
 from skmix._preparation import Samples, check_targets, rows_of
 from skmix._validation import (
     check_groups,
+    check_n_jobs,
     check_no_target_missing,
     check_number_targets,
     check_sample_weight,
@@ -108,6 +109,7 @@ def fitted_pairs(
 
     Arguments are those of `row_effects`.
     """
+    check_n_jobs(n_jobs)
     check_no_target_missing(y)
     if baseline is not None:
         return [_given_pair(estimator, baseline, X, y, sample_weight)]

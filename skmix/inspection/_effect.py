@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmix._checkpoints import Folder
 from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._progress import progress_bar
-from skmix._validation import check_integer, check_option
+from skmix._validation import check_integer, check_n_jobs, check_option
 from skmix.inspection._comparison import Comparison, compare
 from skmix.inspection._held_out import Data, HeldOut, predictions, repeated_folds
 from skmix.inspection._metrics import CLASS_METRICS, NUMBER_METRICS, Metric
@@ -327,6 +327,7 @@ def measured_effect(
 ) -> MixupEffect:
     """Do what `mixup_effect` does, and tell `advance` of steps done and to be done."""
     check_integer("n_repeats", n_repeats, at_least=1)
+    check_n_jobs(n_jobs)
     folder = Folder.of(checkpoint, random_state)
     settings = settings_of(estimator, alphas, against)
     repeats = repeated_folds(estimator, data, cv, n_repeats, random_state)

@@ -105,7 +105,7 @@ def _alphas_of(model: Any, alphas: Any) -> tuple[list[Any], bool]:
     numbers = check_alphas(alphas, ONE_ABOVE)
     above = sorted({alpha for alpha in numbers if alpha > 0})
     if not above:
-        raise ValueError(f"Got alphas={alphas!r}, but expected some{ONE_ABOVE}.")
+        raise wrong(ValueError, "alphas", alphas, f"numbers{ONE_ABOVE}")
     return above, search or len(above) < len({float(alpha) for alpha in numbers})
 
 
