@@ -868,6 +868,7 @@ def test_a_module_may_hold_tensors_that_torch_does_not_compare(wine, held):
     assert MixupClassifier(net).fit(*wine).n_iter_ == 1
 
 
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # of old torch
 def test_a_module_may_hold_a_lazy_layer_that_it_does_not_call(wine):
     class Holds(Layers):
         def __init__(self, d_in, d_out):

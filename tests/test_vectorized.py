@@ -765,6 +765,17 @@ def test_what_cannot_be_vectorized_is_trained_one_by_one(
                 assert torch.equal(value, alone.estimator_.module_.state_dict()[name])
 
 
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")  # of old torch
+def test_members_with_lazy_layers_are_trained_one_by_one(wine):
+    def lazy(d_out):
+        return nn.LazyLinear(d_out, dtype=torch.float64)
+
+    cv = MixupClassifierCV(logits_net(module=lazy, **SHORT), alphas=(0.5,), cv=2)
+    with pytest.warns(UserWarning, match="one by one.*lazy layers"):
+        cv.fit(*wine)
+    assert not cv.vectorized_
+
+
 @pytest.mark.filterwarnings("ignore:Members are trained one by one")
 def test_a_default_net_that_cannot_be_vectorized_is_trained_by_itself(wine, trained):
     X, y = wine

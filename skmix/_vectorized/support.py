@@ -13,6 +13,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring, PrintLog
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from skmix._columns import each
 from skmix._mixup import mixup
@@ -69,6 +70,8 @@ def _why_of_net(net: NeuralNet) -> str | None:
         return "its module is compiled"
     if is_tied(net.module_):
         return "its module has tied parameters"
+    if any(map(is_lazy, (*net.module_.parameters(), *net.module_.buffers()))):
+        return "its module has lazy layers, whose sizes are not known yet"
     return None
 
 
