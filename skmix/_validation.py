@@ -1,6 +1,7 @@
 """Checks of parameters and data: messages say what was got, expected, and to do."""
 
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -17,6 +18,8 @@ from torch.utils.data import DataLoader
 
 _SAMPLERS = {"sampler", "batch_sampler"}
 PER_ROW = "a group for each row"
+
+LARGEST = sys.float_info.max
 
 
 def is_number(value: Any, kind: type = Real) -> bool:
@@ -82,7 +85,7 @@ def check_alphas(alphas: Any, also: str = "") -> list[float]:
     if not numbers:
         raise wrong(ValueError, "alphas", alphas, expected)
     for alpha in numbers:
-        if not is_number(alpha) or not 0 <= alpha < np.inf:
+        if not is_number(alpha) or not 0 <= alpha <= LARGEST:
             raise ValueError(f"Got {alpha!r} among alphas, but expected {expected}.")
     return [float(alpha) for alpha in numbers]
 
@@ -92,13 +95,13 @@ def check_at_least_0(name: str, value: Any, way_out: str = "") -> None:
     expected = f"a finite number of at least 0{way_out}"
     if not is_number(value):
         raise wrong(TypeError, name, value, expected)
-    if not 0 <= value < np.inf:
+    if not 0 <= value <= LARGEST:  # (10**400 is less than infinity)
         raise wrong(ValueError, name, value, expected)
 
 
 def check_above_0(name: str, value: Any) -> None:
     """Refuse a value that is no finite number above 0."""
-    if not is_number(value) or not 0 < value < np.inf:
+    if not is_number(value) or not 0 < value <= LARGEST:
         raise wrong(ValueError, name, value, "a number above 0")
 
 

@@ -444,6 +444,7 @@ def assert_refused(estimator, error, match, *args, **kwargs):
         ("alpha", -1, ValueError, "Got alpha=-1, but expected a finite number"),
         ("alpha", float("nan"), ValueError, "alpha=0 trains without mixing"),
         ("alpha", float("inf"), ValueError, "finite"),
+        ("alpha", 10**400, ValueError, "finite"),
         ("alpha", "0.2", TypeError, "Got alpha='0.2'"),
         ("alpha", None, TypeError, "Got alpha=None"),
         ("alpha", True, TypeError, "Got alpha=True"),

@@ -640,6 +640,7 @@ def test_training_that_diverges_for_an_alpha_is_reported(wine):
         ((0.2, -1), ValueError, "-1 among alphas"),
         ((0.2, np.nan), ValueError, "nan among alphas"),
         ((0.2, np.inf), ValueError, "inf among alphas"),
+        ((0.2, 10**400), ValueError, "0 among alphas"),
         ((0.2, "1"), ValueError, "'1' among alphas"),
         ((0.2, True), ValueError, "True among alphas"),
         (0.2, TypeError, "alphas=0.2"),

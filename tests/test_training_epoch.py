@@ -853,6 +853,7 @@ def test_weights_that_are_not_trained_may_be_infinite(wine):
 TENSORS = {
     "sparse": torch.eye(3).to_sparse(),
     "float8": torch.ones(3).to(torch.float8_e4m3fn),
+    "empty": torch.zeros(0),
     "complex": torch.ones(3, dtype=torch.complex64),
 }
 

@@ -148,16 +148,16 @@ def check_finite(net: NeuralNet, n_epochs_before: int = 0) -> None:
 
 def may_overflow(net: NeuralNet) -> bool:
     """Whether a net holds numbers so large that outputs of some layers may overflow."""
-    return any(
-        bool((tensor.abs() > torch.finfo(tensor.dtype).max ** (1 / 8)).any())
+    return not all(
+        max(map(abs, tensor.aminmax())) <= torch.finfo(tensor.dtype).max ** (1 / 8)
         for tensor in (*net.module_.parameters(), *net.module_.buffers())
-        if _is_compared(tensor)
+        if _is_compared(tensor)  # (False for NaN, too)
     )
 
 
 def _is_compared(tensor: torch.Tensor) -> bool:
     """Whether torch compares numbers of a tensor, unlike sparse and lazy ones."""
-    if is_lazy(tensor) or tensor.dtype not in COMPARED:
+    if is_lazy(tensor) or tensor.dtype not in COMPARED or not tensor.numel():
         return False
     return tensor.layout is torch.strided and not tensor.is_nested
 
