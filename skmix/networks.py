@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,7 @@ class ByteDropout(nn.Dropout):
         n_words = (X.numel() + 7) // 8
         counted = torch.arange(n_words, device=X.device) * STEP  # (wraps around)
         words = _mixed(counted + (self.seed + self.n_passes * PASS))
-        drawn: torch.Tensor = _Bytes.apply(words)  # type: ignore[no-untyped-call]
-        return drawn[: X.numel()].view(X.shape)
+        return _bytes_of(words)[: X.numel()].view(X.shape)
 
 
 # Odd constants of SplitMix64, as signed integers, and one more that tells passes apart.
@@ -146,11 +146,16 @@ def _mixed(words: torch.Tensor) -> torch.Tensor:
     return words
 
 
-class _Bytes(torch.autograd.Function):
-    """The bytes of integers: ``words.view(torch.uint8)``, also in `torch.func.vmap`.
+def _bytes_of(words: torch.Tensor) -> torch.Tensor:
+    """Return the bytes of integers, also in `torch.func.vmap`."""
+    if torch.__version__ >= "2.13":  # which maps views of another dtype
+        return words.view(torch.uint8)
+    drawn: torch.Tensor = _Bytes.apply(words)  # type: ignore[no-untyped-call]
+    return drawn
 
-    (torch before 2.13 has no batching rule for views of another dtype.)
-    """
+
+class _Bytes(torch.autograd.Function):
+    """The bytes of integers: a view, with a rule for `torch.func.vmap`."""
 
     @staticmethod
     def forward(words: torch.Tensor) -> torch.Tensor:
@@ -287,13 +292,10 @@ class TabularNet(nn.Module):
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
         share = self.n_averaged.reciprocal().clamp(min=1 - self.average_decay)
-        for averaged, part in zip(
-            self.averaged, (self.embedding, self.members), strict=True
-        ):
-            for mean, trained in zip(averaged.modules(), part.modules(), strict=True):
-                for name, old in mean.named_parameters(recurse=False):
-                    # (In place, `torch.func.vmap` would take its members one by one.)
-                    old.copy_(old.lerp(getattr(trained, name), share.to(old)))
+        trained = chain(self.embedding.parameters(), self.members.parameters())
+        for mean, now in zip(self.averaged.parameters(), trained, strict=True):
+            # (In place, `torch.func.vmap` would take its members one by one.)
+            mean.copy_(mean.lerp(now, share.to(mean)))
 
 
 def _members(
