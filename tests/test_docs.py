@@ -230,6 +230,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("noise_free.py", "--markdown", "docs/defaults.md"),
         ("speed.py", "--markdown", "docs/speed.md"),
         ("pieces.py", "--markdown", "docs/speed.md"),
+        ("first_fit.py", "--markdown", "docs/speed.md"),
         ("quality.py", "--table", "docs/quality.md"),
         ("quality.py", "--readme", "README.md"),
         ("quality.py", "--overview", "docs/quality.md"),
