@@ -772,7 +772,7 @@ class Case:
             found.append("train_split")  # but its early stopping needs one
         if self.net in ("norm and dropout", "double"):  # which have a BatchNorm
             small = self.net_settings.get("batch_size") == 1
-            found += ["batch"] * (small or self.weight in DOUBTFUL_WEIGHTS)
+            found += ["batch"] * (small or self.weight in WITHOUT_ROWS)
         if self.wrong_of_net is not None:
             found += [self.wrong_net_setting[0].split("__")[-1], "diverged"]
         return found
