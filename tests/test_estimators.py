@@ -675,6 +675,13 @@ def test_bad_validation_rows(wine, clf, rows, match):
     assert_refused(clf.fit(X, y), ValueError, match, X, y, **rows(X, y))
 
 
+def test_a_strength_may_be_a_float32_of_numpy(wine, clf):
+    X, y = wine
+    told = clone(clf).set_params(alpha=float(np.float32(0.2))).fit(X, y)
+    same = clone(clf).set_params(alpha=np.float32(0.2)).fit(X, y)
+    assert_array_equal(same.predict_proba(X), told.predict_proba(X))
+
+
 def test_errors_of_validation_rows_say_that_they_are_these(wine, clf):
     X, y = wine
     for wrong in (X * np.nan, X[:, 1:]):
