@@ -90,7 +90,7 @@ def check_alphas(alphas: Any, also: str = "") -> list[float]:
     if not numbers:
         raise wrong(ValueError, "alphas", alphas, expected)
     for alpha in numbers:
-        if not is_number(alpha) or not (0 <= alpha and is_finite(alpha)):
+        if not is_number(alpha) or not (alpha >= 0 and is_finite(alpha)):
             raise ValueError(f"Got {alpha!r} among alphas, but expected {expected}.")
     return [float(alpha) for alpha in numbers]
 
@@ -100,13 +100,13 @@ def check_at_least_0(name: str, value: Any, way_out: str = "") -> None:
     expected = f"a finite number of at least 0{way_out}"
     if not is_number(value):
         raise wrong(TypeError, name, value, expected)
-    if not (0 <= value and is_finite(value)):
+    if not (value >= 0 and is_finite(value)):
         raise wrong(ValueError, name, value, expected)
 
 
 def check_above_0(name: str, value: Any) -> None:
     """Refuse a value that is no finite number above 0."""
-    if not is_number(value) or not (0 < value and is_finite(value)):
+    if not is_number(value) or not (value > 0 and is_finite(value)):
         raise wrong(ValueError, name, value, "a number above 0")
 
 
