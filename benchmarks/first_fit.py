@@ -41,10 +41,11 @@ import skmix
 
 seconds.append(time.process_time())
 kind = getattr(skmix, sys.argv[1])
-net = skmix.default_net("classifier" if "Classifier" in sys.argv[1] else "regressor")
-net.set_params(max_epochs=3)
+task = "classifier" if "Classifier" in sys.argv[1] else "regressor"
+y = y.astype(float) if task == "regressor" else y
+net = skmix.default_net(task).set_params(max_epochs=3)
 for _ in range(4):
-    kind(net, random_state=0).fit(X, y if "Classifier" in sys.argv[1] else 1.0 * y)
+    kind(net, random_state=0).fit(X, y)
     seconds.append(time.process_time())
 print(json.dumps([b - a for a, b in zip(seconds, seconds[1:])]))
 """

@@ -18,11 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from skmix import _default_net, _validation
-from skmix._callbacks import (
-    TakesCallbacks,
-    take_down,
-    without_contexts,
-)
+from skmix._callbacks import TakesCallbacks, take_down, without_contexts
 from skmix._dtypes import as_frame
 from skmix._html import block_around
 from skmix._mixup import check_mixing

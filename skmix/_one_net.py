@@ -11,9 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import (
-    clone,
-)
+from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
@@ -21,11 +19,7 @@ from skorch.dataset import get_len
 
 from skmix import _default_net, _validation
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_one_fit
-from skmix._callbacks import (
-    Task,
-    Trainings,
-    max_epochs_of,
-)
+from skmix._callbacks import Task, Trainings, max_epochs_of
 from skmix._preparation import (
     Preparation,
     Samples,

@@ -418,12 +418,12 @@ def fit_net(
         with training:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)
-    if may_overflow(net):
-        _check_outputs(preparation.outputs(net, samples.X, draws=True))
+        if may_overflow(net):
+            _check_outputs(preparation.outputs(net, samples.X, draws=True))
 
 
 def _check_outputs(outputs: Any) -> None:
-    """Raise `Diverged` for predictions, of samples of the training, not finite."""
+    """Raise `Diverged` unless all predictions of training samples are finite."""
     if not np.isfinite(np.asarray(outputs, dtype=np.float64)).all():
         raise diverged("outputs that are no finite numbers for samples of the training")
 

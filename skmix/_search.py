@@ -22,12 +22,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
-from skmix._base import (
-    BaseMixup,
-    all_or_nothing,
-    draw_seed,
-    of_kind,
-)
+from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_kind
 from skmix._checkpoints import Folder
 from skmix._default_net import train_once
 from skmix._dtypes import ColumnReader, as_frame
@@ -54,12 +49,7 @@ from skmix._targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_alphas, check_n_jobs, check_option
-from skmix._vectorized.candidates import (
-    Split,
-    Trained,
-    train_members,
-    untrained,
-)
+from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
 
 FEW_NETS = 2  # in each of many members of a default net

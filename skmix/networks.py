@@ -131,6 +131,7 @@ class ByteDropout(nn.Dropout):
         return _bytes_of(words)[: X.numel()].view(X.shape)
 
 
+MAPS_VIEWS = torch.__version__ >= "2.13"  # those of another dtype, by torch.func.vmap
 # Odd constants of SplitMix64, as signed integers, and one more that tells passes apart.
 STEP, PASS = -0x61C8864680B583EB, 0x2545F4914F6CDD1D
 FACTORS = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
@@ -148,7 +149,7 @@ def _mixed(words: torch.Tensor) -> torch.Tensor:
 
 def _bytes_of(words: torch.Tensor) -> torch.Tensor:
     """Return the bytes of integers, also in `torch.func.vmap`."""
-    if torch.__version__ >= "2.13":  # which maps views of another dtype
+    if MAPS_VIEWS:
         return words.view(torch.uint8)
     drawn: torch.Tensor = _Bytes.apply(words)  # type: ignore[no-untyped-call]
     return drawn

@@ -79,7 +79,11 @@ def classes_of(case, y):
     try:
         return {"classes": np.unique(np.asarray(y))}
     except (TypeError, ValueError):  # of another order, of other lengths
-        return {"classes": list(dict.fromkeys(list(y)))}
+        return {"classes": list(dict.fromkeys(map(hashable, y)))}
+
+
+def hashable(label):
+    return str(label) if isinstance(label, list) else label
 
 
 def after_fit(model, case, X, y, rows):

@@ -148,10 +148,10 @@ def check_finite(net: NeuralNet, n_epochs_before: int = 0) -> None:
 
 def may_overflow(net: NeuralNet) -> bool:
     """Whether a net holds numbers so large that outputs of some layers may overflow."""
-    return not all(
+    return not all(  # (a comparison with NaN is false, too)
         max(map(abs, tensor.aminmax())) <= torch.finfo(tensor.dtype).max ** (1 / 8)
         for tensor in (*net.module_.parameters(), *net.module_.buffers())
-        if _is_compared(tensor)  # (False for NaN, too)
+        if _is_compared(tensor)
     )
 
 
