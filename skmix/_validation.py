@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral, Rational, Real
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ def is_number(value: Any, kind: type = Real) -> bool:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a number is less than infinity, and an int no larger than floats."""
-    return value < np.inf and not (isinstance(value, int) and value > LARGEST)
+    """Whether a number is less than infinity, and a ratio no larger than floats."""
+    return bool(value <= LARGEST if isinstance(value, Rational) else value < np.inf)
 
 
 def wrong(kind: type[Exception], name: str, value: Any, expected: str) -> Exception:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from fractions import Fraction
 from functools import partial
 from io import StringIO
 
@@ -641,6 +642,7 @@ def test_training_that_diverges_for_an_alpha_is_reported(wine):
         ((0.2, np.nan), ValueError, "nan among alphas"),
         ((0.2, np.inf), ValueError, "inf among alphas"),
         ((0.2, 10**400), ValueError, "0 among alphas"),
+        ((0.2, Fraction(10**400)), ValueError, "among alphas"),
         ((0.2, "1"), ValueError, "'1' among alphas"),
         ((0.2, True), ValueError, "True among alphas"),
         (0.2, TypeError, "alphas=0.2"),
