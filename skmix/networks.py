@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -293,10 +292,14 @@ class TabularNet(nn.Module):
         """Move the averaged weights towards those in training, by less and less."""
         self.n_averaged += 1
         share = self.n_averaged.reciprocal().clamp(min=1 - self.average_decay)
-        trained = chain(self.embedding.parameters(), self.members.parameters())
-        for mean, now in zip(self.averaged.parameters(), trained, strict=True):
-            # (In place, `torch.func.vmap` would take its members one by one.)
-            mean.copy_(mean.lerp(now, share.to(mean)))
+        # By their names: layers may be pruned or frozen by now, of which it is a copy.
+        for averaged, part in zip(
+            self.averaged, (self.embedding, self.members), strict=True
+        ):
+            for mean, trained in zip(averaged.modules(), part.modules(), strict=True):
+                for name, old in mean.named_parameters(recurse=False):
+                    # (In place, `torch.func.vmap` would take its members one by one.)
+                    old.copy_(old.lerp(getattr(trained, name), share.to(old)))
 
 
 def _members(

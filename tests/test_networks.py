@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.special import softmax
+from torch.nn.utils import prune
 
 from skmix.networks import (
     ByteDropout,
@@ -275,3 +276,26 @@ def test_a_mask_of_fewer_rows_is_the_beginning_of_one_of_more():
     layer = ByteDropout(0.5)
     other = deepcopy(layer)
     assert torch.equal(layer(torch.ones(7, 5)), other(torch.ones(11, 5))[:7])
+
+
+def freeze(layer):
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.register_buffer("weight", weight)
+
+
+EDITS = {
+    "pruned weights": lambda layer: prune.random_unstructured(layer, "weight", 0.5),
+    "pruned biases": lambda layer: prune.random_unstructured(layer, "bias", 0.5),
+    "a buffer in place of weights": freeze,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_averages_are_of_the_weights_that_layers_use(edit):
+    net = TabularNet(5, 3, bins=[[-1, 0, 1], [-1, 0, 1]])
+    edit(net.members[1])
+    net(torch.randn(8, 5))
+    for name in ("weight", "bias"):
+        used = getattr(net.members[1], name)
+        assert torch.equal(getattr(net.averaged[1][1], name), used)
