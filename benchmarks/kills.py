@@ -42,9 +42,9 @@ from skmix import (
     MixupClassifier,
     MixupClassifierCV,
     MixupRegressorCV,
-    _checkpoints,
     default_net,
 )
+from skmix._long_runs import checkpoints
 from skmix.inspection import mixup_effect
 
 OUT = RESULTS / "kills.json"
@@ -200,7 +200,7 @@ def main():
     if args.markdown:
         print(markdown(read_report(args.out)["summary"]))
         return
-    _checkpoints.INTERVAL, _checkpoints.SHARE = 0.0, np.inf  # after every epoch
+    checkpoints.INTERVAL, checkpoints.SHARE = 0.0, np.inf  # after every epoch
     torch.set_num_threads(1)
     rng = np.random.default_rng(args.seed)
     n_kills = -(-args.kills // len(RUNS))

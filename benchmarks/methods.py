@@ -50,8 +50,8 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._columns import TrainingSet
-from skmix._sampler import MixupSampler
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import TrainingSet
 from skmix.mixing import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
 from skmix.pairing import NAMED, Nearest, SimilarTarget
 from skmix.schedules import Schedule

@@ -25,9 +25,9 @@ from sklearn.utils.validation import validate_data
 from speed import COLUMNS, ROWS, WIDTHS, describe_machine, make_case, net_of, printed
 
 from skmix import MixupClassifier
-from skmix._columns import copied, take
-from skmix._mixup import lerp_steps
-from skmix._sampler import MixupSampler
+from skmix._mixing.mixup import lerp_steps
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import copied, take
 from skmix._training.loader import Batches
 from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.predict import in_chunks

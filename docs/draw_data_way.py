@@ -17,12 +17,12 @@ BOXES = {
     "estimator": ("_estimators, _one_net, _search", "fit, partial_fit, predict", 0, 1),
     "many": ("_vectorized", "all alphas and folds at once", 1, 1),
     "check": ("_preparation", "checks, rows of weight 0", 0, 2),
-    "columns": ("_dtypes, preprocessing", "columns to numbers", 1, 2),
-    "target": ("_targets", "labels to indices, and back", 1, 3),
+    "columns": ("_tables, preprocessing", "columns to numbers", 1, 2),
+    "target": ("_tables.targets", "labels to indices, and back", 1, 3),
     "net": ("_default_net", "or the user's net", 0, 3),
     "fit": ("_training.patch", "the net's own fit", 0, 4),
     "loader": ("_training.loader", "batches, weights, partners", 0, 5),
-    "mix": ("_sampler, mixing, pairing", "draw and mix", 0, 6),
+    "mix": ("_mixing, pairing", "draw and mix", 0, 6),
     "step": ("_training.epoch, loss", "pass, loss, update", 0, 7),
 }
 DOWN = ["table", "estimator", "check", "net", "fit", "loader", "mix", "step"]

@@ -19,9 +19,8 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier
 
 from skmix import _default_net, _validation
 from skmix._callbacks import TakesCallbacks, take_down, without_contexts
-from skmix._dtypes import as_frame
 from skmix._html import block_around
-from skmix._mixup import check_mixing
+from skmix._mixing.mixup import check_mixing
 from skmix._preparation import (
     Preparation,
     Samples,
@@ -31,7 +30,8 @@ from skmix._preparation import (
     new_net,
     read_table,
 )
-from skmix._targets import ClassCodec
+from skmix._tables.dtypes import as_frame
+from skmix._tables.targets import ClassCodec
 from skmix._training import changes, skorch_compat
 from skmix._training.epoch import interruptible
 from skmix.pairing import check_pairing

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from skmix import _validation
 from skmix._callbacks import Trainings
 from skmix._default_net import wants_scaled
-from skmix._dtypes import ColumnReader, as_frame
-from skmix._mixup import is_interpolating
-from skmix._sampler import MixupSampler
-from skmix._targets import ClassCodec, NumberCodec
+from skmix._mixing.mixup import is_interpolating
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.dtypes import ColumnReader, as_frame
+from skmix._tables.targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat
 from skmix._training.epoch import check_finite, diverged, may_overflow
 from skmix._training.patch import mixed_training

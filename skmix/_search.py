@@ -23,9 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_kind
-from skmix._checkpoints import Folder
 from skmix._default_net import train_once
-from skmix._dtypes import ColumnReader, as_frame
+from skmix._long_runs.checkpoints import Folder
 from skmix._one_net import MixupEstimator, fitted_member
 from skmix._preparation import (
     Preparation,
@@ -45,7 +44,8 @@ from skmix._selection import (
     seeds_of_folds,
     warn_of_undefined,
 )
-from skmix._targets import ClassCodec, NumberCodec, check_labels
+from skmix._tables.dtypes import ColumnReader, as_frame
+from skmix._tables.targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
 from skmix._validation import check_alphas, check_n_jobs, check_option

@@ -19,13 +19,13 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmix._base import BaseMixup
-from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._files.persistence import versions
 from skmix._preparation import Preparation, read_table
 from skmix._search import Part, Prediction, prediction_of
-from skmix._targets import ClassCodec, NumberCodec
+from skmix._tables.dtypes import ColumnReader
+from skmix._tables.targets import ClassCodec, NumberCodec
 from skmix._training.skorch_compat import criterion_is, first_output, parameter_dtype
 from skmix.preprocessing import TableEncoder, learnt_by
 

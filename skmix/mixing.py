@@ -32,9 +32,9 @@ weight_of_own_row : float, or array or tensor of 1 or of B entries
     From 0 to 1: the loss is ``weight * loss(y) + (1 - weight) * loss(y_partner)``.
 """
 
-from skmix._columns import TrainingSet
-from skmix._mixup import CutMix, mixup
-from skmix._variants import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix._mixing.mixup import CutMix, mixup
+from skmix._mixing.variants import FeatMix, NoisyFeatures, OwnMajor, Prob, Remix, Warped
+from skmix._tables.columns import TrainingSet
 
 __all__ = [
     "CutMix",

@@ -36,7 +36,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skmix._columns import TrainingSet
+from skmix._tables.columns import TrainingSet
 from skmix._validation import check_above_0, check_bound, check_rule, check_share
 
 __all__ = ["Lisa", "Nearest", "OtherClass", "SameClass", "SimilarTarget"]

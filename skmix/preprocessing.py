@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags, check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmix._dtypes import MAX_CATEGORIES, ColumnReader, as_frame
+from skmix._tables.dtypes import MAX_CATEGORIES, ColumnReader, as_frame
 from skmix._training.skorch_compat import narrowed
 from skmix._validation import (
     check_categorical_features,
@@ -76,7 +76,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    reader_ : skmix._dtypes.ColumnReader
+    reader_ : skmix._tables.dtypes.ColumnReader
         What each column of the table holds.
     n_columns_ : int
         Columns of the output, of ``x_num`` with `as_dict`.
@@ -203,7 +203,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ----------
         table : {ndarray, CSR matrix or array} of shape (n_samples, n_features)
             As `reader` makes it.
-        reader : skmix._dtypes.ColumnReader
+        reader : skmix._tables.dtypes.ColumnReader
             `categorical_features` is not looked at.
         weight : ndarray of shape (n_samples,), default=None
             Positive weights.

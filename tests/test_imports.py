@@ -11,28 +11,18 @@ PACKAGE = Path(skmix.__file__).parent
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
-    {
-        "_validation",
-        "_columns",
-        "_progress",
-        "_strings",
-        "networks",
-        "_training.skorch_compat",
-    }
-    | {"_digests", "_checkpoints"},
+    {"_validation", "_tables", "_tables.columns", "_tables.strings", "networks"}
+    | {"_long_runs", "_long_runs.progress", "_long_runs.digests"}
+    | {"_long_runs.checkpoints", "_training.skorch_compat"},
     {"_training.random", "_training.epoch", "_training.muon"},
     # the method, tables, targets, and the default net; each knows none of the others
-    {"_mixup", "_variants", "mixing", "pairing", "schedules", "_sampler"}
-    | {"_dtypes", "preprocessing", "_targets", "_default_net"},
+    {"_mixing", "_mixing.mixup", "_mixing.variants", "_mixing.sampler"}
+    | {"mixing", "pairing", "schedules"}
+    | {"_tables.dtypes", "_tables.targets", "preprocessing", "_default_net"},
     # one net in training
-    {
-        "_training.changes",
-        "_training.loader",
-        "_training.loss",
-        "_training.recording",
-        "_training.steps",
-    }
-    | {"_training.predict", "_training.patch", "_training", "_callbacks"},
+    {"_training", "_training.changes", "_training.loader", "_training.loss"}
+    | {"_training.recording", "_training.steps", "_training.predict", "_training.patch"}
+    | {"_callbacks"},
     # from the user's arguments to a net in training
     {"_html", "_preparation", "_intervals", "_selection", "_base", "_one_net"}
     | {"_estimators"},
@@ -48,25 +38,11 @@ LAYERS = [
     | {"export"},  # graphs of tensors, likewise
     {"__init__"},
     # a room above the estimators, which none of them knows
-    {
-        "inspection",
-        "inspection._models",
-        "inspection._metrics",
-        "inspection._folds",
-        "inspection._changes",
-        "inspection._segments",
-        "inspection._alphas",
-        "inspection._displays",
-        "inspection._replay",
-        "inspection._rows",
-        "inspection._settings",
-        "inspection._held_out",
-        "inspection._comparison",
-        "inspection._effect",
-        "inspection._report",
-        "inspection.files",
-        "__main__",
-    },
+    {"inspection", "inspection._models", "inspection._metrics", "inspection._folds"}
+    | {"inspection._changes", "inspection._segments", "inspection._alphas"}
+    | {"inspection._displays", "inspection._replay", "inspection._rows"}
+    | {"inspection._settings", "inspection._held_out", "inspection._comparison"}
+    | {"inspection._effect", "inspection._report", "inspection.files", "__main__"},
 ]
 LAYER_OF = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 
@@ -117,20 +93,24 @@ def test_imports_make_no_circle():
 @pytest.mark.parametrize(
     ("module", "source", "expected"),
     [
-        ("_mixup", "import skmix._training.patch", {"_training.patch"}),
+        ("_mixing.mixup", "import skmix._training.patch", {"_training.patch"}),
         ("_training.patch", "from skmix._base import x", {"_base"}),
-        ("_mixup", "import skmix as package", {"skmix"}),
-        ("networks", "from skmix._sampler import MixupSampler", {"_sampler"}),
+        ("_mixing.mixup", "import skmix as package", {"skmix"}),
+        (
+            "networks",
+            "from skmix._mixing.sampler import MixupSampler",
+            {"_mixing.sampler"},
+        ),
         ("networks", "from skmix._training import patch", {"_training.patch"}),
         ("networks", "from skmix import MixupClassifier", {"skmix"}),
-        ("_targets", "from . import _estimators", {"_estimators"}),
-        ("_dtypes", "def f():\n    from skmix._search import x", {"_search"}),
+        ("_tables.targets", "from . import _estimators", {"_estimators"}),
+        ("_tables.dtypes", "def f():\n    from skmix._search import x", {"_search"}),
         (
             "_training.loader",
-            "from skmix._sampler import MixupSampler\nimport torch",
+            "from skmix._mixing.sampler import MixupSampler\nimport torch",
             set(),
         ),
-        ("_mixup", '"""from skmix._training import x"""\nimport skmixer', set()),
+        ("_mixing.mixup", '"""from skmix._training import x"""\nimport skmixer', set()),
     ],
 )
 def test_a_forbidden_import_is_found(module, source, expected):

@@ -40,9 +40,9 @@ from torch.nn import functional as F
 
 import skmix
 from skmix import MixupClassifier, MixupRegressor
-from skmix._columns import TrainingSet
-from skmix._mixup import mix_step, mixup
-from skmix._sampler import Draw, MixupSampler
+from skmix._mixing.mixup import mix_step, mixup
+from skmix._mixing.sampler import Draw, MixupSampler
+from skmix._tables.columns import TrainingSet
 from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.patch import mixed_training
 from skmix.pairing import bound

@@ -18,10 +18,10 @@ from sklearn.feature_selection import mutual_info_classif
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._columns import TrainingSet
-from skmix._mixup import bound, is_interpolating, mix_step
-from skmix._sampler import Draw, MixupSampler
-from skmix._variants import mutual_information
+from skmix._mixing.mixup import bound, is_interpolating, mix_step
+from skmix._mixing.sampler import Draw, MixupSampler
+from skmix._mixing.variants import mutual_information
+from skmix._tables.columns import TrainingSet
 from skmix.mixing import (
     CutMix,
     FeatMix,

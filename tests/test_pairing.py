@@ -13,8 +13,8 @@ from sklearn.datasets import make_blobs
 from skorch.dataset import ValidSplit
 
 from skmix import MixupClassifier, MixupRegressor, pairing
-from skmix._columns import TrainingSet
-from skmix._sampler import MixupSampler
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import TrainingSet
 from skmix.pairing import (
     Lisa,
     Nearest,

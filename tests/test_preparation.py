@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sample_nets import logits_net, number_net
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
-from skmix._dtypes import ColumnReader
 from skmix._preparation import Preparation, Samples, fit_net, make_sampler, new_net
+from skmix._tables.dtypes import ColumnReader
 from skmix.preprocessing import TableEncoder
 
 OFF = {"alpha": 0, "lam_per": "batch", "mixing": "mixup", "pairing": "shuffle"}

@@ -18,8 +18,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmix import MixupClassifier, _dtypes, default_net, preprocessing
-from skmix._dtypes import ColumnReader, as_frame
+from skmix import MixupClassifier, default_net, preprocessing
+from skmix._tables import dtypes
+from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix.preprocessing import TableEncoder
 
 
@@ -480,7 +481,7 @@ def test_thousands_of_levels_take_bounded_memory():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"kind": rng.integers(4000, size=20_000)}).astype("category")
     with pytest.warns(UserWarning, match="'kind': .* different values"):
-        assert encoded(X).shape == (20_000, _dtypes.MAX_CATEGORIES)
+        assert encoded(X).shape == (20_000, dtypes.MAX_CATEGORIES)
 
 
 # Weights.

@@ -38,7 +38,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, default_net
-from skmix._sampler import MixupSampler
+from skmix._mixing.sampler import MixupSampler
 from skmix._training import epoch as epoch_module
 from skmix._training.epoch import (
     Diverged,

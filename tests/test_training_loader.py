@@ -11,7 +11,7 @@ from skorch.dataset import Dataset
 from torch.utils.data import DataLoader, Subset
 
 import skmix._training.loader
-from skmix._columns import take
+from skmix._tables.columns import take
 from skmix._training.loader import Batches
 
 

@@ -8,8 +8,8 @@ from sample_nets import logits_net, softmax_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skmix._mixup import mixed_loss, mixed_nll
-from skmix._sampler import Draw
+from skmix._mixing.mixup import mixed_loss, mixed_nll
+from skmix._mixing.sampler import Draw
 from skmix._training.loss import Targets, losses_of_steps
 
 

@@ -41,7 +41,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from skmix import MixupClassifier, MixupRegressor, default_net
-from skmix._sampler import MixupSampler
+from skmix._mixing.sampler import MixupSampler
 from skmix._training.loader import Batches, in_memory_batches
 from skmix._training.patch import mixed_training
 from skmix._training.skorch_compat import as_module_dtype

@@ -18,8 +18,8 @@ from skorch.callbacks import Checkpoint
 from torch import nn
 
 from skmix import MixupClassifier, MixupRegressor
-from skmix._mixup import mix_step
-from skmix._sampler import Draw
+from skmix._mixing.mixup import mix_step
+from skmix._mixing.sampler import Draw
 from skmix._training.steps import mixed_inside, stacked
 from skmix.mixing import mixup
 

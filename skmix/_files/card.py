@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmix._base import BaseMixup
 from skmix._files.persistence import versions
 from skmix._one_net import MixupEstimator
-from skmix._targets import ClassCodec
+from skmix._tables.targets import ClassCodec
 
 MAX_SHOWN = 20  # columns, or classes, that are listed
 

@@ -14,7 +14,6 @@ from skorch import NeuralNet
 
 from skmix import _one_net, _search, preprocessing
 from skmix._base import BaseMixup
-from skmix._dtypes import ColumnReader
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._files.container import Unreadable
@@ -36,8 +35,9 @@ from skmix._files.values import (
 )
 from skmix._one_net import MixupEstimator
 from skmix._preparation import Preparation
-from skmix._strings import NOTATIONS
-from skmix._targets import ClassCodec, NumberCodec
+from skmix._tables.dtypes import ColumnReader
+from skmix._tables.strings import NOTATIONS
+from skmix._tables.targets import ClassCodec, NumberCodec
 from skmix._training import skorch_compat
 from skmix.preprocessing import TableEncoder
 

@@ -17,7 +17,7 @@ from skorch.dataset import Dataset
 from skorch.utils import multi_indexing, to_device
 from torch.utils.data import DataLoader, Subset
 
-from skmix._columns import TrainingSet, copied, each, take
+from skmix._tables.columns import TrainingSet, copied, each, take
 from skmix._training.skorch_compat import as_module_dtype, is_skorchs_own
 
 # Numbers in a chunk (2 MiB of float32): enough for the calls that gather and mix it to
@@ -319,7 +319,7 @@ class BatchLoader:
     Parameters
     ----------
     net : skorch.NeuralNet
-    sampler : skmix._sampler.MixupSampler or None
+    sampler : skmix._mixing.sampler.MixupSampler or None
         It is bound to the rows that are trained on, once these are known.
     weight : ndarray of shape (n,), float64, or None
         A positive weight for each row of the table that the net is fitted on.

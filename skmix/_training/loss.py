@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
 
-from skmix._mixup import mixed_loss, mixed_nll
+from skmix._mixing.mixup import mixed_loss, mixed_nll
 from skmix._training.skorch_compat import (
     criterion_is,
     first_output,

@@ -18,7 +18,7 @@ from skorch.history import History
 from skorch.utils import to_tensor
 
 from skmix._callbacks import Trainings
-from skmix._sampler import Draw, MixupSampler
+from skmix._mixing.sampler import Draw, MixupSampler
 from skmix._training.epoch import (
     Step,
     Stopped,
@@ -76,7 +76,7 @@ def mixed_training(
     Parameters
     ----------
     net : skorch.NeuralNet
-    sampler : skmix._sampler.MixupSampler, default=None
+    sampler : skmix._mixing.sampler.MixupSampler, default=None
         None, or one that `is_off`, trains without mixing.
     weight : ndarray of shape (n,), float64, default=None
         A positive weight for each row of the table that the net is fitted on.

@@ -26,7 +26,7 @@ from skorch.dataset import Dataset
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmix._columns import each
+from skmix._tables.columns import each
 
 METHODS = tuple(
     name

@@ -14,9 +14,9 @@ from skorch.dataset import get_len
 from skorch.utils import to_tensor
 from torch import nn
 
-from skmix._columns import as_numpy, copied, each, take
-from skmix._mixup import lerp_steps, mix_step
-from skmix._sampler import MixupSampler
+from skmix._mixing.mixup import lerp_steps, mix_step
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import as_numpy, copied, each, take
 from skmix._training.epoch import Step
 from skmix._training.loader import LoadedChunk
 from skmix._training.loss import Targets, losses_of_steps, one_number

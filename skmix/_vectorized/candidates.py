@@ -23,11 +23,11 @@ from skorch import NeuralNet
 from tqdm.auto import tqdm
 
 from skmix._callbacks import UNHEARD, Task
-from skmix._checkpoints import Checkpoint, Folder
 from skmix._default_net import best_epoch, train_once, trains_twice
+from skmix._long_runs.checkpoints import Checkpoint, Folder
+from skmix._long_runs.progress import progress_bar
+from skmix._mixing.sampler import MixupSampler
 from skmix._preparation import Preparation, Samples, fit_net
-from skmix._progress import progress_bar
-from skmix._sampler import MixupSampler
 from skmix._training.epoch import (
     Diverged,
     ends_above_start,
@@ -225,7 +225,7 @@ def train_members(
         Whether to show a progress bar.
     n_jobs : int, default=None
         Processes, as in joblib.
-    folder : skmix._checkpoints.Folder
+    folder : skmix._long_runs.checkpoints.Folder
         Where what is done is kept, and found again.
     task : skmix._callbacks.Task
         Of which this training is a part, for callbacks.

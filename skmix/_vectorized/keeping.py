@@ -8,7 +8,7 @@ import numpy as np
 from skorch import NeuralNet
 from skorch.dataset import get_len
 
-from skmix._checkpoints import Checkpoint, NotKept
+from skmix._long_runs.checkpoints import Checkpoint, NotKept
 from skmix._preparation import Preparation, rows_of
 from skmix._vectorized.carrying import NetState
 
@@ -35,7 +35,7 @@ def trained_net(
         Returns what a trained net predicts of some rows. A net is kept if one with its
         numbers predicts the same, bit for bit.
     seed : int
-    checkpoint : skmix._checkpoints.Checkpoint
+    checkpoint : skmix._long_runs.checkpoints.Checkpoint
     outcome : dict, default=None
         What is kept beside the net, plain values.
     """

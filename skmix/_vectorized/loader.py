@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from skmix._columns import each
-from skmix._mixup import mix_step
-from skmix._sampler import MixupSampler
+from skmix._mixing.mixup import mix_step
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import each
 from skmix._training.loader import (
     CHUNK_CELLS,
     Batches,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 
-from skmix._mixup import mixup
+from skmix._mixing.mixup import mixup
 from skmix._training.steps import mixed_inside
 from skmix.networks import ByteDropout
 

@@ -15,9 +15,9 @@ from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring, Print
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from skmix._columns import each
-from skmix._mixup import mixup
-from skmix._sampler import MixupSampler
+from skmix._mixing.mixup import mixup
+from skmix._mixing.sampler import MixupSampler
+from skmix._tables.columns import each
 from skmix._training.loader import Batches
 from skmix._training.loss import Targets, losses_of_steps
 from skmix._training.skorch_compat import (

@@ -23,7 +23,7 @@ from skorch.callbacks import (
 from skorch.history import History
 from torch import nn, optim
 
-from skmix._columns import beside, each
+from skmix._tables.columns import beside, each
 from skmix._training.epoch import Step, Stopped, callbacks_may_stop, run_epoch
 from skmix._training.loader import CHUNK_CELLS, n_cells
 from skmix._training.loss import Targets, losses_of_steps

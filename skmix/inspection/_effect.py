@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skmix._checkpoints import Folder
 from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
-from skmix._progress import progress_bar
+from skmix._long_runs.checkpoints import Folder
+from skmix._long_runs.progress import progress_bar
 from skmix._validation import check_integer, check_n_jobs, check_option
 from skmix.inspection._comparison import Comparison, compare
 from skmix.inspection._held_out import Data, HeldOut, predictions, repeated_folds

@@ -18,13 +18,13 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmix._base import BaseMixup, draw_seed, of_kind
-from skmix._checkpoints import Folder
 from skmix._default_net import TabularNeuralNet
-from skmix._dtypes import as_frame
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
+from skmix._long_runs.checkpoints import Folder
 from skmix._preparation import Samples, rows_of
 from skmix._selection import seeds_of_folds
+from skmix._tables.dtypes import as_frame
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
 from skmix._validation import (

@@ -8,10 +8,10 @@ import pandas as pd
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from skmix._columns import as_numpy, each
-from skmix._dtypes import ColumnReader, as_frame
 from skmix._one_net import Repeated
 from skmix._preparation import Preparation, is_dict, rows_of
+from skmix._tables.columns import as_numpy, each
+from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix._training.recording import SeenStep
 from skmix._validation import check_integer
 from skmix.inspection._models import is_classifier, is_flat, mixup_of

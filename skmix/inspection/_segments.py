@@ -9,9 +9,9 @@ import sklearn.base
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from skmix._dtypes import ColumnReader
 from skmix._preparation import is_dict, rows_of
 from skmix._search import indexable
+from skmix._tables.dtypes import ColumnReader
 from skmix._validation import check_integer
 from skmix.inspection._changes import Pair, predicted, seed_of
 from skmix.inspection._models import is_flat

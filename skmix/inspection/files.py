@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from skmix._dtypes import ColumnReader
+from skmix._tables.dtypes import ColumnReader
 
 Task = Literal["classification", "regression"]
 FEWEST_ROWS = 40

@@ -22,10 +22,10 @@ from skmix import (
     MixupClassifierCV,
     MixupRegressor,
     MixupRegressorCV,
-    _strings,
     default_net,
 )
-from skmix._dtypes import ColumnReader, as_frame
+from skmix._tables import strings
+from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix.preprocessing import TableEncoder
 
 STRINGS = [object, "str", "string", pd.ArrowDtype(pa.string())]
@@ -328,13 +328,13 @@ def test_ids_with_digits_are_ids(text):
 
 def test_how_a_long_column_is_written_is_decided_by_some_of_its_values(monkeypatch):
     asked = []
-    decide = _strings.notation_of
+    decide = strings.notation_of
 
     def notation_of(values, counts):
         asked.append(len(values))
         return decide(values, counts)
 
-    monkeypatch.setattr("skmix._strings.notation_of", notation_of)
+    monkeypatch.setattr("skmix._tables.strings.notation_of", notation_of)
     values = [f"{i:,}.25" for i in range(1000, 15_000)]
     with pytest.warns(UserWarning, match="comma for thousands"):
         reader = learn(values)
@@ -634,7 +634,7 @@ def test_categories_that_do_not_occur_are_not_looked_at(monkeypatch):
         return as_index(values, **options)
 
     reader.transform(X)
-    monkeypatch.setattr("skmix._dtypes.pd.Index", index)
+    monkeypatch.setattr("skmix._tables.dtypes.pd.Index", index)
     assert reader.transform(new).ravel().tolist() == [1999, 7]
     assert max(seen) == 2
 

@@ -6,9 +6,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import betaincinv
 
-from skmix._columns import TrainingSet
-from skmix._mixup import lerp_steps, mix_step
-from skmix._sampler import Draw, MixupSampler, lam_table
+from skmix._mixing.mixup import lerp_steps, mix_step
+from skmix._mixing.sampler import Draw, MixupSampler, lam_table
+from skmix._tables.columns import TrainingSet
 from skmix.mixing import mixup
 from skmix.pairing import shuffle, weighted_choice
 from skmix.schedules import Schedule

@@ -20,7 +20,7 @@ from skmix import (
     MixupRegressor,
     MixupRegressorCV,
 )
-from skmix._targets import under_priors
+from skmix._tables.targets import under_priors
 
 CLF = MixupClassifier(logits_net(max_epochs=2), random_state=0)
 SEARCH = MixupClassifierCV(

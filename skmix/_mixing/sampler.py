@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import betainc, betaincinv
 
-from skmix import _mixup, pairing
-from skmix._columns import TrainingSet
+from skmix import pairing
+from skmix._mixing import mixup as mixings
+from skmix._tables.columns import TrainingSet
 
 Quantile = Callable[[np.ndarray], Any]
 
@@ -118,7 +119,7 @@ class MixupSampler:
         """Learn from the training rows, and draw anew from the seed."""
         self._restart()
         self.table = table
-        self.mix = [_mixup.bound(self.mixing, table, layer) for layer in self.layers]
+        self.mix = [mixings.bound(self.mixing, table, layer) for layer in self.layers]
         self._partners = None
         if self.pairing != "shuffle":
             self._partners = pairing.bound(self.pairing, table)
@@ -157,7 +158,7 @@ class MixupSampler:
     @property
     def is_plain(self) -> bool:
         """Whether rows are interpolated by `lam`, as mixup does, at every layer."""
-        return _mixup.named(self.mixing) is _mixup.mixup
+        return mixings.named(self.mixing) is mixings.mixup
 
     def strength(self, epoch: int) -> float:
         """Return the alpha of an epoch, 1 for the first one."""

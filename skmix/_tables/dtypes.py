@@ -20,7 +20,7 @@ from pandas.api import types
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skmix import _strings as text
+from skmix._tables import strings as text
 from skmix._validation import check_unmasked
 
 # Categories of a column that have a column, or a code, of their own; by frequency.
@@ -246,7 +246,7 @@ class ColumnReader:
         numbers.
     notations : list of (str or None)
         How the numbers of each column are written that came as text, one of
-        `skmix._strings.NOTATIONS`; None for numbers that came as such, and categories.
+        `skmix._tables.strings.NOTATIONS`; None for numbers that came as such, and categories.
     has_missing : list of bool
         Whether a missing value is among the categories of each column.
     """

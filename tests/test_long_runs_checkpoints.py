@@ -24,9 +24,10 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
 from torch import nn
 
-from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, _checkpoints
-from skmix._checkpoints import Checkpoint, Folder, NotKept
-from skmix._digests import digest_of
+from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV
+from skmix._long_runs import checkpoints
+from skmix._long_runs.checkpoints import Checkpoint, Folder, NotKept
+from skmix._long_runs.digests import digest_of
 from skmix._vectorized import candidates
 from skmix.inspection import mixup_effect
 from skmix.mixing import OwnMajor
@@ -40,8 +41,8 @@ class Killed(BaseException):
 
 @pytest.fixture
 def every_epoch(monkeypatch):
-    monkeypatch.setattr(_checkpoints, "INTERVAL", 0.0)
-    monkeypatch.setattr(_checkpoints, "SHARE", np.inf)
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", np.inf)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def filtered(message):
         yield
 
 
-WRITE = _checkpoints, "replace_file"
+WRITE = checkpoints, "replace_file"
 WIDE = {"cv": 3, "random_state": 0}
 SCHEDULE = {"policy": torch.optim.lr_scheduler.OneCycleLR, "step_every": "batch"}
 SCHEDULE |= {"max_lr": 0.03, "total_steps": 100}
@@ -461,7 +462,7 @@ def test_states_are_kept_from_time_to_time(small, tmp_path, monkeypatch):
     own = {"cv": 2, "random_state": 0, "checkpoint": tmp_path}
     MixupClassifierCV(logits_net(max_epochs=3), **own).fit(X, y)
     assert [list(value) for value in written] == [["trained"]]
-    monkeypatch.setattr(_checkpoints, "INTERVAL", -1.0)
+    monkeypatch.setattr(checkpoints, "INTERVAL", -1.0)
     MixupClassifierCV(logits_net(max_epochs=3), **own).fit(X, y)
     states = ["state", "state", "state", "trained"]
     assert [next(iter(value)) for value in written[1:]] == states

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from skmix._columns import (
+from skmix._tables.columns import (
     TrainingSet,
     beside,
     columns_of,

@@ -81,7 +81,7 @@ def digest_of(*values: Any) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from skmix._digests import digest_of
+    >>> from skmix._long_runs.digests import digest_of
     >>> digest_of(np.zeros(3), 1) == digest_of(np.zeros(3), 1)
     True
     >>> digest_of(np.zeros(3), 1) == digest_of(np.zeros(3), 1.0)

@@ -11,8 +11,15 @@ from numpy.random import Generator
 from scipy.special import betainc
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from skmix._columns import TrainingSet, as_numpy, columns_of, each, kept, take_columns
-from skmix._mixup import bound, is_interpolating, mixup
+from skmix._mixing.mixup import bound, is_interpolating, mixup
+from skmix._tables.columns import (
+    TrainingSet,
+    as_numpy,
+    columns_of,
+    each,
+    kept,
+    take_columns,
+)
 from skmix._validation import (
     check_above_0,
     check_at_least_0,

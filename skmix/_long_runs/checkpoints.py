@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmix._digests import digest_of, environment
+from skmix._long_runs.digests import digest_of, environment
 from skmix._validation import wrong
 
 # Seconds between two states of a piece, and the share of its time that they may take.

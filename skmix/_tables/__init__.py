@@ -1,0 +1,1 @@
+"""How tables and targets become arrays that a net can read, and back."""
