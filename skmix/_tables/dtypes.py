@@ -246,7 +246,8 @@ class ColumnReader:
         numbers.
     notations : list of (str or None)
         How the numbers of each column are written that came as text, one of
-        `skmix._tables.strings.NOTATIONS`; None for numbers that came as such, and categories.
+        `skmix._tables.strings.NOTATIONS`; None for numbers that came as such, and
+        categories.
     has_missing : list of bool
         Whether a missing value is among the categories of each column.
     """
