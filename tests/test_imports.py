@@ -40,7 +40,8 @@ LAYERS = [
     # a room above the estimators, which none of them knows
     {"inspection", "inspection._models", "inspection._metrics", "inspection._folds"}
     | {"inspection._changes", "inspection._segments", "inspection._alphas"}
-    | {"inspection._displays", "inspection._replay", "inspection._rows"}
+    | {"inspection._axes", "inspection._curves", "inspection._displays"}
+    | {"inspection._replay", "inspection._rows"}
     | {"inspection._settings", "inspection._held_out", "inspection._comparison"}
     | {"inspection._effect", "inspection._report", "inspection.files", "__main__"},
 ]

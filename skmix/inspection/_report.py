@@ -21,13 +21,13 @@ from skmix._base import of_kind
 from skmix._estimators import MixupClassifier, MixupRegressor
 from skmix._one_net import ALPHA
 from skmix._validation import check_option, check_seed, is_number
+from skmix.inspection._axes import check_matplotlib
 from skmix.inspection._changes import calibration_of, effects_of_rows, fitted_pairs
+from skmix.inspection._curves import HistoryDisplay
 from skmix.inspection._displays import (
     ConfidenceDisplay,
-    HistoryDisplay,
     ReliabilityDisplay,
     SegmentDisplay,
-    check_matplotlib,
 )
 from skmix.inspection._effect import MixupEffect, advancing, measured_effect
 from skmix.inspection._held_out import Data

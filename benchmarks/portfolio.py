@@ -1,0 +1,206 @@
+"""What more nets buy in a search: its loss and time by the number of alphas and folds.
+
+The searches at their defaults train three alphas in five folds: 15 nets. Every table of
+a folder is fitted as `quality.py` does, with these and with fewer and more nets, and
+with one net of `MixupClassifier()` or `MixupRegressor()`. Losses and CPU times are
+compared with those of the default search, and times with RealMLP's, by the ratio in
+quality.json.
+
+    python benchmarks/portfolio.py --data DIR    # measures, on the first fold
+    python benchmarks/portfolio.py --report      # writes results/portfolio.json
+    python benchmarks/portfolio.py --markdown    # prints the tables of portfolio.json
+    python benchmarks/portfolio.py --draw        # draws docs/portfolio.svg
+
+Each fit is a line of results/portfolio.jsonl, and what is there is not measured again;
+delete it to start afresh, as after a change of the library.
+"""
+
+import os
+import time
+from itertools import product
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from common import (
+    MAX_ROWS,
+    PACKAGES,
+    RESULTS,
+    TASKS,
+    about,
+    counts,
+    fold_of,
+    loss_of,
+    measure_all,
+    parser_of,
+    read_report,
+    records_in,
+    rows_of,
+    sample_of,
+    tables_or_exit,
+    titled,
+    write_report,
+)
+from matplotlib.figure import Figure
+from quality import frame_of, log_ratio, paired
+from sklearn.model_selection import (
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+)
+
+from skmix import (
+    MixupClassifier,
+    MixupClassifierCV,
+    MixupRegressor,
+    MixupRegressorCV,
+)
+
+OUT = RESULTS / "portfolio.json"
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "portfolio.svg"
+DEFAULT, ONE_NET = "0, 0.2, 1; 5 folds", "one net"
+SETTINGS = {  # alphas, folds, repeats
+    "0; 5 folds": ((0,), 5, 1),
+    "0, 0.2, 1; 3 folds": ((0, 0.2, 1), 3, 1),
+    "0, 0.2; 5 folds": ((0, 0.2), 5, 1),
+    DEFAULT: ((0, 0.2, 1), 5, 1),
+    "0, 0.1, 0.2, 0.5, 1; 5 folds": ((0, 0.1, 0.2, 0.5, 1), 5, 1),
+    "0, 0.2, 1; 10 folds": ((0, 0.2, 1), 10, 1),
+    "0, 0.2, 1; 2 x 5 folds": ((0, 0.2, 1), 5, 2),
+}
+
+
+def estimator(setting, task):
+    classify = task == "classification"
+    if setting == ONE_NET:
+        return (MixupClassifier if classify else MixupRegressor)(random_state=0)
+    alphas, n_folds, n_repeats = SETTINGS[setting]
+    if n_repeats > 1:
+        kind = RepeatedStratifiedKFold if classify else RepeatedKFold
+        cv = kind(n_splits=n_folds, n_repeats=n_repeats, random_state=0)
+    else:
+        kind = StratifiedKFold if classify else KFold
+        cv = kind(n_folds, shuffle=True, random_state=0)
+    search = MixupClassifierCV if classify else MixupRegressorCV
+    return search(alphas=alphas, cv=cv, random_state=0)
+
+
+def measure(job):
+    """Fit one setting on the first fold of a table; return the record of it."""
+    table, setting = job
+    X, y = sample_of(table, MAX_ROWS)
+    train, test = fold_of(X, y, table.task == "classification", 0)
+    model = estimator(setting, table.task)
+    start = time.process_time()
+    model.fit(X.iloc[train], y[train])
+    record = {"setting": setting, "table": table.name, "task": table.task}
+    record["fit_s"] = time.process_time() - start
+    return record | {"loss": loss_of(model, X.iloc[test], y[test])}
+
+
+def units_of(data, scratch):
+    """Return table and setting of the fits that are not known yet."""
+    known = {(record["table"], record["setting"]) for record in records_in(scratch)}
+    wanted = product(tables_or_exit(data), [ONE_NET, *SETTINGS])
+    return [unit for unit in wanted if (unit[0].name, unit[1]) not in known]
+
+
+def summarise(records):
+    """Compare each setting with the default search, over the tables of each task."""
+    fits = pd.DataFrame(records).set_index("table")
+    summary = []
+    for (task, setting), rows in fits.groupby(["task", "setting"], sort=False):
+        of_default = (fits["task"] == task) & (fits["setting"] == DEFAULT)
+        default = fits[of_default].loc[rows.index]
+        log = np.log(rows["loss"] / default["loss"])
+        time = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
+        row = {"task": task, "setting": setting, "nets": nets_of(setting)}
+        row |= {"tables": len(rows), "ratio": np.exp(log.mean())}
+        row |= {"ratio_error": log.sem(), "time": time}
+        row["wins"], _, row["losses"] = counts(log)
+        row["of_realmlp"] = time * time_of_default(task)
+        summary.append(row)
+    return rows_of(pd.DataFrame(summary).sort_values(["task", "time"]))
+
+
+def nets_of(setting):
+    if setting == ONE_NET:
+        return 1
+    alphas, n_folds, n_repeats = SETTINGS[setting]
+    return len(alphas) * n_folds * n_repeats
+
+
+def time_of_default(task):
+    """Return the CPU time of the default search over RealMLP's, by quality.json."""
+    scores = read_report(RESULTS / "quality.json")["scores"]
+    both = paired(frame_of(scores, task), "ours-cv", "realmlp")
+    return np.exp(log_ratio(both, "fit_s").mean())
+
+
+def markdown(summary):
+    """Return one table for each task."""
+    lines = []
+    for task in TASKS:
+        loss = "log loss" if task == "classification" else "RMSE"
+        table = [["alphas; folds", "nets", loss, "won / lost", "CPU time", "/ RealMLP"]]
+        for row in summary:
+            if row["task"] == task:
+                cells = [row["setting"], str(row["nets"])]
+                cells.append(f"{row['ratio']:.3f} ± {row['ratio_error']:.3f}")
+                cells.append(f"{row['wins']} / {row['losses']}")
+                cells += [f"{row['time']:.2f}", f"{row['of_realmlp']:.2f}"]
+                table.append(cells)
+        lines += titled(task.title(), table) if len(table) > 1 else []
+    return "\n".join(lines)
+
+
+def draw(summary):
+    """Return a figure: the loss of each setting by its time, for each task."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(TASKS), sharey=True)
+    for axes, task in zip(panels, TASKS, strict=True):
+        rows = pd.DataFrame([row for row in summary if row["task"] == task])
+        axes.axhline(1, color="#000000", linewidth=0.8)
+        style = {"fmt": "o", "color": "#0072B2", "markersize": 4, "linewidth": 1}
+        axes.errorbar(rows["of_realmlp"], rows["ratio"], rows["ratio_error"], **style)
+        for row in rows.itertuples():
+            where = (row.of_realmlp, row.ratio)
+            offset = {"xytext": (5, 5), "textcoords": "offset points", "fontsize": 7}
+            axes.annotate(row.setting, where, **offset)
+        axes.set_xscale("log")
+        axes.set_title(task)
+        axes.set_xlabel("CPU time / RealMLP")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    panels[0].set_ylabel("loss / loss of the default search")
+    return figure
+
+
+def main():
+    parser = parser_of(__doc__)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--markdown", action="store_true", help="print its tables")
+    parser.add_argument("--draw", action="store_true", help="draw it")
+    parser.add_argument("--out", type=Path, default=OUT, help="of the report")
+    args = parser.parse_args()
+    scratch = args.out.with_suffix(".jsonl")
+    if args.report:
+        report = about(*PACKAGES) | {"summary": summarise(records_in(scratch))}
+        write_report(args.out, report)
+    if args.markdown:
+        print(markdown(read_report(args.out)["summary"]))
+    if args.draw:
+        mpl.rcParams["svg.hashsalt"] = "skmix"
+        figure = draw(read_report(args.out)["summary"])
+        figure.savefig(PICTURE, metadata={"Date": None})
+    if not (args.report or args.markdown or args.draw):
+        measure_all(units_of(args.data, scratch), args.jobs, scratch, measure)
+
+
+if __name__ == "__main__":
+    main()
