@@ -193,6 +193,7 @@ def markdown(rows):
 def main():
     parser = parser_of(__doc__, tables=False)
     parser.add_argument("--kills", type=int, default=30, help="at least, in all")
+    parser.add_argument("--runs", type=int, default=len(RUNS), help="the first ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT, help="the JSON")
     parser.add_argument("--markdown", action="store_true", help="print its table")
@@ -203,8 +204,9 @@ def main():
     checkpoints.INTERVAL, checkpoints.SHARE = 0.0, np.inf  # after every epoch
     torch.set_num_threads(1)
     rng = np.random.default_rng(args.seed)
-    n_kills = -(-args.kills // len(RUNS))
-    rows = [measure(name, n_kills, rng) for name in RUNS]
+    runs = list(RUNS)[: args.runs]
+    n_kills = -(-args.kills // len(runs))
+    rows = [measure(name, n_kills, rng) for name in runs]
     write_report(args.out, about(*PACKAGES) | {"summary": rows})
     print(markdown(rows))
 

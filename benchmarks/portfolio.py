@@ -2,7 +2,8 @@
 
 The searches at their defaults train three alphas in five folds: 15 nets. Every table of
 a folder is fitted as `quality.py` does, with these and with fewer and more nets, and
-with one net of `MixupClassifier()` or `MixupRegressor()`. Losses and CPU times are
+with one net of `MixupClassifier()` or `MixupRegressor()`. One setting predicts by the
+best alpha alone (`ensemble=True`) instead of a blend of all. Losses and CPU times are
 compared with those of the default search, and times with RealMLP's, by the ratio in
 quality.json.
 
@@ -45,6 +46,7 @@ from common import (
     write_report,
 )
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from quality import frame_of, log_ratio, paired
 from sklearn.model_selection import (
     KFold,
@@ -62,13 +64,17 @@ from skmix import (
 
 OUT = RESULTS / "portfolio.json"
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "portfolio.svg"
+TICKS = (0.25, 0.5, 1, 1.5)  # of the time
 DEFAULT, ONE_NET = "0, 0.2, 1; 5 folds", "one net"
+BEST = f"{DEFAULT}; best alpha alone"
 SETTINGS = {  # alphas, folds, repeats
     "0; 5 folds": ((0,), 5, 1),
     "0, 0.2, 1; 3 folds": ((0, 0.2, 1), 3, 1),
     "0, 0.2; 5 folds": ((0, 0.2), 5, 1),
     DEFAULT: ((0, 0.2, 1), 5, 1),
+    BEST: ((0, 0.2, 1), 5, 1),
     "0, 0.1, 0.2, 0.5, 1; 5 folds": ((0, 0.1, 0.2, 0.5, 1), 5, 1),
+    "0, 0.2; 10 folds": ((0, 0.2), 10, 1),
     "0, 0.2, 1; 10 folds": ((0, 0.2, 1), 10, 1),
     "0, 0.2, 1; 2 x 5 folds": ((0, 0.2, 1), 5, 2),
 }
@@ -86,7 +92,8 @@ def estimator(setting, task):
         kind = StratifiedKFold if classify else KFold
         cv = kind(n_folds, shuffle=True, random_state=0)
     search = MixupClassifierCV if classify else MixupRegressorCV
-    return search(alphas=alphas, cv=cv, random_state=0)
+    ensemble = True if setting == BEST else "blend"
+    return search(alphas=alphas, cv=cv, ensemble=ensemble, random_state=0)
 
 
 def measure(job):
@@ -158,8 +165,20 @@ def markdown(summary):
     return "\n".join(lines)
 
 
+def short(setting):
+    """Return the numbers of alphas and folds of a setting."""
+    if setting == ONE_NET:
+        return setting
+    alphas, n_folds, n_repeats = SETTINGS[setting]
+    factors = [len(alphas), *[n_repeats] * (n_repeats > 1), n_folds]
+    return " x ".join(map(str, factors)) + ", best" * (setting == BEST)
+
+
 def draw(summary):
-    """Return a figure: the loss of each setting by its time, for each task."""
+    """Return a figure: the loss of each setting by its time, for each task.
+
+    Points are named by the numbers of alphas and folds.
+    """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     panels = figure.subplots(1, len(TASKS), sharey=True)
     for axes, task in zip(panels, TASKS, strict=True):
@@ -167,11 +186,13 @@ def draw(summary):
         axes.axhline(1, color="#000000", linewidth=0.8)
         style = {"fmt": "o", "color": "#0072B2", "markersize": 4, "linewidth": 1}
         axes.errorbar(rows["of_realmlp"], rows["ratio"], rows["ratio_error"], **style)
-        for row in rows.itertuples():
+        for k, row in enumerate(rows.itertuples()):
+            offset = {"xytext": (4, -10 if k % 2 else 4), "textcoords": "offset points"}
             where = (row.of_realmlp, row.ratio)
-            offset = {"xytext": (5, 5), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(row.setting, where, **offset)
+            axes.annotate(short(row.setting), where, fontsize=8, **offset)
         axes.set_xscale("log")
+        axes.set_xticks(TICKS, map(str, TICKS))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(task)
         axes.set_xlabel("CPU time / RealMLP")
         axes.spines[["top", "right"]].set_visible(False)
@@ -197,7 +218,7 @@ def main():
     if args.draw:
         mpl.rcParams["svg.hashsalt"] = "skmix"
         figure = draw(read_report(args.out)["summary"])
-        figure.savefig(PICTURE, metadata={"Date": None})
+        figure.savefig(PICTURE, facecolor="white", metadata={"Date": None})
     if not (args.report or args.markdown or args.draw):
         measure_all(units_of(args.data, scratch), args.jobs, scratch, measure)
 

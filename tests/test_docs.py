@@ -253,6 +253,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
         ("priors.py", "--markdown", "docs/quality.md"),
         ("methods.py", "--markdown", "docs/methods.md"),
         ("search.py", "--table", "docs/searches.md"),
+        ("portfolio.py", "--markdown", "docs/searches.md"),
         ("choice.py", "--table", "docs/searches.md"),
         ("intervals.py", "--markdown", "docs/inspection.md"),
         ("inspection.py", "--table", "docs/inspection.md"),
