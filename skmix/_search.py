@@ -48,7 +48,7 @@ from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix._tables.targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import check_alphas, check_n_jobs, check_option
+from skmix._validation import FARTHEST, check_alphas, check_n_jobs, check_option
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
 
@@ -62,7 +62,6 @@ FITTED = (
     *("temperature_", "vectorized_", "n_features_in_", "feature_names_in_"),
 )
 SMALL_SHARE = 0.05  # of a candidate that would cost more than it gives
-FAR = 1e150  # predictions beyond it have squares that are not finite
 
 
 class MixupCV(BaseMixup):
@@ -344,7 +343,7 @@ class MixupCV(BaseMixup):
             predicted.append(_over_folds(of_folds, splits, len(target)))
             held_out.append(of_folds)
             for f, (of_fold, split) in enumerate(zip(of_folds, splits, strict=True)):
-                diverged[c, f] |= not (np.abs(of_fold) < FAR).all()  # or NaN
+                diverged[c, f] |= not (np.abs(of_fold) <= FARTHEST).all()  # or NaN
                 if diverged[c, f]:
                     continue
                 if scoring.scorer is None:

@@ -20,6 +20,7 @@ _SAMPLERS = {"sampler", "batch_sampler"}
 PER_ROW = "a group for each row"
 
 LARGEST = sys.float_info.max
+FARTHEST = 1e150  # numbers up to here have finite squares
 
 
 def is_number(value: Any, kind: type = Real) -> bool:

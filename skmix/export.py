@@ -27,15 +27,12 @@ from skmix._search import Part, Prediction, prediction_of
 from skmix._tables.dtypes import ColumnReader
 from skmix._tables.targets import ClassCodec, NumberCodec
 from skmix._training.skorch_compat import criterion_is, first_output, parameter_dtype
+from skmix._validation import FARTHEST
 from skmix.preprocessing import TableEncoder, learnt_by
 
 __all__ = ["inputs_of", "to_module", "to_onnx", "to_program"]
 
 KINDS = (MixupClassifier, MixupClassifierCV, MixupRegressor, MixupRegressorCV)
-
-# Distances from the median beyond which numbers are not told apart; their squares are
-# finite.
-FAR = 1e150
 
 # As `predict_proba` reads probabilities that are 0.
 TINY = torch.finfo(torch.float64).tiny
@@ -480,7 +477,8 @@ class _Encoding(nn.Module):
         self.scale, self.as_dict = bool(encoder.scale), bool(encoder.as_dict)
         as_torch = {np.dtype("float32"): torch.float32}
         self.dtype = as_torch.get(np.dtype(encoder.dtype), torch.float64)
-        _keep(self, {"center": encoder.center_, "factor": encoder.scale_, "far": FAR})
+        _keep(self, {"center": encoder.center_, "factor": encoder.scale_})
+        _keep(self, {"far": FARTHEST})
         self.register_buffer("indicated", torch.tensor(learnt.indicated))
         self.n_kept = [len(kept) for kept in learnt.kept]
         for column, kept in enumerate(learnt.kept):

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmix._tables.dtypes import MAX_CATEGORIES, ColumnReader, as_frame
 from skmix._training.skorch_compat import narrowed
 from skmix._validation import (
+    FARTHEST,
     check_categorical_features,
     check_finite_columns,
     check_sample_weight,
@@ -347,7 +348,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Numbers of some columns in the scale of the output."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center_[columns]) * self.scale_[columns]
-        z = np.nan_to_num(z, nan=0, posinf=1e150, neginf=-1e150)  # nan: infinity * 0
+        # NaN is infinity * 0.
+        z = np.nan_to_num(z, nan=0, posinf=FARTHEST, neginf=-FARTHEST)
         return np.asarray(z / np.hypot(1, z / 3))
 
     def inverse_transform(self, encoded: Any) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from skmix._tables.columns import (
     take_columns,
 )
 from skmix._validation import (
+    FARTHEST,
     check_above_0,
     check_at_least_0,
     check_share,
@@ -28,7 +29,6 @@ from skmix._validation import (
 
 MI_ROWS, MI_COLUMNS = 10_000, 5_000  # at most, to estimate mutual information
 FEW_ROWS = 8  # too few to estimate it
-FARTHEST = 1e150  # of numbers whose squares are finite
 
 Mix = Callable[..., tuple[Any, Any]]
 
