@@ -38,8 +38,8 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         `ensemble` is False, ``module__k=2``: many members predict together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
-        mixing) is added if it is missing. Each alpha adds a net for each fold: time is
-        in proportion to their number. docs/searches.md says what more nets buy.
+        mixing) is added if it is missing. Each alpha adds a net for each fold, and the
+        time grows with their number: docs/searches.md says what more nets buy.
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None is five shuffled folds, stratified by classes. The
         folds replace the net's ``train_split``. With one fold (for example a split by
@@ -306,8 +306,8 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
         False: many members predict together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
-        mixing) is added if it is missing. Each alpha adds a net for each fold: time is
-        in proportion to their number. docs/searches.md says what more nets buy.
+        mixing) is added if it is missing. Each alpha adds a net for each fold, and the
+        time grows with their number: docs/searches.md says what more nets buy.
     cv : int, splitter, iterable or None, default=None
         As in scikit-learn; None is five shuffled folds. The
         folds replace the net's ``train_split``. With one fold (for example a split by

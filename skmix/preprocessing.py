@@ -348,7 +348,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Numbers of some columns in the scale of the output."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center_[columns]) * self.scale_[columns]
-        # NaN is infinity * 0.
+        # (Infinity * 0 is NaN, and becomes 0.)
         z = np.nan_to_num(z, nan=0, posinf=FARTHEST, neginf=-FARTHEST)
         return np.asarray(z / np.hypot(1, z / 3))
 
