@@ -1,9 +1,9 @@
 """Whether long runs that are killed and started again end as if they had not been.
 
-Each of four runs (or of the first `--runs`) is started in a process of its own, killed (SIGKILL) at a random
-moment, and started again until it ends; what it returns is compared bit for bit with
-the run that nobody killed. States are kept after every epoch here, so that kills meet
-many writes. Needs `os.fork`: Linux or macOS.
+Each of four runs (or of the first `--runs`) is started in a process of its own, killed
+(SIGKILL) at a random moment, and started again until it ends; what it returns is
+compared bit for bit with the run that nobody killed. States are kept after every epoch
+here, so that kills meet many writes. Needs `os.fork`: Linux or macOS.
 
     python benchmarks/kills.py --kills 30   # or more; writes results/kills.json
     python benchmarks/kills.py --markdown   # prints the table of kills.json
