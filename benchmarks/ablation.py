@@ -27,7 +27,6 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import numpy as np
 import pandas as pd
 from common import (
     MAX_ROWS,
@@ -35,7 +34,7 @@ from common import (
     RESULTS,
     TASKS,
     about,
-    counts,
+    compared,
     fold_of,
     listed,
     loss_of,
@@ -180,24 +179,6 @@ def means_of(records):
     return means.drop(columns=["fold", "random_state"]).reset_index()
 
 
-def summarise(scores):
-    """Compare each variant with the default, over the tables of each task."""
-    summary = []
-    for (task, variant), rows in scores.groupby(["task", "variant"], sort=False):
-        rows = rows.set_index("table")
-        of_default = (scores["task"] == task) & (scores["variant"] == DEFAULT)
-        default = scores[of_default].set_index("table").loc[rows.index]
-        log = np.log(rows["loss"] / default["loss"])
-        row = {"task": task, "variant": variant, "tables": len(rows)}
-        row |= {"ratio": np.exp(log.mean()), "ratio_error": log.sem()}
-        row["wins"], _, row["losses"] = counts(log)
-        if "bacc" in scores:  # of classifiers
-            row["bacc"] = (rows["bacc"] - default["bacc"]).mean()
-        row["time"] = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
-        summary.append(row)
-    return rows_of(pd.DataFrame(summary))
-
-
 def markdown(summary):
     """Return one table for each task."""
     lines = []
@@ -234,7 +215,8 @@ def main():
     if args.report:
         scores = means_of(records_in(scratch))
         losses = scores.pivot(index="table", columns="variant", values="loss")
-        report = about(*PACKAGES) | {"summary": summarise(scores)}
+        summary = compared(scores, "variant", DEFAULT)
+        report = about(*PACKAGES) | {"summary": rows_of(summary)}
         report["losses"] = rows_of(losses.reset_index())
         write_report(args.out, report)
     if args.markdown:

@@ -177,6 +177,28 @@ def counts(differences: pd.Series) -> tuple[int, int, int]:
     return won, int((differences.abs() <= TIE).sum()), lost
 
 
+def compared(fits: pd.DataFrame, name: str, default: str) -> pd.DataFrame:
+    """Compare each setting with the default one, over the tables of each task.
+
+    `fits` has a row for each table and setting, with ``task``, ``table``, ``loss``,
+    ``fit_s`` and, of classifiers, perhaps ``bacc``; its column `name` names settings.
+    """
+    summary = []
+    for (task, setting), rows in fits.groupby(["task", name], sort=False):
+        rows = rows.set_index("table")
+        of_default = (fits["task"] == task) & (fits[name] == default)
+        others = fits[of_default].set_index("table").loc[rows.index]
+        log = np.log(rows["loss"] / others["loss"])
+        row = {"task": task, name: setting, "tables": len(rows)}
+        row |= {"ratio": np.exp(log.mean()), "ratio_error": log.sem()}
+        row["wins"], _, row["losses"] = counts(log)
+        if "bacc" in fits:
+            row["bacc"] = (rows["bacc"] - others["bacc"]).mean()
+        row["time"] = np.exp(np.log(rows["fit_s"] / others["fit_s"]).mean())
+        summary.append(row)
+    return pd.DataFrame(summary)
+
+
 # Runs: what the scratch file holds is not measured again.
 
 

@@ -32,7 +32,7 @@ from common import (
     RESULTS,
     TASKS,
     about,
-    counts,
+    compared,
     fold_of,
     loss_of,
     measure_all,
@@ -71,8 +71,7 @@ SETTINGS = {  # alphas, folds, repeats
     "0; 5 folds": ((0,), 5, 1),
     "0, 0.2, 1; 3 folds": ((0, 0.2, 1), 3, 1),
     "0, 0.2; 5 folds": ((0, 0.2), 5, 1),
-    DEFAULT: ((0, 0.2, 1), 5, 1),
-    BEST: ((0, 0.2, 1), 5, 1),
+    **dict.fromkeys([DEFAULT, BEST], ((0, 0.2, 1), 5, 1)),
     "0, 0.1, 0.2, 0.5, 1; 5 folds": ((0, 0.1, 0.2, 0.5, 1), 5, 1),
     "0, 0.2; 10 folds": ((0, 0.2), 10, 1),
     "0, 0.2, 1; 10 folds": ((0, 0.2, 1), 10, 1),
@@ -118,20 +117,10 @@ def units_of(data, scratch):
 
 def summarise(records):
     """Compare each setting with the default search, over the tables of each task."""
-    fits = pd.DataFrame(records).set_index("table")
-    summary = []
-    for (task, setting), rows in fits.groupby(["task", "setting"], sort=False):
-        of_default = (fits["task"] == task) & (fits["setting"] == DEFAULT)
-        default = fits[of_default].loc[rows.index]
-        log = np.log(rows["loss"] / default["loss"])
-        time = np.exp(np.log(rows["fit_s"] / default["fit_s"]).mean())
-        row = {"task": task, "setting": setting, "nets": nets_of(setting)}
-        row |= {"tables": len(rows), "ratio": np.exp(log.mean())}
-        row |= {"ratio_error": log.sem(), "time": time}
-        row["wins"], _, row["losses"] = counts(log)
-        row["of_realmlp"] = time * time_of_default(task)
-        summary.append(row)
-    return rows_of(pd.DataFrame(summary).sort_values(["task", "time"]))
+    summary = compared(pd.DataFrame(records), "setting", DEFAULT)
+    summary["nets"] = summary["setting"].map(nets_of)
+    summary["of_realmlp"] = summary["time"] * summary["task"].map(time_of_default)
+    return rows_of(summary.sort_values(["task", "time"]))
 
 
 def nets_of(setting):
