@@ -419,7 +419,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
 
     A `skmix.networks.TabularNet`, trained at a constant ``lr``: a regressor by AdamW, a
     classifier by Muon in its hidden layers and AdamW elsewhere. One row in five is held
-    out, and never mixed; training stops after ten epochs without a lower validation
+    out, and never mixed; training stops after five epochs without a lower validation
     loss. Then the net is trained again on all rows, for the best number of epochs, and
     a classifier is calibrated by the rows held out (temperature scaling).
 
@@ -492,7 +492,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
         iterator_train__shuffle=True,
         train_split=hold_out,
         callbacks=[
-            ("early_stopping", EarlyStopping(patience=10, load_best=True)),
+            ("early_stopping", EarlyStopping(patience=5, load_best=True)),
         ],
         verbose=0,
     )

@@ -174,9 +174,9 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
     one, without a warning.
 
     A net of the default kind stops when the validation loss, averaged over folds, has
-    not improved for half of the ``patience`` of its EarlyStopping callback; the
-    callback's ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each
-    member stops by itself.
+    not improved for the ``patience`` of its EarlyStopping callback; the callback's
+    ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each member
+    stops by itself.
 
     References
     ----------
@@ -429,9 +429,9 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
     one, without a warning.
 
     A net of the default kind stops when the validation loss, averaged over folds, has
-    not improved for half of the ``patience`` of its EarlyStopping callback; the
-    callback's ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each
-    member stops by itself.
+    not improved for the ``patience`` of its EarlyStopping callback; the callback's
+    ``monitor`` is ignored. With ``clean_weight`` or several ``layers`` each member
+    stops by itself.
 
     References
     ----------

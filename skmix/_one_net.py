@@ -34,6 +34,7 @@ from skmix._training.recording import Recorder
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
 MANY_ROWS = 2_000  # of a class, or of a regression: "auto" does not mix more of them
+FEW_HELD_OUT = 22  # fewer rows held out tell "auto" too little
 
 # Parameters beside the net and the seed that a training depends on.
 OF_TRAINING = (
@@ -281,7 +282,8 @@ class MixupEstimator(BaseMixup):
     ) -> tuple[NeuralNet, float]:
         """Train with and without mixing while rows are held out, and choose by these.
 
-        Return the net, which is to be trained again, and its alpha.
+        Where few are held out, train without a choice. Return the net, which is to be
+        trained again, and its alpha.
         """
         alpha, error = self._alpha_in_doubt(net), None
         other_net, other_alpha = clone(net), 0.0 if alpha else ALPHA
@@ -290,7 +292,7 @@ class MixupEstimator(BaseMixup):
         except Diverged as diverged:
             error = diverged
             trainings.break_off()
-        if not error and (net.found_.losses is None or trainings.stopped):
+        if not error and (trainings.stopped or _tell_little(net.found_.losses)):
             return net, alpha
         found, others = None if error else net.found_, None
         try:
@@ -675,6 +677,11 @@ def _copied(net: NeuralNet) -> NeuralNet:
     copied = deepcopy(net, shared | {id(history): type(history)(history)})
     changes.complete_optimizer(copied)
     return copied
+
+
+def _tell_little(losses: np.ndarray | None) -> bool:
+    """Whether rows held out are too few for a choice by their losses."""
+    return losses is None or len(losses) < FEW_HELD_OUT
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from skmix._default_net import (
     trains_twice,
     wants_scaled,
 )
-from skmix._one_net import MANY_ROWS
+from skmix._one_net import FEW_HELD_OUT, MANY_ROWS
 from skmix._training import loss
 from skmix._training.epoch import Diverged
 from skmix._training.muon import Muon
@@ -599,7 +599,7 @@ def checkerboard(n=600):
     return X, np.floor(X).sum(axis=1).astype(int) % 2
 
 
-def noise(n=60):
+def noise(n=220):
     """Labels of which nothing can be learnt."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, 2)), rng.integers(0, 2, n)
@@ -645,6 +645,32 @@ def test_where_no_row_is_held_out_classifiers_mix_and_regressors_do_not(
     assert_same(one(net, alpha=alpha, random_state=0).fit(X, y).estimator_, auto)
     classes = {"classes": [0, 1]} if task == "classifier" else {}
     assert one(quick(task)).partial_fit(X, y, **classes).alpha_ == alpha
+
+
+@pytest.mark.parametrize(("task", "one", "alpha"), BOTH)
+def test_auto_does_not_choose_by_few_rows(task, one, alpha):
+    X, y = noise(5 * FEW_HELD_OUT + 10)
+    model = one(quick(task), random_state=0)
+    assert model.fit(X, y).explored_alphas_ == (0, 0.2)
+    few = X[: 5 * FEW_HELD_OUT - 10], y[: 5 * FEW_HELD_OUT - 10]
+    auto, told = model.fit(*few), one(quick(task), alpha=alpha, random_state=0)
+    assert (auto.alpha_, auto.explored_alphas_) == (alpha, ())
+    assert_same(told.fit(*few).estimator_, auto)
+
+
+@pytest.mark.parametrize("n_given", [FEW_HELD_OUT - 1, FEW_HELD_OUT])
+def test_rows_given_to_validate_on_are_counted(monkeypatch, n_given):
+    explored, explore = [], TabularNetClassifier.explore
+
+    def noted(net, *args, **kwargs):
+        explored.append(net)
+        return explore(net, *args, **kwargs)
+
+    monkeypatch.setattr(TabularNetClassifier, "explore", noted)
+    X, y = noise(60)
+    X_val, y_val = noise(n_given)
+    MixupClassifier(quick(), random_state=0).fit(X, y, X_val=X_val, y_val=y_val)
+    assert len(explored) == 1 + (n_given == FEW_HELD_OUT)
 
 
 @pytest.mark.parametrize(
@@ -709,8 +735,8 @@ class DivergesWhere(Callback):
 
 
 @pytest.mark.parametrize(("task", "one", "alpha"), BOTH)
-def test_a_training_that_diverges_leaves_the_other_one(numbers, task, one, alpha):
-    X, y = numbers
+def test_a_training_that_diverges_leaves_the_other_one(task, one, alpha):
+    X, y = noise()
     for mixed, left in (({True}, 0), ({False}, 0.2)):
         net = quick(task)
         net.callbacks = [*net.callbacks, ("diverges", DivergesWhere(mixed))]

@@ -701,9 +701,9 @@ def _is_skmixs_own(rule: Any) -> bool:
 
 
 def _patience(net: NeuralNet) -> float:
-    """Half of that of early stopping: a mean over folds is smoother than one."""
+    """Return that of early stopping; infinity if there is none."""
     patience = patience_of(net)
-    return np.inf if patience is None else -(-patience // 2)
+    return np.inf if patience is None else patience
 
 
 def _groups(alphas: list[float], splits: list[Split], *, singly: bool) -> list[_Group]:
