@@ -73,7 +73,7 @@ NET = {  # parameters of the net
     "dropout 0.3": {"module__dropout": 0.3},
     "no weight decay": {"optimizer__weight_decay": 0.0},
     "weight decay 0.1": {"optimizer__weight_decay": 0.1},
-    "patience of 5": {"callbacks__early_stopping__patience": 5},
+    "patience of 10": {"callbacks__early_stopping__patience": 10},
     "patience of 20": {"callbacks__early_stopping__patience": 20},
     "1 block": {"module__n_blocks": 1},
     "3 blocks": {"module__n_blocks": 3},

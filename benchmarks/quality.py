@@ -23,6 +23,8 @@ unless by `--fresh`, as after a change of the library: a later line replaces an 
 one. `--import FILE` adds lines that were measured elsewhere, at 2,000 rows. They count
 before those measured here, so that rivals come from one source, and save measuring
 rivals; `--rerun-check` measures rivals all the same, and the tables show both.
+`--report --keep` leaves scores in the JSON of models that no line tells of, so that a
+change of one model needs no rival measured anew.
 """
 
 import json
@@ -323,6 +325,26 @@ def report(records, max_rows):
     }
 
 
+def completed(result, before):
+    """Add to a report what an earlier one has of models that this one lacks."""
+    models = {score["model"] for score in result["scores"]}
+    left = {
+        name: [score for score in before[name] if score["model"] not in models]
+        for name in ("scores", "reruns")
+    }
+    imported = {score["model"] for score in left["scores"] if score["source"] != "run"}
+    return result | {
+        "versions": before["versions"] | result["versions"],
+        "imported": sorted({*result["imported"], *imported}),
+        "scores": sorted(result["scores"] + left["scores"], key=order_of),
+        "reruns": result["reruns"] + left["reruns"],
+    }
+
+
+def order_of(score):
+    return *(score[name] for name in ("task", "set", "model", "source")), score["folds"]
+
+
 def all_versions(records):
     """Versions of the packages that the results not imported were measured with."""
     versions = defaultdict(set)
@@ -619,6 +641,7 @@ def read_arguments():
     parser.add_argument("--rerun-check", action="store_true", help="imported ones, too")
     parser.add_argument("--import", type=Path, dest="imported", metavar="FILE")
     parser.add_argument("--report", action="store_true", help="write the JSON")
+    parser.add_argument("--keep", action="store_true", help="scores of other models")
     parser.add_argument("--table", action="store_true", help="print tables of the JSON")
     for name, printed in PRINTED.items():
         parser.add_argument(f"--{name}", action="store_true", help=printed.__doc__)
@@ -646,7 +669,10 @@ def main():
         import_results(arguments.imported, scratch)
     if arguments.report:
         records = last_records(scratch, key_of).values()
-        out.write_text(dump(report(records, arguments.rows)))
+        result = report(records, arguments.rows)
+        if arguments.keep:
+            result = completed(result, read_report(out))
+        out.write_text(dump(result))
     if arguments.table:
         tasks = [arguments.task] if arguments.task else TASKS
         print(markdown(read_report(out), tasks))

@@ -416,7 +416,8 @@ class MixupEstimator(BaseMixup):
     def explored_alphas_(self) -> tuple[float, ...]:
         """Alphas that ``alpha="auto"`` has tried and `refit_at` can train, sorted.
 
-        None of them if the net was trained once, as with `X_val`.
+        None of them if the net was trained once, as with `X_val`, or if fewer than 22
+        rows were held out.
         """
         check_is_fitted(self)
         last = self._last_fit
