@@ -231,6 +231,7 @@ def test_settings_are_near_no_mixing_on_five_of_six_tables():
     [
         ("defaults.py", "--markdown", "docs/defaults.md"),
         ("noise_free.py", "--markdown", "docs/defaults.md"),
+        ("few_rows.py", "--markdown", "docs/defaults.md"),
         ("speed.py", "--markdown", "docs/speed.md"),
         ("pieces.py", "--markdown", "docs/speed.md"),
         ("first_fit.py", "--markdown", "docs/speed.md"),
