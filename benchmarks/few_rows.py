@@ -46,7 +46,8 @@ from skmix import MixupClassifier
 OUT = RESULTS / "few_rows.json"
 SCRATCH = OUT.with_suffix(".jsonl")
 SIZES, SEEDS = (50, 100, 140, 200), (0, 1)
-ALPHAS = ("0", "0.2", "auto")
+ALPHAS = (0, 0.2, "auto")
+KEY = ("table", "rows", "seed", "alpha")
 LEAST = 1e-3  # of log losses, so that ratios of perfect predictions mean something
 
 
@@ -58,8 +59,7 @@ def drawn(table, n_rows, seed):
             np.arange(len(y)), train_size=n_rows, stratify=y, random_state=seed
         )
     else:
-        X, y = noise_free.TABLES[table](np.random.default_rng(seed))
-        X, y = pd.DataFrame(X).rename(columns="x{}".format), np.asarray(y, dtype=int)
+        X, y = noise_free.drawn(table, seed)
         train, test = np.split(np.arange(len(y)), [n_rows])
     return X.iloc[train], y[train], X.iloc[test], y[test]
 
@@ -67,12 +67,11 @@ def drawn(table, n_rows, seed):
 def measure(unit):
     table, n_rows, seed, alpha = unit
     X, y, X_test, y_test = drawn(table, n_rows, seed)
-    value = alpha if alpha == "auto" else float(alpha)
-    clf = MixupClassifier(alpha=value, random_state=seed).fit(X, y)
+    clf = MixupClassifier(alpha=alpha, random_state=seed).fit(X, y)
     n_classes = 1 + max(y.max(), y_test.max())
     proba = spread(clf.predict_proba(X_test), clf.classes_, n_classes)
     loss = log_loss(y_test, proba, labels=np.arange(n_classes))
-    key = dict(zip(("table", "rows", "seed", "alpha"), key_of(unit), strict=True))
+    key = dict(zip(KEY, key_of(unit), strict=True))
     return key | {"noise": isinstance(table, Table), "loss": loss}
 
 
@@ -90,7 +89,7 @@ def units_of(tables):
 
 def summarise(records):
     """Return ratios of losses to those of alpha 0, for each kind of table and size."""
-    frame = pd.DataFrame(records)
+    frame = pd.DataFrame(records).astype({"alpha": str})
     logs = np.log(frame["loss"].clip(lower=LEAST))
     by = ["noise", "rows", "table"]
     means = frame.assign(log=logs).pivot_table(index=by, columns="alpha", values="log")
@@ -98,7 +97,7 @@ def summarise(records):
     for (noise, n_rows), group in means.groupby(["noise", "rows"]):
         row = {"noise": bool(noise), "rows": n_rows, "tables": len(group)}
         for alpha in ALPHAS[1:]:
-            ratio = group[alpha] - group["0"]
+            ratio = group[str(alpha)] - group["0"]
             row[f"ratio, {alpha}"] = np.exp(ratio.mean())
             row[f"error, {alpha}"] = ratio.sem()
             row[f"worst, {alpha}"] = np.exp(ratio.max())
@@ -133,8 +132,7 @@ def main():
     if args.markdown:
         print(markdown(read_report(OUT)["summary"]))
     if not (args.report or args.markdown):
-        names = ("table", "rows", "seed", "alpha")
-        known = {tuple(r[name] for name in names) for r in records_in(SCRATCH)}
+        known = {tuple(r[name] for name in KEY) for r in records_in(SCRATCH)}
         tables = [t for t in tables_or_exit(args.data) if t.task == "classification"]
         units = [unit for unit in units_of(tables) if key_of(unit) not in known]
         measure_all(units, args.jobs, SCRATCH, measure)

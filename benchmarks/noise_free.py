@@ -94,11 +94,15 @@ TABLES = {
 }
 
 
+def drawn(name, seed):
+    """Return the frame and the labels of a rule."""
+    X, y = TABLES[name](np.random.default_rng(seed))
+    return pd.DataFrame(X).rename(columns="x{}".format), np.asarray(y, dtype=int)
+
+
 def measure(job):
     name, fold, alpha = job
-    X, y = TABLES[name](np.random.default_rng(0))
-    X = pd.DataFrame(X).rename(columns="x{}".format)
-    y = np.asarray(y, dtype=int)
+    X, y = drawn(name, seed=0)
     train, test = fold_of(X, y, True, fold)
     start = time.process_time()
     clf = MixupClassifier(alpha=alpha, random_state=0).fit(X.iloc[train], y[train])

@@ -328,16 +328,15 @@ def report(records, max_rows):
 def completed(result, before):
     """Add to a report what an earlier one has of models that this one lacks."""
     models = {score["model"] for score in result["scores"]}
-    left = {
-        name: [score for score in before[name] if score["model"] not in models]
+    scores, reruns = (
+        result[name] + [score for score in before[name] if score["model"] not in models]
         for name in ("scores", "reruns")
-    }
-    imported = {score["model"] for score in left["scores"] if score["source"] != "run"}
+    )
     return result | {
         "versions": before["versions"] | result["versions"],
-        "imported": sorted({*result["imported"], *imported}),
-        "scores": sorted(result["scores"] + left["scores"], key=order_of),
-        "reruns": result["reruns"] + left["reruns"],
+        "imported": sorted({s["model"] for s in scores if s["source"] != "run"}),
+        "scores": sorted(scores, key=order_of),
+        "reruns": reruns,
     }
 
 
