@@ -113,7 +113,8 @@ class BaseMixup(TakesCallbacks, MetaEstimatorMixin, BaseEstimator):
             _validation.check_number_targets(y)
         X, y = self._read(X, y, **options)
         weight = _validation.check_sample_weight(sample_weight, y)
-        groups = None if groups is None else _validation.check_groups(groups, y)
+        if groups is not None:
+            groups = _validation.codes_of_groups(_validation.check_groups(groups, y))
         return Samples(X, y, weight, groups)
 
     def net_to_fit(self) -> NeuralNet:

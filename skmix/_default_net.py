@@ -336,6 +336,7 @@ class TabularNeuralNet(NeuralNet):
                 "as integers. MixupClassifier(net, alpha=0) encodes labels, as does "
                 "sklearn.preprocessing.LabelEncoder."
             )
+        _check_matrix(X)
         sizes = {"d_in": X.shape[1], "d_out": int(np.max(y)) + 1 if classify else 1}
         given = set(super().get_params_for("module"))
         given.update(getattr(self.module, "keywords", ()))
@@ -575,6 +576,20 @@ def without_early_stopping(callbacks: list[Any]) -> list[Any]:
             callback[1] if isinstance(callback, tuple | list) else callback
         )
     ]
+
+
+def _check_matrix(X: Any) -> None:
+    """Refuse what is no array of numbers, of rows and columns."""
+    is_array = isinstance(X, np.ndarray) or sparse.issparse(X)
+    if is_array and X.ndim == 2 and X.dtype.kind in "fiub":
+        return
+    shape = f" of shape {X.shape} and dtype {X.dtype}" if is_array else ""
+    raise ValueError(
+        f"Got X as {type(X).__name__}{shape}, but expected an array of numbers of "
+        "shape (n_samples, n_features). skmix.preprocessing.TableEncoder, before the "
+        "net in a Pipeline, makes one of a table; so do MixupClassifier(net, alpha=0) "
+        "and MixupRegressor(net, alpha=0)."
+    )
 
 
 def bins_of(X: Any) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple, Self
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
@@ -252,6 +253,9 @@ class MixupEstimator(BaseMixup):
         if self._explores(net, n_samples):
             explore = partial(train, method="explore")
             net, alpha = self._explored(net, explore, trainings)
+            if self._last_fit and self._last_fit.explored:
+                digest = joblib.hash(tuple(rows))
+                self._last_fit = self._last_fit._replace(digest=digest)
             if trainings.stopped:
                 net.found_ = net.found_._replace(n_epochs=None)
             train(net, alpha, method="train_again")
@@ -416,8 +420,9 @@ class MixupEstimator(BaseMixup):
     def explored_alphas_(self) -> tuple[float, ...]:
         """Alphas that ``alpha="auto"`` has tried and `refit_at` can train, sorted.
 
-        None of them if the net was trained once, as with `X_val`, or if fewer than 22
-        rows were held out.
+        None of them if the net was trained once, as with `X_val`, if fewer than 22
+        rows were held out, after `partial_fit`, and from a file. One at which training
+        diverged is not among them.
         """
         check_is_fitted(self)
         last = self._last_fit
@@ -460,7 +465,8 @@ class MixupEstimator(BaseMixup):
         NotFittedError
             Before `fit`.
         ValueError
-            If "auto" has not tried it; and as in `repeat_training`.
+            If "auto" has not tried it, or the data are not those of `fit`; and as in
+            `repeat_training`.
 
         Examples
         --------
@@ -472,14 +478,22 @@ class MixupEstimator(BaseMixup):
         >>> clf.explored_alphas_, clf.refit_at(0, X, y).alpha_
         ((0.0, 0.2), 0)
         """
-        if not (_validation.is_number(alpha) and alpha in self.explored_alphas_):
-            raise ValueError(
-                f"Got alpha={alpha!r}, but expected one of {self.explored_alphas_}, "
-                "those that 'auto' has tried in a fit that then trains on all rows. "
-                "Use fit of a clone at this alpha."
+        last, tried = self._check_repeatable(), self.explored_alphas_
+        if not (_validation.is_number(alpha) and alpha in tried):
+            known = (
+                f"but expected one of {tried}, those that 'auto' has tried"
+                if tried
+                else "but this fit has tried no alpha that it could train again"
             )
-        last = self._check_repeatable()
+            raise ValueError(
+                f"Got alpha={alpha!r}, {known}. Use fit of a clone at this alpha."
+            )
         _, coded, net = self._read_again(X, y, sample_weight, groups)
+        if joblib.hash(tuple(coded)) != last.digest:
+            raise ValueError(
+                "Got X, y, sample_weight or groups that are not those of fit. Pass the "
+                "same rows in the same order, or use fit of a clone at this alpha."
+            )
         if alpha == self.alpha_:
             net = deepcopy(self.estimator_)
         else:
@@ -607,12 +621,15 @@ class LastFit(NamedTuple):
     explored : dict
         What ``alpha="auto"`` has found, by the alphas that it has tried, where the net
         is then trained again.
+    digest : str or None
+        Of the coded rows, where something is explored.
     """
 
     seed: int
     settings: dict[str, Any]
     validated: bool
     explored: dict[float, _default_net.Found]
+    digest: str | None = None
 
 
 class Repeated(NamedTuple):

@@ -4,7 +4,8 @@ An estimator appears here only for its name and columns, which scikit-learn chec
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -413,13 +414,33 @@ def fit_net(
         recorder=recorder,
         trainings=trainings,
     )
-    with one_thread_each(), seeded(seed, net.device):
+    with one_thread_each(), seeded(seed, net.device), noting_what_a_net_gets(samples.X):
         n_before = len(net.history or ()) if method == "partial_fit" else 0
         with training:
             getattr(net, method)(samples.X, samples.y)
         check_finite(net, n_before)
         if may_overflow(net):
             _check_outputs(preparation.outputs(net, samples.X, draws=True))
+
+
+@contextmanager
+def noting_what_a_net_gets(X: Any) -> Iterator[None]:
+    """Note in torch's errors what a net gets of an encoded table."""
+    try:
+        yield
+    except (RuntimeError, IndexError) as error:
+        if is_dict(X):
+            shapes = (f"{name} of shape {np.shape(part)}" for name, part in X.items())
+            note = f"(The net gets {' and '.join(shapes)}.)"
+        else:
+            note = (
+                f"(The net gets rows of width {X.shape[1]} in the dtype of its "
+                "parameters; categories are one-hot. A module whose signature names "
+                "d_in is given this width, and one whose forward takes x_num and x_cat "
+                "gets codes of categories.)"
+            )
+        error.add_note(note)
+        raise
 
 
 def _check_outputs(outputs: Any) -> None:

@@ -32,6 +32,7 @@ from skmix._preparation import (
     draws_to_predict,
     fit_net,
     is_dict,
+    noting_what_a_net_gets,
     rows_of,
 )
 from skmix._selection import (
@@ -48,7 +49,13 @@ from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix._tables.targets import ClassCodec, NumberCodec, check_labels
 from skmix._training.epoch import warn_of_rising_losses
 from skmix._training.skorch_compat import named_callbacks, watches_validation
-from skmix._validation import FARTHEST, check_alphas, check_n_jobs, check_option
+from skmix._validation import (
+    FARTHEST,
+    check_alphas,
+    check_groups,
+    check_n_jobs,
+    check_option,
+)
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
 
@@ -135,6 +142,8 @@ class MixupCV(BaseMixup):
         kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
         samples, table = read.weighted(), rows_of(indexable(X), kept)
         keep = partial(_kept, kept=kept, n_samples=n_samples)
+        if groups is not None:  # a splitter sees values, and pairings see codes
+            groups = check_groups(groups, read.y)
         metadata = self._routed(samples, keep, groups, sample_weight, params)
         to_splitter, to_scorer = metadata
         seed = draw_seed(self.random_state)
@@ -223,7 +232,9 @@ class MixupCV(BaseMixup):
                 "splitter and its scorer where metadata routing is enabled: "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        to_splitter = {"groups": samples.groups} if looks_at_groups(self.cv) else {}
+        to_splitter = {}
+        if looks_at_groups(self.cv):
+            to_splitter["groups"] = None if groups is None else keep(groups)
         weighted = samples.weight is not None
         return to_splitter, {"sample_weight": samples.weight} if weighted else {}
 
@@ -305,7 +316,9 @@ class MixupCV(BaseMixup):
 
     def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
-        split, net = splits[0], untrained(splits[0], alpha)
+        split = splits[0]
+        with noting_what_a_net_gets(split.rows.X):
+            net = untrained(split, alpha)
         self._draws = draws_to_predict(net, split.rows.X)
         scored = scoring.scorer is not None
         if scored and np.isfinite(self._held_out(net, split)).all():

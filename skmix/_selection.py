@@ -45,7 +45,8 @@ def folds_of(
             cv = [_given(fold, kept, n_samples) for fold in cv]
         splitter = check_cv(cv, y, classifier=classify)
         try:
-            folds = [tuple(map(_numbers, f)) for f in splitter.split(X, y, **metadata)]
+            found = splitter.split(X, y, **metadata)
+            folds = [tuple(_numbers(part, len(y)) for part in fold) for fold in found]
         except ValueError as error:
             if "groups" in str(error) and metadata.get("groups") is None:
                 raise ValueError(
@@ -90,8 +91,9 @@ def _check_fold(train: np.ndarray, test: np.ndarray, n_rows: int) -> None:
         )
     if len(train) < 2 or len(test) < 1:
         raise ValueError(
-            f"Got a fold from cv that trains on {len(train)} rows and holds out "
-            f"{len(test)}, but expected at least 2 and 1."
+            f"Got a fold of {n_rows} rows that trains on {len(train)} and holds out "
+            f"{len(test)}, but expected at least 2 and 1. Use more rows, or a cv that "
+            "trains on more of them."
         )
     if np.isin(train, test).any():
         raise ValueError(
@@ -108,7 +110,7 @@ def _given(fold: Any, kept: np.ndarray, n_samples: int) -> Any:
             f"Got {fold!r} as a fold in cv, but expected a pair of arrays of row "
             "numbers, to train on and to hold out: cv=[(train, test)] for one fold."
         )
-    parts = [_numbers(part) for part in parts]
+    parts = [_numbers(part, n_samples) for part in parts]
     for rows in parts:
         if len(rows) and not 0 <= rows.min() <= rows.max() < n_samples:
             raise ValueError(
@@ -118,9 +120,17 @@ def _given(fold: Any, kept: np.ndarray, n_samples: int) -> Any:
     return tuple(np.searchsorted(kept, rows[np.isin(rows, kept)]) for rows in parts)
 
 
-def _numbers(rows: Any) -> np.ndarray:
+def _numbers(rows: Any, n_rows: int) -> np.ndarray:
+    """Return row numbers as they are, and those of a mask of `n_rows` rows."""
     rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+    if rows.dtype != bool:
+        return rows
+    if len(rows) != n_rows:
+        raise ValueError(
+            f"Got a mask of {len(rows)} rows in a fold from cv, but expected one of "
+            f"{n_rows}, or row numbers."
+        )
+    return np.flatnonzero(rows)
 
 
 def _shuffled_folds(y: np.ndarray, classify: bool, seed: int) -> list[Any]:

@@ -467,7 +467,7 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
 
 
 def check_groups(groups: Any, y: Any) -> np.ndarray:
-    """Return the group of each row as a code, of shape (n,), int."""
+    """Return the group of each row as an array of shape (n,), of values as given."""
     groups = np.asarray(groups, dtype=object)
     if groups.ndim == 0:
         raise wrong(ValueError, "groups", groups.item(), PER_ROW)
@@ -484,7 +484,19 @@ def check_groups(groups: Any, y: Any) -> np.ndarray:
     if missing := (codes < 0).sum():
         got = f"that are missing for {missing} rows"
         raise ValueError(f"Got groups {got}, but expected {PER_ROW}.")
-    return codes
+    return np.asarray(pd.Series(groups, dtype=object).infer_objects())
+
+
+def codes_of_groups(groups: np.ndarray) -> np.ndarray:
+    """Return groups as codes, of shape (n,), int; in the order of their values.
+
+    What has no order, as values of several types, counts by its first row.
+    """
+    try:
+        return np.unique(groups, return_inverse=True)[1]
+    except TypeError:
+        codes: np.ndarray = pd.factorize(groups)[0]
+        return codes
 
 
 def check_sample_weight(sample_weight: Any, y: Any) -> np.ndarray | None:

@@ -485,6 +485,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return names of the columns of the output, as scikit-learn's encoders do.
 
+        Where one would be there twice, as ``size_2`` for a number of this name and for
+        the value 2 of ``size``, the later one has a number behind it: ``size_2_2``.
+
         Parameters
         ----------
         input_features : None
@@ -498,15 +501,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = np.array(self.reader_.columns, dtype=object)
         numbers = list(names[self._numbers])
-        numbers += [f"missingindicator_{numbers[j]}" for j in self._indicated]
-        if self.as_dict:
-            return np.array([*numbers, *names[self._categories]], dtype=object)
-        hot = [
-            f"{names[j]}_{[*self.reader_.categories[j], 'nan'][int(code)]!s}"
-            for j, kept in zip(self._categories, self._kept, strict=True)
-            for code in kept
-        ]
-        return np.array([*numbers, *hot], dtype=object)
+        codes = list(names[self._categories]) if self.as_dict else []
+        made = [f"missingindicator_{numbers[j]}" for j in self._indicated]
+        if not self.as_dict:
+            made += [
+                f"{names[j]}_{[*self.reader_.categories[j], 'nan'][int(code)]!s}"
+                for j, kept in zip(self._categories, self._kept, strict=True)
+                for code in kept
+            ]
+        made = _unlike(made, [*numbers, *codes])
+        return np.array([*numbers, *made, *codes], dtype=object)
 
     def feature_summary(self) -> pd.DataFrame:
         """Show what became of each column of the table.
@@ -592,6 +596,18 @@ def _values(hot: np.ndarray, values: list[Any]) -> np.ndarray:
         parts = np.flatnonzero(np.abs(hot[row]) > SAME)
         decoded[row] = {known[part]: float(hot[row, part]) for part in parts}
     return decoded
+
+
+def _unlike(names: list[str], others: list[Any]) -> list[str]:
+    """Number names that are among the others, or that came before."""
+    taken, unlike = set(others), []
+    for name in names:
+        numbered, k = name, 2
+        while numbered in taken:
+            numbered, k = f"{name}_{k}", k + 1
+        taken.add(numbered)
+        unlike.append(numbered)
+    return unlike
 
 
 class Learnt(NamedTuple):

@@ -3,6 +3,7 @@
 from fnmatch import fnmatch
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -590,6 +591,16 @@ def test_labels_that_are_no_class_indices_are_refused_with_the_way_out(labels):
         default_net("classifier").fit(X, np.array(labels))
 
 
+@pytest.mark.parametrize(
+    "table", [pd.DataFrame, np.ndarray.tolist, lambda X: X.astype(object), torch.tensor]
+)
+@pytest.mark.parametrize("task", ["classifier", "regressor"])
+def test_tables_that_are_no_array_are_refused_with_the_way_out(task, table):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(ValueError, match=r"Got X as .*TableEncoder"):
+        default_net(task).fit(table(X), np.arange(40) % 2)
+
+
 # An alpha that rows held out choose.
 
 
@@ -786,10 +797,35 @@ def test_an_alpha_that_was_not_tried_is_not_refitted():
     told = clone(clf).set_params(alpha=0.2).fit(X, y)
     for other in (once, told):
         assert other.explored_alphas_ == ()
-        with pytest.raises(ValueError, match="fit of a clone"):
+        with pytest.raises(ValueError, match=r"tried no alpha .* fit of a clone"):
             other.refit_at(0.2, X, y)
     with pytest.raises(ValueError, match="cannot be replayed"):
         clf.set_params(lam_per="row").refit_at(0, X, y)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.2])
+def test_a_fit_at_another_alpha_takes_the_rows_of_fit_and_no_others(alpha):
+    X, y = noise()
+    weight = 1.0 + np.arange(len(y)) % 3
+    clf = MixupClassifier(quick(), random_state=0).fit(X, y, weight)
+    proba = clf.predict_proba(X)
+    missing = np.where(np.arange(len(y))[:, None] % 9, X, np.nan)
+    others = [(X, y), (X, 1 - y, weight), (X[:50], y[:50], weight[:50])]
+    others += [(missing, y, weight), (X, np.arange(len(y)) % 3, weight)]
+    for other in others:
+        with pytest.raises(ValueError, match="not those of fit"):
+            clf.refit_at(alpha, *other)
+    assert_array_equal(clf.predict_proba(X), proba)
+    names = np.array(["no", "yes"])[y]  # another coding of the same table is fine
+    again = clf.refit_at(alpha, X, names, weight)
+    assert_array_equal(again.classes_, ["no", "yes"])
+
+
+def test_a_net_that_was_trained_further_is_not_refitted():
+    X, y = noise()
+    clf = MixupClassifier(quick(), random_state=0).fit(X, y).partial_fit(X, y)
+    with pytest.raises(ValueError, match="partial_fit"):
+        clf.refit_at(0, X, y)
 
 
 def test_auto_goes_on_as_it_began():

@@ -1572,6 +1572,33 @@ def test_parts_that_get_loss_does_not_take_apart_are_told(wine, task, lam_per, a
         many(net, alphas=[0, 1], cv=2, lam_per=lam_per).fit(X, y)
 
 
+class Named(nn.Module):
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.output = nn.Linear(d_in, d_out)
+
+    def forward(self, x):
+        return {"logits": self.output(x)}
+
+
+def of_width_4():
+    return nn.Linear(4, 3)
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+def test_errors_of_a_users_module_say_what_it_gets(wine, kind):
+    X, y = wine
+    with pytest.raises(ValueError, match=r"a dict of 1 .*y_pred\['logits'\]"):
+        kind(logits_net(module=Named, max_epochs=1)).fit(X, y)
+    table = pd.DataFrame(X[:, :3], columns=list("abc"))
+    table["place"] = np.array(["here", "there", "else"])[np.arange(len(y)) % 3]
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        kind(logits_net(module=of_width_4, max_epochs=1)).fit(table, y)
+    (note,) = caught.value.__notes__
+    assert "rows of width 6" in note
+    assert "names d_in" in note
+
+
 def test_parts_that_get_loss_takes_apart_are_fine(wine):
     net = FirstPart(**logits_net(module=Parts, max_epochs=1).get_params(deep=False))
     predicted = MixupClassifier(net).fit(*wine).predict(wine[0])

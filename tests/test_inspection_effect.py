@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 from sample_nets import Linear, logits_net, number_net, tiny_default_net
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import GroupKFold, ShuffleSplit
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping
@@ -461,6 +462,19 @@ def test_groups_stay_together():
     for fold in repeated_folds(model, data, 3, 1, 0)[0].folds:
         assert not set(groups[fold.train]) & set(groups[fold.test])
     mixup_effect(model, X, Y, **QUICK | {"cv": GroupKFold(3)}, groups=groups)
+
+
+def test_splitters_see_the_values_of_groups():
+    model = MixupClassifier(net(), alpha=0.2)
+    groups = np.array(["c", "a", "b", "d"])[np.arange(120) % 4]
+    data = Data.of(model, X, Y, np.arange(120) % 5, groups.tolist())
+    kept = np.flatnonzero(np.arange(120) % 5)
+    cv = LeaveOneGroupOut()  # in the order of its values
+    found = repeated_folds(model, data, cv, 1, 0)[0].folds
+    for fold, (_, test) in zip(
+        found, cv.split(X[kept], Y[kept], groups[kept]), strict=True
+    ):
+        assert_array_equal(np.sort(fold.test), kept[test])
 
 
 def test_splitters_and_given_folds():

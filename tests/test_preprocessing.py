@@ -670,6 +670,25 @@ def test_frames_come_out_where_they_are_asked_for(library):
     assert_array_equal(frame.to_numpy(), TableEncoder().fit_transform(PLAIN))
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_no_two_columns_of_the_output_have_one_name(as_dict):
+    n = 12
+    X = pd.DataFrame({"c": list("uv") * 6, "c_u": np.arange(n), "a": np.arange(n)})
+    X["missingindicator_a"] = np.arange(n)
+    X.loc[0, "a"] = None
+    X["k"], X["k_l"] = ["l_m", "o"] * 6, ["m", "o"] * 6
+    encoder = TableEncoder(as_dict=as_dict).fit(X)
+    names = encoder.get_feature_names_out().tolist()
+    assert len(set(names)) == len(names)
+    assert names[:4] == ["c_u", "a", "missingindicator_a", "missingindicator_a_2"]
+    features = encoder.feature_summary()["features"]
+    assert {name for of_one in features for name in of_one} == set(names)
+    if not as_dict:
+        assert names[4:] == ["c_u_2", "c_v", "k_l_m", "k_o", "k_l_m_2", "k_l_o"]
+        encoder.set_output(transform="polars")
+        assert encoder.transform(X).columns == names
+
+
 def test_before_fit_there_is_nothing_to_ask():
     for ask in ("transform", "get_feature_names_out", "feature_summary"):
         arguments = [PLAIN] * (ask == "transform")

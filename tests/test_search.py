@@ -32,6 +32,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    GroupShuffleSplit,
     KFold,
     PredefinedSplit,
     RepeatedStratifiedKFold,
@@ -364,12 +365,47 @@ def test_groups_go_to_the_splitter(wine):
         clone(SEARCH).set_params(cv=GroupKFold(3)).fit(X, y)
 
 
+class OneYearAhead:
+    """Trains on the rows of all years before one, and holds out its own."""
+
+    def split(self, X, y=None, groups=None):
+        for year in (2024, 2025):
+            yield np.flatnonzero(groups < year), np.flatnonzero(groups == year)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series, pd.array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_splitter_sees_the_values_of_groups(wine, kind, weighted):
+    X, y = wine
+    years = 2026 - np.arange(len(y)) % 7  # neither sorted nor codes
+    kept = np.arange(len(y)) % 5 > 0 if weighted else np.full(len(y), True)
+    weight = kept.astype(float) if weighted else None
+    search = clone(SEARCH).set_params(cv=OneYearAhead(), store_cv_results=True)
+    search.fit(X, y, weight, groups=kind(years.tolist()))
+    assert_array_equal(search.fold_rows_[0], np.flatnonzero(kept & (years == 2024)))
+    cv = GroupShuffleSplit(3, random_state=0)
+    search.set_params(cv=cv).fit(X, y, weight, groups=kind(years.tolist()))
+    folds = cv.split(X[kept], y[kept], years[kept])
+    for rows, (_, test) in zip(search.fold_rows_, folds, strict=True):
+        assert_array_equal(rows, np.flatnonzero(kept)[test])
+
+
 def test_masks_are_folds_too(wine):
     X, y = wine
     folds = list(StratifiedKFold(3).split(X, y))
     masks = [tuple(np.isin(np.arange(len(y)), part) for part in fold) for fold in folds]
     search = clone(SEARCH).set_params(cv=masks).fit(X, y)
     assert_array_equal(search.oof_proba_, clone(SEARCH).fit(X, y).oof_proba_)
+
+
+def test_masks_are_as_long_as_the_table(wine):
+    X, y = wine
+    short = np.arange(len(y) - 10) % 2 == 0
+    with pytest.raises(ValueError, match=r"mask of 168 rows .* 178"):
+        clone(SEARCH).set_params(cv=[(short, ~short)]).fit(X, y)
 
 
 def test_a_class_that_a_fold_lacks_is_known_all_the_same(wine):

@@ -21,6 +21,7 @@ from skmix import (
     MixupRegressorCV,
 )
 from skmix._tables.targets import under_priors
+from skmix.inspection import mixup_effect
 
 CLF = MixupClassifier(logits_net(max_epochs=2), random_state=0)
 SEARCH = MixupClassifierCV(
@@ -290,6 +291,19 @@ def test_labels_without_an_order_are_refused_by_their_types(kind):
         TypeError, match=r"no order \(of int, str\), but expected labels"
     ):
         kind().fit(np.ones((24, 2)), y)
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+@pytest.mark.parametrize(
+    ("labels", "way_out"),
+    [([True, False, None], "bool"), ([1, 2, None], "int"), ([1.0, 2.0, None], "float")],
+)
+def test_labels_of_dtype_object_are_refused_with_the_way_out(kind, labels, way_out):
+    y = pd.Series(labels * 8, dtype=object).dropna()  # as a frame keeps them
+    with pytest.raises(ValueError, match=rf"dtype object .*y\.astype\({way_out}\)"):
+        kind().fit(np.ones((16, 2)), y)
+    with pytest.raises(ValueError, match="dtype object"):
+        mixup_effect(kind(), np.ones((16, 2)), y)
 
 
 @pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])

@@ -1,5 +1,7 @@
 """The one pass of cross-entropy is the criterion's own loss of both labels."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -51,9 +53,11 @@ def losses(net, y, draw, outputs, weight):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 0.2, 3.0, 1.0])])
 @pytest.mark.parametrize("ignore_index", [-100, 2])
-@pytest.mark.parametrize("make", [logits_net, softmax_net])
+@pytest.mark.parametrize(
+    ("make", "smoothing"), [(logits_net, 0.0), (logits_net, 0.3), (softmax_net, None)]
+)
 def test_one_pass_is_two(
-    make, ignore_index, class_weight, reduction, lam_per, weighted
+    make, smoothing, ignore_index, class_weight, reduction, lam_per, weighted
 ):
     y, draw, outputs, weight = chunk(lam_per)
     params = {
@@ -61,6 +65,8 @@ def test_one_pass_is_two(
         "criterion__reduction": reduction,
         "criterion__ignore_index": ignore_index,
     }
+    if smoothing is not None:
+        params["criterion__label_smoothing"] = smoothing
     if make is softmax_net:
         outputs = outputs.softmax(-1)
     given = (y, draw if lam_per else None, outputs, weight if weighted else None)
@@ -70,7 +76,10 @@ def test_one_pass_is_two(
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("make", [logits_net, softmax_net])
+@pytest.mark.parametrize(
+    "make",
+    [logits_net, softmax_net, partial(logits_net, criterion__label_smoothing=0.1)],
+)
 def test_cross_entropy_is_one_pass(make):
     """Its criterion is not asked; that of a net with its own get_loss is, twice."""
     y, draw, outputs, _ = chunk("batch")

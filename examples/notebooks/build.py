@@ -2,8 +2,9 @@
 Make the notebooks of this folder
 =================================
 
-    python examples/notebooks/build.py              # all of them
-    python examples/notebooks/build.py --out /tmp   # elsewhere; the folder is as it was
+    python examples/notebooks/build.py                    # all of them
+    python examples/notebooks/build.py search_over_alpha  # this one
+    python examples/notebooks/build.py --out /tmp         # to another folder
 
 Each script in the percent format becomes a notebook of the same name, and is executed.
 It needs the extra ``notebooks``.
@@ -23,16 +24,19 @@ LARGEST = 200_000  # bytes of a notebook with its outputs
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make and execute the notebooks.")
+    scripts = {path.stem: path for path in sorted(HERE.glob("*.py"))}
+    del scripts[Path(__file__).stem]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(scripts))
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to")
-    folder = parser.parse_args(argv).out
-    for script in sorted(HERE.glob("*.py")):
-        if script == Path(__file__):
-            continue
+    args = parser.parse_args(argv)
+    if unknown := set(args.names) - set(scripts):
+        parser.error(f"{unknown.pop()!r} is none of {', '.join(scripts)}")
+    for name in args.names or scripts:
         start = time.perf_counter()
-        text = nbformat.writes(executed(script)) + "\n"
+        text = nbformat.writes(executed(scripts[name])) + "\n"
         if len(text.encode()) > LARGEST:
-            raise SystemExit(f"{script.stem}.ipynb is larger than {LARGEST:,} bytes.")
-        path = folder / f"{script.stem}.ipynb"
+            raise SystemExit(f"{name}.ipynb is larger than {LARGEST:,} bytes.")
+        path = args.out / f"{name}.ipynb"
         path.write_text(text, encoding="utf-8")
         print(f"{path}: {len(text):,} characters, {time.perf_counter() - start:.0f} s")
 

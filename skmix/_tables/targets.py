@@ -397,6 +397,16 @@ def check_labels(y: np.ndarray) -> np.ndarray:
             "[str(label) for label in y]."
         ) from error
     with np.errstate(invalid="ignore"):  # huge numbers as integers
+        if type_of_target(y) == "unknown":
+            label = y.flat[0]
+            kind = type(label).__name__
+            way_out = kind if kind in ("bool", "int", "float") else "str"
+            raise ValueError(
+                f"Got y of dtype object with labels such as {label!r} (of type {kind}),"
+                " but expected numbers, booleans or strings in a dtype of their own: "
+                f"y.astype({way_out}), say. (A column that had missing labels keeps "
+                "the dtype object when their rows are dropped.)"
+            )
         check_classification_targets(y)
     return classes
 

@@ -4,7 +4,7 @@ Cross-entropy takes one pass over the outputs, whatever is mixed or weighted; an
 criterion is called for the labels of rows and of partners.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from skmix._training.skorch_compat import (
     shaped_like,
 )
 
+PARTS = (tuple, list, Mapping)  # of a module's output, that no criterion takes
 Loss = Callable[[Any], torch.Tensor]
 
 
@@ -160,8 +161,8 @@ def _nll(
     share: torch.Tensor,
     output: torch.Tensor,
 ) -> torch.Tensor:
-    if isinstance(output, tuple | list):
-        raise ValueError(_PARTS.format(type(output).__name__, len(output)))
+    if isinstance(output, PARTS):
+        raise _got_parts(output)
     if len(output) != len(labels):
         raise ValueError(
             f"Got a module output of {len(output)} rows for a batch of {len(labels)}, "
@@ -176,18 +177,21 @@ def _nll(
 
 def _refuse_parts(net: NeuralNet, output: Any) -> None:
     """Refuse several outputs for a criterion of torch that takes one tensor."""
-    if not isinstance(output, tuple | list) or not is_skorchs_own(net, "get_loss"):
+    if not isinstance(output, PARTS) or not is_skorchs_own(net, "get_loss"):
         return
     forward = getattr(type(net.criterion_), "forward", None)
     if str(getattr(forward, "__module__", "")).startswith(("torch.nn.", "skmix.")):
-        raise ValueError(_PARTS.format(type(output).__name__, len(output)))
+        raise _got_parts(output)
 
 
-_PARTS = (
-    "Got a {} of {} from the module, but expected one tensor, which is what the net's "
-    "get_loss passes to the criterion. Subclass the net, and let get_loss take the "
-    "first part: return super().get_loss(y_pred[0], y_true, *args, **kwargs)."
-)
+def _got_parts(output: Any) -> ValueError:
+    first = next(iter(output), 0) if isinstance(output, Mapping) else 0
+    return ValueError(
+        f"Got a {type(output).__name__} of {len(output)} from the module, but expected "
+        "one tensor, which is what the net's get_loss passes to the criterion. "
+        "Subclass the net, and let get_loss take the first part: return "
+        f"super().get_loss(y_pred[{first!r}], y_true, *args, **kwargs)."
+    )
 
 
 def _two_means(
@@ -209,11 +213,24 @@ def _log_proba(net: NeuralNet, y: Any) -> Callable[[torch.Tensor], torch.Tensor]
         return None
     if getattr(criterion, "reduction", None) not in ("mean", "sum"):
         return None
-    if type(criterion) is torch.nn.CrossEntropyLoss and not criterion.label_smoothing:
-        return partial(torch.log_softmax, dim=1)
+    if type(criterion) is torch.nn.CrossEntropyLoss:
+        if not criterion.label_smoothing:
+            return partial(torch.log_softmax, dim=1)
+        if criterion.weight is None:
+            return partial(_smoothed_log_proba, criterion.label_smoothing)
     if type(criterion) is torch.nn.NLLLoss and isinstance(net, NeuralNetClassifier):
         return _log_of_proba
     return None
+
+
+def _smoothed_log_proba(smoothing: float, output: torch.Tensor) -> torch.Tensor:
+    """Return log-probabilities of smoothed labels, whatever the label.
+
+    Label smoothing is a weighted mean of a label's own and of all classes' (Szegedy et
+    al. 2016, section 7), so that a loss which is linear in labels stays one pass.
+    """
+    log_proba = torch.log_softmax(output, dim=1)
+    return log_proba.lerp(log_proba.mean(dim=1, keepdim=True), smoothing)
 
 
 def _log_of_proba(proba: torch.Tensor) -> torch.Tensor:

@@ -10,12 +10,12 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
 )
-from sklearn.utils.multiclass import check_classification_targets
 from skorch.dataset import get_len
 
 from skmix._preparation import Samples, rows_of
 from skmix._selection import folds_of, looks_at_groups
-from skmix._validation import check_integer, is_number
+from skmix._tables.targets import check_labels
+from skmix._validation import check_integer, codes_of_groups, is_number
 
 
 def check_length(X: Any, y: np.ndarray) -> None:
@@ -54,14 +54,16 @@ def folds_in(
     is_table = hasattr(samples.X, "shape")
     table = rows_of(samples.X, kept) if is_table else np.zeros(len(kept))
     if classify:
-        check_classification_targets(labels)
+        check_labels(labels)
         _check_several(labels)
     if cv is None or is_number(cv):
         n_splits = 5 if cv is None else cv
         check_integer("cv", n_splits, at_least=2)
         if classify:
             _check_rare(labels, n_splits)
-        _check_groups_for(groups, n_splits)
+        if groups is not None:
+            groups = codes_of_groups(groups)
+            _check_groups_for(groups, n_splits)
         cv = _shuffled(n_splits, classify, groups is not None, seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
@@ -113,10 +115,10 @@ def _check_rare(y: np.ndarray, n_splits: int) -> None:
         )
 
 
-def _check_groups_for(groups: np.ndarray | None, n_splits: int) -> None:
-    if groups is not None and len(np.unique(groups)) < n_splits:
+def _check_groups_for(codes: np.ndarray, n_splits: int) -> None:
+    if len(np.unique(codes)) < n_splits:
         raise ValueError(
-            f"Got {len(np.unique(groups))} groups for cv={n_splits} folds, but "
+            f"Got {len(np.unique(codes))} groups for cv={n_splits} folds, but "
             "expected one for each fold. Use fewer folds."
         )
 

@@ -15,7 +15,6 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.metrics import check_scoring
-from sklearn.utils.multiclass import check_classification_targets
 
 from skmix._base import BaseMixup, draw_seed, of_kind
 from skmix._default_net import TabularNeuralNet
@@ -25,6 +24,7 @@ from skmix._long_runs.checkpoints import Folder
 from skmix._preparation import Samples, rows_of
 from skmix._selection import seeds_of_folds
 from skmix._tables.dtypes import as_frame
+from skmix._tables.targets import check_labels
 from skmix._training.epoch import Diverged
 from skmix._training.skorch_compat import may_watch_validation, named_callbacks
 from skmix._validation import (
@@ -104,7 +104,7 @@ class Data(NamedTuple):
         check_length(X, y)
         if task == "Regressor":
             return cls(X, y, y.astype(np.float64), 0, weight, groups)
-        check_classification_targets(y)
+        check_labels(y)
         counted = y if weight is None else y[weight > 0]
         classes = np.unique(counted)
         target = np.searchsorted(classes, y).clip(max=len(classes) - 1)
