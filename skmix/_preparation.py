@@ -4,6 +4,7 @@ An estimator appears here only for its name and columns, which scikit-learn chec
 """
 
 import inspect
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -429,6 +430,9 @@ def noting_what_a_net_gets(X: Any) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, IndexError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals.get("__name__", "").startswith("torch."):
+            raise  # a module's own
         if is_dict(X):
             shapes = (f"{name} of shape {np.shape(part)}" for name, part in X.items())
             note = f"(The net gets {' and '.join(shapes)}.)"

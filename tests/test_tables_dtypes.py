@@ -946,6 +946,24 @@ def test_masked_values_are_not_looked_behind(make):
         make().fit(X, y, sample_weight=np.ma.array(y + 1, mask=y == 1))
 
 
+RECORDS = [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}]
+
+
+@pytest.mark.parametrize(
+    ("X", "told"),
+    [
+        (pl.DataFrame(RECORDS).lazy(), r"LazyFrame, .*: X\.collect\(\)"),
+        (RECORDS, r"list, .*: pandas\.DataFrame\(X\), of a list of dicts"),
+        (pd.DataFrame(RECORDS).to_records(), r"recarray, .*: pandas\.DataFrame\(X\)"),
+        (iter([[1, 2], [3, 4]]), r"list_iterator, .*: list\(X\)"),
+        (pd.DataFrame(index=range(2)), r"shape \(2, 0\), which has no columns"),
+    ],
+)
+def test_what_holds_a_table_is_refused_with_the_way_to_one(X, told):
+    with pytest.raises(ValueError, match=rf"Got X (as|of) {told}"):
+        as_frame(X)
+
+
 @each_estimator
 def test_rows_of_different_lengths_are_told(make):
     with pytest.raises(ValueError, match="rows of 1 to 2 values, but expected as many"):

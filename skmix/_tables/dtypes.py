@@ -7,7 +7,7 @@ code. It knows what the columns hold, and no statistics. docs/tables.md has the 
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -113,6 +113,10 @@ def as_frame(X: Any) -> Any:
         X = _keep_strings(_converted(_to_pandas, X), X)
     if isinstance(X, pd.DataFrame):
         _refuse_repeated(X.columns)
+        if not len(X.columns):
+            raise ValueError(
+                f"Got X of shape {X.shape}, which has no columns, but expected some."
+            )
         return X
     check_unmasked(X, "X")
     _refuse_other_dimensions(X)
@@ -208,7 +212,25 @@ def _refuse_other_dimensions(X: Any) -> None:
                 "dimensions: (n_samples, n_features)."
             )
         _refuse_ragged(X)
+        if way_out := _way_to_a_table(X):
+            raise ValueError(
+                f"Got X as {type(X).__name__}, but expected a table of rows and "
+                f"columns: {way_out}."
+            )
         check_array(np.asarray(X), dtype=None, ensure_all_finite=False)
+
+
+def _way_to_a_table(X: Any) -> str:
+    """Return how to make a table of what holds one; nothing of anything else."""
+    if hasattr(X, "collect"):  # a lazy frame of polars and of others
+        return "X.collect()"
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
+        return "pandas.DataFrame(X), of a list of dicts"
+    if isinstance(X, np.ndarray) and X.dtype.names:
+        return "pandas.DataFrame(X), of a structured array"
+    if isinstance(X, Iterator):
+        return "list(X)"
+    return ""
 
 
 def _refuse_ragged(X: Any) -> None:

@@ -402,10 +402,11 @@ def check_labels(y: np.ndarray) -> np.ndarray:
             kind = type(label).__name__
             way_out = kind if kind in ("bool", "int", "float") else "str"
             raise ValueError(
-                f"Got y of dtype object with labels such as {label!r} (of type {kind}),"
-                " but expected numbers, booleans or strings in a dtype of their own: "
-                f"y.astype({way_out}), say. (A column that had missing labels keeps "
-                "the dtype object when their rows are dropped.)"
+                f"Unknown label type: got y of dtype object with labels such as "
+                f"{label!r} (of type {kind}), but expected numbers, booleans or "
+                f"strings in a dtype of their own: y.astype({way_out}), say. (A column "
+                "that had missing labels keeps the dtype object when their rows are "
+                "dropped.)"
             )
         check_classification_targets(y)
     return classes
