@@ -71,6 +71,8 @@ NET = {  # parameters of the net
     "learning rate 0.02": {"lr": 0.02},
     "no dropout": {"module__dropout": 0.0},
     "dropout 0.3": {"module__dropout": 0.3},
+    "labels as they are": {"criterion__label_smoothing": 0.0},
+    "label smoothing 0.05": {"criterion__label_smoothing": 0.05},
     "no weight decay": {"optimizer__weight_decay": 0.0},
     "weight decay 0.1": {"optimizer__weight_decay": 0.1},
     "patience of 10": {"callbacks__early_stopping__patience": 10},
@@ -108,6 +110,8 @@ def says_something(variant, task):
     classify = task == "classification"
     if variant.startswith("mixed"):
         return classify == ("behind" in variant)
+    if variant.startswith("label"):
+        return classify
     if variant in ("AdamW in all layers", "Muon in hidden layers"):
         return classify == variant.startswith("AdamW")
     module = signature(TabularNet).parameters.values()

@@ -2,7 +2,8 @@
 
 Training rows are drawn twice from each table of a folder, and of each rule of
 `noise_free.py`, whose labels have no noise. `MixupClassifier` is fitted to them with
-mixing (alpha 0.2), without (alpha 0) and at its default ("auto").
+mixing (alpha 0.2), without (alpha 0) and at its default ("auto"), all with smoothed
+labels; and at its default with labels as they are.
 
     python benchmarks/few_rows.py --data DIR      # measures
     python benchmarks/few_rows.py --report        # writes results/few_rows.json
@@ -41,13 +42,19 @@ from common import (
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from skmix import MixupClassifier
+from skmix import MixupClassifier, default_net
 
 OUT = RESULTS / "few_rows.json"
 SCRATCH = OUT.with_suffix(".jsonl")
 SIZES, SEEDS = (50, 100, 140, 200), (0, 1)
-ALPHAS = (0, 0.2, "auto")
-KEY = ("table", "rows", "seed", "alpha")
+SETTINGS = {  # alpha, and label smoothing
+    "0": (0, "auto"),
+    "0.2": (0.2, "auto"),
+    "auto": ("auto", "auto"),
+    "labels as they are": ("auto", 0.0),
+}
+RATIOS = (("0.2", "0"), ("auto", "0"), ("auto", "labels as they are"))
+KEY = ("table", "rows", "seed", "setting")
 LEAST = 1e-3  # of log losses, so that ratios of perfect predictions mean something
 
 
@@ -65,9 +72,11 @@ def drawn(table, n_rows, seed):
 
 
 def measure(unit):
-    table, n_rows, seed, alpha = unit
+    table, n_rows, seed, setting = unit
     X, y, X_test, y_test = drawn(table, n_rows, seed)
-    clf = MixupClassifier(alpha=alpha, random_state=seed).fit(X, y)
+    alpha, smoothing = SETTINGS[setting]
+    net = default_net("classifier").set_params(criterion__label_smoothing=smoothing)
+    clf = MixupClassifier(net, alpha=alpha, random_state=seed).fit(X, y)
     n_classes = 1 + max(y.max(), y_test.max())
     proba = spread(clf.predict_proba(X_test), clf.classes_, n_classes)
     loss = log_loss(y_test, proba, labels=np.arange(n_classes))
@@ -83,37 +92,39 @@ def key_of(unit):
 def units_of(tables):
     """Return the fits of all tables that have rows enough for their classes."""
     classes = {t: len(np.unique(sample_of(t, MAX_ROWS)[1])) for t in tables}
-    every = product([*tables, *noise_free.TABLES], SIZES, SEEDS, ALPHAS)
+    every = product([*tables, *noise_free.TABLES], SIZES, SEEDS, SETTINGS)
     return [unit for unit in every if 2 * classes.get(unit[0], 2) <= unit[1]]
 
 
 def summarise(records):
-    """Return ratios of losses to those of alpha 0, for each kind of table and size."""
-    frame = pd.DataFrame(records).astype({"alpha": str})
+    """Return ratios of losses for each kind of table and size."""
+    frame = pd.DataFrame(records)
     logs = np.log(frame["loss"].clip(lower=LEAST))
     by = ["noise", "rows", "table"]
-    means = frame.assign(log=logs).pivot_table(index=by, columns="alpha", values="log")
+    cells = frame.assign(log=logs).pivot_table("log", by, "setting")
     rows = []
-    for (noise, n_rows), group in means.groupby(["noise", "rows"]):
+    for (noise, n_rows), group in cells.groupby(["noise", "rows"]):
         row = {"noise": bool(noise), "rows": n_rows, "tables": len(group)}
-        for alpha in ALPHAS[1:]:
-            ratio = group[str(alpha)] - group["0"]
-            row[f"ratio, {alpha}"] = np.exp(ratio.mean())
-            row[f"error, {alpha}"] = ratio.sem()
-            row[f"worst, {alpha}"] = np.exp(ratio.max())
+        for one, other in RATIOS:
+            ratio = group[one] - group[other]
+            row[f"{one} / {other}"] = np.exp(ratio.mean())
+            row[f"{one} / {other}, error"] = ratio.sem()
+            row[f"{one} / {other}, worst"] = np.exp(ratio.max())
         rows.append(row)
     return rows_of(pd.DataFrame(rows).sort_values(["noise", "rows"], ascending=[0, 1]))
 
 
 def markdown(summary):
-    head = ["tables", "training rows", "0.2 / 0", "worst", "auto / 0", "worst"]
-    rows = [head]
+    names = [f"{one} / {other}" for one, other in RATIOS]
+    rows = [["tables", "training rows"]]
+    for name in names:
+        rows[0] += [name, "worst"]
     for row in summary:
         kind = "real" if row["noise"] else "without noise"
         cells = [f"{row['tables']} {kind}", str(row["rows"])]
-        for alpha in ALPHAS[1:]:
-            ratio, error = row[f"ratio, {alpha}"], row[f"error, {alpha}"]
-            cells += [f"{ratio:.3f} ± {error:.3f}", f"{row[f'worst, {alpha}']:.2f}"]
+        for name in names:
+            ratio, error = row[name], row[f"{name}, error"]
+            cells += [f"{ratio:.3f} ± {error:.3f}", f"{row[f'{name}, worst']:.2f}"]
         rows.append(cells)
     return "\n".join(table_lines(rows))
 

@@ -34,6 +34,7 @@ from skmix.preprocessing import increasing_edges, quantile_edges
 
 MIN_BATCH, MAX_BATCH = 16, 256
 N_BATCHES = 6  # at least so many in an epoch, as far as MIN_BATCH allows
+SMOOTHED = 10, 0.1  # rows of labels spread evenly, and their largest share
 HIDDEN = "*members.[0-9]*.weight"  # matrices of a `TabularNet`, but the output layer's
 
 
@@ -270,16 +271,30 @@ class TabularNeuralNet(NeuralNet):
         elif prefix.startswith("iterator") and self.batch_size == "auto":
             found = {"batch_size": vars(self).get("batch_size_", MAX_BATCH)}
         found = found | super().get_params_for(prefix)
+        if prefix == "criterion" and found.get("label_smoothing") == "auto":
+            del found["label_smoothing"]
+            if self._smooths():
+                found["label_smoothing"] = vars(self).get("label_smoothing_", 0.0)
         return found
 
     def check_data(self, X: Any, y: Any = None) -> None:
-        """Refuse numbers that are not finite, and choose the batch size for `X`."""
+        """Refuse numbers that are not finite, and choose what is "auto" for `X`."""
         super().check_data(X, y)
         if isinstance(X, np.ndarray) or sparse.issparse(X):
             assert_all_finite(X, input_name="X")
-        if not len(self.history):
-            size = 2 ** np.floor(np.log2(get_len(X) / N_BATCHES))
-            self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
+        if len(self.history):
+            return
+        n_rows = get_len(X)
+        size = 2 ** np.floor(np.log2(n_rows / N_BATCHES))
+        self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
+        if self._smooths():
+            self.label_smoothing_ = round(min(SMOOTHED[0] / n_rows, SMOOTHED[1]), 2)
+            self.criterion_.label_smoothing = self.label_smoothing_
+
+    def _smooths(self) -> bool:
+        """Whether labels are smoothed by as much as suits the number of rows."""
+        is_own = self.criterion is nn.CrossEntropyLoss
+        return is_own and vars(self).get("criterion__label_smoothing") == "auto"
 
     def get_split_datasets(
         self, X: Any, y: Any = None, **fit_params: Any
@@ -422,11 +437,13 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     classifier by Muon in its hidden layers and AdamW elsewhere. One row in five is held
     out, and never mixed; training stops after five epochs without a lower validation
     loss. Then the net is trained again on all rows, for the best number of epochs, and
-    a classifier is calibrated by the rows held out (temperature scaling).
+    a classifier is calibrated by the rows held out (temperature scaling). Its labels
+    are smoothed, as if ten rows had the labels of all classes evenly: by 10 divided
+    by the number of rows, at most 0.1. Validation losses are of smoothed labels, too.
 
     Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
     (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
-    ``module__average_decay``, and so are ``module__k``, ``module__d_block``, ``lr``,
+    ``criterion__label_smoothing="auto"``, ``module__average_decay``, and so are ``module__k``, ``module__d_block``, ``lr``,
     ``max_epochs`` ... With ``X_val`` in the `fit` of an estimator, or with other
     callbacks that monitor validation scores, the net is trained once, and keeps the
     weights of the best epoch.
@@ -448,6 +465,11 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     ------
     ValueError
         If `task` is neither 'classifier' nor 'regressor'.
+
+    References
+    ----------
+    C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
+    CVPR 2016, https://arxiv.org/abs/1512.00567 (label smoothing: section 7)
 
     Examples
     --------
@@ -473,6 +495,7 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     if classify:
         own = {
             "criterion": nn.CrossEntropyLoss,
+            "criterion__label_smoothing": "auto",
             "optimizer": partial(Muon, betas=(0.9, 0.95), fused=True),
             "optimizer__param_groups": [(HIDDEN, {"orthogonal": True})],
             "lr": 1e-2,

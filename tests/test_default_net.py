@@ -1,6 +1,7 @@
 """The default nets as skorch nets: their recipe, in skorch alone and in estimators."""
 
 from fnmatch import fnmatch
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNetRegressor
 from skorch.callbacks import (
@@ -25,7 +26,7 @@ from skorch.callbacks import (
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
-from skmix import MixupClassifier, MixupRegressor, default_net
+from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, default_net
 from skmix._default_net import (
     HIDDEN,
     TabularNetClassifier,
@@ -156,6 +157,43 @@ def test_bins_are_of_numbers_only():
     X = np.c_[hot[:, 0], np.arange(40.0), np.zeros(40), hot]
     assert [len(edges) for edges in bins_of(X)] == [3, 17, 3]
     assert bins_of(hot) == bins_of(sparse.csr_matrix(X)) == []
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "share"), [(20, 0.1), (100, 0.1), (200, 0.05), (900, 0.01), (3_000, 0.0)]
+)
+def test_labels_are_smoothed_the_less_the_more_rows(n_rows, share):
+    X, y = np.random.default_rng(0).normal(size=(n_rows, 2)), np.arange(n_rows) % 2
+    net = default_net("classifier").set_params(max_epochs=1, module__k=1)
+    assert net.criterion__label_smoothing == "auto"
+    for smoothing, expected in (("auto", share), (0.3, 0.3), (0.0, 0.0)):
+        net.set_params(criterion__label_smoothing=smoothing).fit(X, y)
+        assert net.criterion_.label_smoothing == expected
+
+
+def test_members_of_a_search_smooth_as_a_single_net_does():
+    X, y = load_wine(return_X_y=True)
+    net = quick(max_epochs=2)
+    search = MixupClassifierCV(net, alphas=(0, 1), cv=2, random_state=0).fit(X, y)
+    shares = {m.estimator_.criterion_.label_smoothing for m in search.estimators_}
+    assert shares == {0.1}  # 89 rows
+
+
+class Focal(torch.nn.CrossEntropyLoss):
+    def __init__(self):
+        super().__init__()
+
+    def forward(self, output, y):
+        loss = torch.nn.functional.cross_entropy(output, y, reduction="none")
+        return ((1 - torch.exp(-loss)) * loss).mean()
+
+
+def test_criteria_of_ones_own_are_left_alone():
+    X, y = load_wine(return_X_y=True)
+    for criterion in (Focal, partial(torch.nn.CrossEntropyLoss)):
+        net = quick(max_epochs=1, criterion=criterion)
+        clf = MixupClassifier(net, alpha=0, random_state=0).fit(X, y)
+        assert not getattr(clf.estimator_.criterion_, "label_smoothing", 0)
 
 
 def test_batch_size_grows_with_the_table():
@@ -424,6 +462,7 @@ def test_members_by_one_pass_and_by_two(lam_per, weighted, reduction):
     X = rng.normal(size=(60, 3)).astype(np.float32)
     y, weight = (X[:, 0] > 0).astype(int), 1.0 + np.arange(60) % 3
     small = {"max_epochs": 2, "batch_size": 20, "criterion__reduction": reduction}
+    small["criterion__label_smoothing"] = 0.1
     fitted = [
         MixupClassifier(
             quick(criterion=criterion, **small), lam_per=lam_per, random_state=0

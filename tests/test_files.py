@@ -443,7 +443,7 @@ def test_all_that_fit_sets_is_stored_or_left_out_on_purpose(kind, fitted):
         } <= {
             *("module_", "criterion_", "optimizer_", "history_", "callbacks_"),
             *("initialized_", "virtual_params_", "init_context_", "prefixes_"),
-            *("cuda_dependent_attributes_", "validation_history_"),
+            *("cuda_dependent_attributes_", "validation_history_", "label_smoothing_"),
         }
 
 
