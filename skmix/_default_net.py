@@ -443,8 +443,8 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
 
     Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
     (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
-    ``criterion__label_smoothing="auto"``, ``module__average_decay``, and so are ``module__k``, ``module__d_block``, ``lr``,
-    ``max_epochs`` ... With ``X_val`` in the `fit` of an estimator, or with other
+    ``criterion__label_smoothing="auto"``, ``module__average_decay``, and so are
+    ``module__k``, ``module__d_block``, ``lr``, ``max_epochs`` ... With ``X_val`` in the `fit` of an estimator, or with other
     callbacks that monitor validation scores, the net is trained once, and keeps the
     weights of the best epoch.
 
