@@ -444,9 +444,9 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
     (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
     ``criterion__label_smoothing="auto"``, ``module__average_decay``, and so are
-    ``module__k``, ``module__d_block``, ``lr``, ``max_epochs`` ... With ``X_val`` in the `fit` of an estimator, or with other
-    callbacks that monitor validation scores, the net is trained once, and keeps the
-    weights of the best epoch.
+    ``module__k``, ``module__d_block``, ``lr``, ``max_epochs`` ... With ``X_val`` in the
+    `fit` of an estimator, or with other callbacks that monitor validation scores, the
+    net is trained once, and keeps the weights of the best epoch.
 
     The net can be trained by skorch alone: ``fit(X, y)`` takes an array of finite
     floats and finds the sizes of its module in it. It neither scales nor encodes. The
