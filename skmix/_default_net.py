@@ -128,6 +128,7 @@ class TabularNeuralNet(NeuralNet):
             It has the attribute ``found_`` until `train_again` or `partial_fit`.
         """
         self.sizes_ = self._sizes_of(X, y)
+        self.__dict__.pop("label_smoothing_", None)
         self.split_: tuple[Any, Any] | None = None
         twice, start = trains_twice(self), {}
         if twice:  # what a training may change
@@ -240,6 +241,8 @@ class TabularNeuralNet(NeuralNet):
         """
         if not self.initialized_:
             self.sizes_ = self._sizes_of(X, y)
+            if self._smooths():
+                self.label_smoothing_ = 0.0  # nobody knows how many rows will come
             self.initialize()
         for name in ("validation_history_", "found_"):
             self.__dict__.pop(name, None)
@@ -271,8 +274,12 @@ class TabularNeuralNet(NeuralNet):
         elif prefix.startswith("iterator") and self.batch_size == "auto":
             found = {"batch_size": vars(self).get("batch_size_", MAX_BATCH)}
         found = found | super().get_params_for(prefix)
-        if prefix == "criterion" and found.get("label_smoothing") == "auto":
-            del found["label_smoothing"]
+        if prefix == "criterion" and isinstance(found.get("label_smoothing"), str):
+            if (given := found.pop("label_smoothing")) != "auto":
+                raise ValueError(
+                    f"Got criterion__label_smoothing={given!r}, but expected a number "
+                    "from 0 to 1, or 'auto'."
+                )
             if self._smooths():
                 found["label_smoothing"] = vars(self).get("label_smoothing_", 0.0)
         return found
@@ -282,17 +289,16 @@ class TabularNeuralNet(NeuralNet):
         super().check_data(X, y)
         if isinstance(X, np.ndarray) or sparse.issparse(X):
             assert_all_finite(X, input_name="X")
-        if len(self.history):
-            return
         n_rows = get_len(X)
-        size = 2 ** np.floor(np.log2(n_rows / N_BATCHES))
-        self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
-        if self._smooths():
+        if not len(self.history):
+            size = 2 ** np.floor(np.log2(n_rows / N_BATCHES))
+            self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
+        if self._smooths() and "label_smoothing_" not in vars(self):
             self.label_smoothing_ = round(min(SMOOTHED[0] / n_rows, SMOOTHED[1]), 2)
             self.criterion_.label_smoothing = self.label_smoothing_
 
     def _smooths(self) -> bool:
-        """Whether labels are smoothed by as much as suits the number of rows."""
+        """Whether the number of rows says how smooth labels are."""
         is_own = self.criterion is nn.CrossEntropyLoss
         return is_own and vars(self).get("criterion__label_smoothing") == "auto"
 
@@ -410,6 +416,12 @@ class TabularNetClassifier(TabularNeuralNet, NeuralNetClassifier):
         As in `TabularNeuralNet`.
     calibrate : bool, default=True
         Set the temperature of the module by rows held out (temperature scaling).
+
+    Notes
+    -----
+    ``criterion__label_smoothing="auto"`` smooths labels by 10 divided by the number of
+    rows, in steps of 0.01 and at most 0.1, where the criterion is
+    `torch.nn.CrossEntropyLoss` itself. A net that begins with `partial_fit` does not.
     """
 
     def __init__(self, *args: Any, calibrate: bool = True, **kwargs: Any):
@@ -439,7 +451,8 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
     loss. Then the net is trained again on all rows, for the best number of epochs, and
     a classifier is calibrated by the rows held out (temperature scaling). Its labels
     are smoothed, as if ten rows had the labels of all classes evenly: by 10 divided
-    by the number of rows, at most 0.1. Validation losses are of smoothed labels, too.
+    by the number of rows, in steps of 0.01 and at most 0.1. Validation losses are of
+    smoothed labels, too.
 
     Each step of this recipe is a parameter of the net: ``train_split``, ``callbacks``
     (early stopping), ``refit``, ``calibrate``, ``batch_size="auto"``,
@@ -604,14 +617,14 @@ def without_early_stopping(callbacks: list[Any]) -> list[Any]:
 def _check_matrix(X: Any) -> None:
     """Refuse what is no array of numbers, of rows and columns."""
     is_array = isinstance(X, np.ndarray) or sparse.issparse(X)
-    if is_array and X.ndim == 2 and X.dtype.kind in "fiub":
+    if is_array and X.ndim == 2 and X.shape[1] and X.dtype.kind in "fiub":
         return
     shape = f" of shape {X.shape} and dtype {X.dtype}" if is_array else ""
     raise ValueError(
         f"Got X as {type(X).__name__}{shape}, but expected an array of numbers of "
-        "shape (n_samples, n_features). skmix.preprocessing.TableEncoder, before the "
-        "net in a Pipeline, makes one of a table; so do MixupClassifier(net, alpha=0) "
-        "and MixupRegressor(net, alpha=0)."
+        "shape (n_samples, n_features): np.asarray(X) of a tensor or of lists. Of a "
+        "table with other columns skmix.preprocessing.TableEncoder makes one, before "
+        "the net in a Pipeline; so do MixupClassifier(net, alpha=0) and MixupRegressor."
     )
 
 

@@ -162,7 +162,8 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
 
         - ``train_loss``: the loss that training minimises, of mixed rows, plus the loss
           of clean rows times `clean_weight`.
-        - ``valid_loss``: the loss of validation rows, which are not mixed.
+        - ``valid_loss``: the loss of validation rows, which are not mixed. Where the
+          criterion smooths labels, as that of the default net, it smooths these, too.
         - ``lam_mean``: the mean `lam` of the epoch; 1 if nothing was mixed. Its
           expectation is one half for every `alpha` above 0.
 

@@ -114,7 +114,8 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         ``high`` are NaN if there is one fold, or if all folds agree to the last digit.
     curves_ : ndarray of shape (n_candidates, n_splits, n_epochs)
         Loss of the net on the unmixed validation rows after each epoch (for the default
-        regressor, with standardised targets). NaN for epochs that were not run.
+        regressor, with standardised targets; for the default classifier, with smoothed
+        labels). NaN for epochs that were not run.
     oof_proba_ : ndarray of shape (n_samples, n_classes)
         Out-of-fold probabilities of each row, from members that were not trained on it,
         before calibration. NaN for rows in no validation fold, or of weight 0.

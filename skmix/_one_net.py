@@ -10,7 +10,6 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple, Self
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
@@ -21,6 +20,7 @@ from skorch.dataset import get_len
 from skmix import _default_net, _validation
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_one_fit
 from skmix._callbacks import Task, Trainings, max_epochs_of
+from skmix._long_runs.digests import digest_of
 from skmix._preparation import (
     Preparation,
     Samples,
@@ -254,7 +254,7 @@ class MixupEstimator(BaseMixup):
             explore = partial(train, method="explore")
             net, alpha = self._explored(net, explore, trainings)
             if self._last_fit and self._last_fit.explored:
-                digest = joblib.hash(tuple(rows))
+                digest = digest_of(tuple(rows))
                 self._last_fit = self._last_fit._replace(digest=digest)
             if trainings.stopped:
                 net.found_ = net.found_._replace(n_epochs=None)
@@ -489,7 +489,7 @@ class MixupEstimator(BaseMixup):
                 f"Got alpha={alpha!r}, {known}. Use fit of a clone at this alpha."
             )
         _, coded, net = self._read_again(X, y, sample_weight, groups)
-        if joblib.hash(tuple(coded)) != last.digest:
+        if digest_of(tuple(coded)) != last.digest:
             raise ValueError(
                 "Got X, y, sample_weight or groups that are not those of fit. Pass the "
                 "same rows in the same order, or use fit of a clone at this alpha."

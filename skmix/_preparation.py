@@ -415,7 +415,9 @@ def fit_net(
         recorder=recorder,
         trainings=trainings,
     )
-    with one_thread_each(), seeded(seed, net.device), noting_what_a_net_gets(samples.X):
+    encoded = preparation.encoder is not None
+    noting = noting_what_a_net_gets(samples.X, encoded=encoded)
+    with one_thread_each(), seeded(seed, net.device), noting:
         n_before = len(net.history or ()) if method == "partial_fit" else 0
         with training:
             getattr(net, method)(samples.X, samples.y)
@@ -425,26 +427,37 @@ def fit_net(
 
 
 @contextmanager
-def noting_what_a_net_gets(X: Any) -> Iterator[None]:
-    """Note in torch's errors what a net gets of an encoded table."""
+def noting_what_a_net_gets(X: Any, *, encoded: bool) -> Iterator[None]:
+    """Note in errors of torch's layers what a net gets of a table."""
     try:
         yield
     except (RuntimeError, IndexError) as error:
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        if not frame.f_globals.get("__name__", "").startswith("torch."):
-            raise  # a module's own
-        if is_dict(X):
-            shapes = (f"{name} of shape {np.shape(part)}" for name, part in X.items())
-            note = f"(The net gets {' and '.join(shapes)}.)"
-        else:
-            note = (
-                f"(The net gets rows of width {X.shape[1]} in the dtype of its "
-                "parameters; categories are one-hot. A module whose signature names "
-                "d_in is given this width, and one whose forward takes x_num and x_cat "
-                "gets codes of categories.)"
-            )
-        error.add_note(note)
+        if _is_of_a_layer(error):
+            error.add_note(_what_a_net_gets(X, encoded=encoded))
         raise
+
+
+def _is_of_a_layer(error: Exception) -> bool:
+    """Whether torch has raised an error in one of its layers."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames[-1].f_globals.get("__name__", "").startswith("torch.nn."):
+        return False
+    owners = (frame.f_locals.get("self") for frame in frames)
+    modules = [owner for owner in owners if isinstance(owner, nn.Module)]
+    return bool(modules) and not type(modules[-1]).__name__.endswith("Loss")
+
+
+def _what_a_net_gets(X: Any, *, encoded: bool) -> str:
+    if is_dict(X):
+        shapes = (f"{name} of shape {np.shape(part)}" for name, part in X.items())
+        return f"(The net gets {' and '.join(shapes)}.)"
+    note = f"The net gets rows of width {X.shape[1]} in the dtype of its parameters. "
+    if encoded:
+        note += (
+            "Categories are one-hot, or codes if its module's forward takes x_num and "
+            "x_cat. "
+        )
+    return f"({note}A module whose signature names d_in is given the width.)"
 
 
 def _check_outputs(outputs: Any) -> None:

@@ -317,7 +317,8 @@ class MixupCV(BaseMixup):
     def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
         split = splits[0]
-        with noting_what_a_net_gets(split.rows.X):
+        encoded = split.preparation.encoder is not None
+        with noting_what_a_net_gets(split.rows.X, encoded=encoded):
             net = untrained(split, alpha)
         self._draws = draws_to_predict(net, split.rows.X)
         scored = scoring.scorer is not None

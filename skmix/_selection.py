@@ -47,6 +47,13 @@ def folds_of(
         try:
             found = splitter.split(X, y, **metadata)
             folds = [tuple(_numbers(part, len(y)) for part in fold) for fold in found]
+        except TypeError as error:
+            if "groups" in metadata and "not supported between" in str(error):
+                raise TypeError(
+                    f"Got groups of several types, which cv={splitter!r} cannot put in "
+                    f"order ({error}). Pass strings: [str(group) for group in groups]."
+                ) from error
+            raise
         except ValueError as error:
             if "groups" in str(error) and metadata.get("groups") is None:
                 raise ValueError(

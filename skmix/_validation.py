@@ -468,6 +468,7 @@ def check_no_target_missing(y: Any, name: str = "y") -> None:
 
 def check_groups(groups: Any, y: Any) -> np.ndarray:
     """Return the group of each row as an array of shape (n,), of values as given."""
+    given = np.asarray(groups) if hasattr(groups, "dtype") else None
     groups = np.asarray(groups, dtype=object)
     if groups.ndim == 0:
         raise wrong(ValueError, "groups", groups.item(), PER_ROW)
@@ -484,7 +485,12 @@ def check_groups(groups: Any, y: Any) -> np.ndarray:
     if missing := (codes < 0).sum():
         got = f"that are missing for {missing} rows"
         raise ValueError(f"Got groups {got}, but expected {PER_ROW}.")
-    return np.asarray(pd.Series(groups, dtype=object).infer_objects())
+    if given is not None and given.dtype.kind != "O":
+        return given  # (numpy's dates would become integers)
+    kinds = set(map(type, groups))
+    if len(kinds) == 1 and kinds <= {bool, int, float}:
+        return np.asarray(groups.tolist())
+    return groups
 
 
 def codes_of_groups(groups: np.ndarray) -> np.ndarray:

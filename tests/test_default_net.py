@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import StratifiedKFold
 from skorch import NeuralNetRegressor
 from skorch.callbacks import (
     Callback,
@@ -171,12 +172,43 @@ def test_labels_are_smoothed_the_less_the_more_rows(n_rows, share):
         assert net.criterion_.label_smoothing == expected
 
 
-def test_members_of_a_search_smooth_as_a_single_net_does():
+@pytest.mark.filterwarnings("ignore:One fold cannot tell")
+def test_members_of_a_search_smooth_as_nets_alone_do():
     X, y = load_wine(return_X_y=True)
+    X, y = X[:158], y[:158]
     net = quick(max_epochs=2)
-    search = MixupClassifierCV(net, alphas=(0, 1), cv=2, random_state=0).fit(X, y)
-    shares = {m.estimator_.criterion_.label_smoothing for m in search.estimators_}
-    assert shares == {0.1}  # 89 rows
+    folds = list(StratifiedKFold(3).split(X, y))
+    search = MixupClassifierCV(net, alphas=(0, 1), cv=folds, random_state=0).fit(X, y)
+    assert search.vectorized_
+    shares = [round(10 / len(train), 2) for train, _ in folds]
+    assert set(shares) == {0.1, 0.09}
+    for k, (fold, share) in enumerate(zip(folds, shares, strict=True)):
+        assert search.estimators_[k].estimator_.criterion_.label_smoothing == share
+        fixed = clone(net).set_params(criterion__label_smoothing=share)
+        alone = MixupClassifierCV(fixed, alphas=(0, 1), cv=[fold], random_state=0)
+        curves = alone.fit(X, y).curves_[:, 0]
+        assert_allclose(search.curves_[:, k], curves, rtol=1e-4)
+
+
+def test_a_stream_is_not_smoothed_and_a_fit_goes_on_as_it_began():
+    X, y = load_wine(return_X_y=True)
+    net = quick(max_epochs=1)
+    clf = MixupClassifier(net, alpha=0, random_state=0)
+    for rows in np.array_split(np.random.default_rng(0).permutation(len(y)), 3):
+        clf.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+        assert clf.estimator_.criterion_.label_smoothing == 0
+    clf.fit(X, y)
+    assert clf.estimator_.criterion_.label_smoothing == 0.06
+    clf.partial_fit(X[:20], y[:20])
+    assert clf.estimator_.criterion_.label_smoothing == 0.06
+
+
+@pytest.mark.parametrize("smoothing", ["Auto", 1.5])
+def test_smoothing_that_cannot_be_is_refused(smoothing):
+    X, y = load_wine(return_X_y=True)
+    net = quick(max_epochs=1, criterion__label_smoothing=smoothing)
+    with pytest.raises((ValueError, RuntimeError), match=r"0(\.0)? (to|and) 1"):
+        MixupClassifier(net, alpha=0.2).fit(X, y)
 
 
 class Focal(torch.nn.CrossEntropyLoss):
@@ -631,7 +663,11 @@ def test_labels_that_are_no_class_indices_are_refused_with_the_way_out(labels):
 
 
 @pytest.mark.parametrize(
-    "table", [pd.DataFrame, np.ndarray.tolist, lambda X: X.astype(object), torch.tensor]
+    "table",
+    [
+        *(pd.DataFrame, np.ndarray.tolist, torch.tensor),
+        *(lambda X: X.astype(object), lambda X: X[:, :0], lambda X: X[:, 0]),
+    ],
 )
 @pytest.mark.parametrize("task", ["classifier", "regressor"])
 def test_tables_that_are_no_array_are_refused_with_the_way_out(task, table):

@@ -1600,6 +1600,14 @@ def test_errors_of_a_users_module_say_what_it_gets(wine, kind):
     (note,) = caught.value.__notes__
     assert "rows of width 6" in note
     assert "names d_in" in note
+    assert "one-hot" in note
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        kind(logits_net(module=of_width_4, max_epochs=1)).fit(X, y)
+    assert "one-hot" not in caught.value.__notes__[0]
+    smoothed = logits_net(max_epochs=1, criterion__label_smoothing=1.5)
+    with pytest.raises(RuntimeError, match="label_smoothing") as caught:
+        kind(smoothed).fit(X, y)
+    assert not getattr(caught.value, "__notes__", [])
 
 
 def test_parts_that_get_loss_takes_apart_are_fine(wine):

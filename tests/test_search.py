@@ -34,6 +34,7 @@ from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
     KFold,
+    LeaveOneGroupOut,
     PredefinedSplit,
     RepeatedStratifiedKFold,
     StratifiedKFold,
@@ -375,6 +376,42 @@ class OneYearAhead:
 
     def get_n_splits(self, X=None, y=None, groups=None):
         return 2
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[ns]"),
+        np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[D]"),
+        np.array(["b", "a", "c"]),
+        pd.Series(["b", "a", "c"], dtype="category"),
+        pd.Series([2.5, 0.5, 1.0], dtype="Float64"),
+        [2**53 + 1, 2**53, 7],
+        [True, False, True],
+    ],
+    ids=["ns", "days", "strings", "categories", "nullable", "huge", "booleans"],
+)
+@pytest.mark.parametrize("routed", [False, True])
+def test_groups_of_any_kind_reach_the_splitter(wine, groups, routed):
+    X, y = wine
+    rows = np.arange(len(y)) % 3
+    values = np.asarray(groups)[rows]
+    taken = groups.iloc[rows] if isinstance(groups, pd.Series) else values
+    cv = LeaveOneGroupOut()
+    search = clone(SEARCH).set_params(store_cv_results=True)
+    with config_context(enable_metadata_routing=routed):
+        search.set_params(cv=cv.set_split_request(groups=True) if routed else cv)
+        search.fit(X, y, groups=taken if hasattr(groups, "dtype") else list(taken))
+    folds = LeaveOneGroupOut().split(X, y, values)
+    for found, (_, test) in zip(search.fold_rows_, folds, strict=True):
+        assert_array_equal(found, test)
+
+
+def test_groups_without_an_order_are_told(wine):
+    X, y = wine
+    groups = ["a", 1] * (len(y) // 2)
+    with pytest.raises(TypeError, match=r"groups of several types.*str"):
+        clone(SEARCH).set_params(cv=GroupKFold(2)).fit(X, y, groups=groups)
 
 
 @pytest.mark.parametrize("kind", [list, np.array, pd.Series, pd.array])

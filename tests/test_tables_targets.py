@@ -296,7 +296,15 @@ def test_labels_without_an_order_are_refused_by_their_types(kind):
 @pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
 @pytest.mark.parametrize(
     ("labels", "way_out"),
-    [([True, False, None], "bool"), ([1, 2, None], "int"), ([1.0, 2.0, None], "float")],
+    [
+        ([True, False, None], "bool"),
+        ([1, 2, None], "int"),
+        ([np.int64(1), np.int64(2), None], "int"),
+        ([1.0, 2.0, None], "float"),
+        ([1, 2.5, None], "float"),  # not int, which would make it 2
+        ([True, 2, None], "int"),
+        ([pd.Period("2020", "Y"), pd.Period("2021", "Y"), None], "str"),
+    ],
 )
 def test_labels_of_dtype_object_are_refused_with_the_way_out(kind, labels, way_out):
     y = pd.Series(labels * 8, dtype=object).dropna()  # as a frame keeps them

@@ -179,9 +179,11 @@ def _scores(estimator: Any) -> str:
         ]
         if not losses:
             return "No row was held out in training. Measure scores on test rows."
+        smoothing = estimator.estimator_.get_params().get("criterion__label_smoothing")
+        of = "with labels as smooth as in training" if smoothing else "optimistic"
         return (
             f"Loss of rows held out, without mixing: {np.nanmin(losses):.4g} in the "
-            "best epoch, which is optimistic. Measure scores on test rows."
+            f"best epoch ({of}). Measure scores on test rows."
         )
     columns = ["param_alpha", "mean_test_score", "std_test_score"]
     table = pd.DataFrame({name: estimator.cv_results_[name] for name in columns})

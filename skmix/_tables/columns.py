@@ -140,8 +140,8 @@ class TrainingSet:
         single output), or numbers.
     weight : ndarray of shape (n,), float64, or None
         Row weights of mean 1. None if all are equal.
-    groups : ndarray of shape (n,), or None
-        As given to `fit`.
+    groups : ndarray of shape (n,), int, or None
+        Codes of the groups that were given to `fit`, in the order of their values.
     columns : ndarray of shape (d,), int, mapping of such, or None
         For each column of `X`, the number of the column of the user's table that it is
         made of. None if `X` is the user's table.

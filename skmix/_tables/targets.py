@@ -7,6 +7,7 @@ net's first outputs against them, and decodes what the fitted net predicts.
 import inspect
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -400,7 +401,9 @@ def check_labels(y: np.ndarray) -> np.ndarray:
         if type_of_target(y) == "unknown":
             label = y.flat[0]
             kind = type(label).__name__
-            way_out = kind if kind in ("bool", "int", "float") else "str"
+            dtypes = (("bool", bool | np.bool_), ("int", Integral), ("float", Real))
+            fitting = (d for d, of in dtypes if all(isinstance(c, of) for c in y))
+            way_out = next(fitting, "str")
             raise ValueError(
                 f"Unknown label type: got y of dtype object with labels such as "
                 f"{label!r} (of type {kind}), but expected numbers, booleans or "

@@ -7,6 +7,7 @@ criterion is called for the labels of rows and of partners.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -214,10 +215,12 @@ def _log_proba(net: NeuralNet, y: Any) -> Callable[[torch.Tensor], torch.Tensor]
     if getattr(criterion, "reduction", None) not in ("mean", "sum"):
         return None
     if type(criterion) is torch.nn.CrossEntropyLoss:
-        if not criterion.label_smoothing:
+        smoothing = criterion.label_smoothing
+        if not smoothing:
             return partial(torch.log_softmax, dim=1)
-        if criterion.weight is None:
-            return partial(_smoothed_log_proba, criterion.label_smoothing)
+        allowed = isinstance(smoothing, Real) and 0 < smoothing <= 1
+        if allowed and criterion.weight is None:  # (torch refuses others)
+            return partial(_smoothed_log_proba, smoothing)
     if type(criterion) is torch.nn.NLLLoss and isinstance(net, NeuralNetClassifier):
         return _log_of_proba
     return None

@@ -55,7 +55,8 @@ def training_losses(
         valid_loss
             Of rows held out, if there are any. A default net that is trained twice has
             it from the first training, on four rows in five (``history_``); the other
-            losses are of the last one, on all rows.
+            losses are of the last one, on all rows. All losses are of smoothed labels
+            where the criterion smooths them.
 
     Raises
     ------

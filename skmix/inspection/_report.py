@@ -278,7 +278,7 @@ def _shown(
 
 
 def _n_pair_folds(data: Data) -> int:
-    most = N_PAIR_FOLDS if data.groups is None else len(np.unique(data.groups))
+    most = N_PAIR_FOLDS if data.groups is None else len(pd.unique(data.groups))
     if data.n_classes:
         most = min(most, int(np.bincount(data.target).min()))
     return int(np.clip(most, 2, N_PAIR_FOLDS))

@@ -197,7 +197,7 @@ def _dropouts(n_settings: int) -> np.ndarray:
 
 
 def _smoothings(n_settings: int) -> np.ndarray:
-    return np.linspace(0, 0.2, n_settings + 2)[1:-1]
+    return np.linspace(0, 0.25, n_settings + 2)[1:-1]  # (the default is at most 0.1)
 
 
 def _decays(n_settings: int) -> np.ndarray:
