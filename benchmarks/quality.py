@@ -306,8 +306,11 @@ def import_results(path, scratch):
     print(f"Imported {len(new)} results, {len(records) - len(new)} were there already.")
 
 
-def report(records, max_rows):
-    """Return what is in the JSON: mean scores of each model on each table."""
+def report(records, max_rows, kept=()):
+    """Return what is in the JSON: mean scores of each model on each table.
+
+    `kept` are scores that will be there, too, of models that may lack some folds.
+    """
     records = [record for record in records if record["max_rows"] == max_rows]
     groups = defaultdict(dict)
     for record in records:
@@ -325,16 +328,21 @@ def report(records, max_rows):
         "n_folds": N_FOLDS,
         "threads": 1,
         "imported": sorted({model for *_, model, source in chosen if source != "run"}),
-        "scores": list(all_means(chosen)),
+        "scores": list(all_means(chosen, {tuple(score["folds"]) for score in kept})),
         "reruns": list(all_reruns(groups)),
     }
 
 
 def completed(result, before):
-    """Add to a report what an earlier one has of models that this one lacks."""
-    models = {score["model"] for score in result["scores"]}
+    """Add to a report what an earlier one has of models that this one lacks.
+
+    A model is that of a task: one that was measured for classes keeps its scores for
+    numbers.
+    """
+    models = {(score["task"], score["model"]) for score in result["scores"]}
     scores, reruns = (
-        result[name] + [score for score in before[name] if score["model"] not in models]
+        result[name]
+        + [old for old in before[name] if (old["task"], old["model"]) not in models]
         for name in ("scores", "reruns")
     )
     return result | {
@@ -358,10 +366,14 @@ def all_versions(records):
     return {name: ", ".join(sorted(versions[name])) for name in sorted(versions)}
 
 
-def all_means(groups):
-    """Means over all folds, and over fewer where one of ours meets a rival there."""
+def all_means(groups, parts):
+    """Means over all folds, and over fewer where one of ours meets a rival there.
+
+    `parts` are folds that some rival has, of which the lines are not here.
+    """
     for key, folds in sorted(groups.items()):
         wanted = {tuple(sorted(folds))}
+        wanted |= {part for part in parts if key[2] in OURS and {*part} <= {*folds}}
         for other, other_folds in groups.items():
             if other[:2] == key[:2] and (key[2] in OURS or other[2] in OURS):
                 wanted.add(tuple(sorted(folds.keys() & other_folds.keys())))
@@ -673,9 +685,10 @@ def main():
         import_results(arguments.imported, scratch)
     if arguments.report:
         records = last_records(scratch, key_of).values()
-        result = report(records, arguments.rows)
+        before = read_report(out) if arguments.keep else {"scores": []}
+        result = report(records, arguments.rows, before["scores"])
         if arguments.keep:
-            result = completed(result, read_report(out))
+            result = completed(result, before)
         out.write_text(dump(result))
     if arguments.table:
         tasks = [arguments.task] if arguments.task else TASKS
