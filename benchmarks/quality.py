@@ -228,14 +228,14 @@ def key_of(record):
     return tuple(record[k] for k in ("set", "max_rows", "model", "fold", "source"))
 
 
-def measure(unit, random_state=0):
+def measure(unit):
     """Fit a model to a fold; return its scores and costs, fit for JSON."""
     table, model = unit.table, unit.model
     classify = table.task == "classification"
     X, y = sample_of(table, unit.max_rows)
     train, test = fold_of(X, y, classify, unit.fold)
     warm_up(model, classify)
-    estimator = with_state(MODELS[model](classify), random_state)
+    estimator = MODELS[model](classify)
     start = time.perf_counter(), time.process_time()
     estimator.fit(X.iloc[train], y[train])
     fitted = time.perf_counter(), time.process_time()
@@ -256,11 +256,6 @@ def measure(unit, random_state=0):
         return result | {"bacc_even": even} | scores_of_classes(y[test], proba)
     rmse = metrics.root_mean_squared_error(y[test], predicted)
     return result | {"rmse": rmse, "r2": metrics.r2_score(y[test], predicted)}
-
-
-def with_state(estimator, random_state):
-    names = [name for name in estimator.get_params() if name.endswith("random_state")]
-    return estimator.set_params(**dict.fromkeys(names, random_state))
 
 
 @cache

@@ -392,7 +392,7 @@ NO_TABLES = {
         lambda X: np.array(
             list(map(tuple, X)), [(f"f{j}", "f8") for j in range(X.shape[1])]
         ),
-        ("2D", "dtype"),
+        ("structured",),
     ),
     "None": (lambda X: None, ("X", "None")),
     "number": (lambda X: 3.0, ("2D",)),
