@@ -167,6 +167,7 @@ class MixupCV(BaseMixup):
             for of_fold, fold in zip(seeds, folds, strict=True)
         ]
         self._check_net(splits[0].net)
+        splits[0].preparation.target.check_criterion(splits[0].net)
         class_weight = getattr(self, "class_weight", None)
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))

@@ -1616,6 +1616,14 @@ def test_parts_that_get_loss_takes_apart_are_fine(wine):
     assert set(predicted) <= set(wine[1])
 
 
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+@pytest.mark.parametrize("weight", [[1.0, 2.0, 3.0], np.ones(3)])
+def test_weights_of_a_criterion_are_a_tensor(wine, kind, weight):
+    net = logits_net(max_epochs=1, criterion__weight=weight)
+    with pytest.raises(TypeError, match=r"criterion__weight as .* class_weight"):
+        kind(net).fit(*wine)
+
+
 @pytest.mark.parametrize("n_weights", [1, 2, 4])
 def test_a_criterion_weighs_each_class_once(wine, n_weights):
     told = r"Got criterion__weight of shape .*one weight for each class"
