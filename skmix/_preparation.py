@@ -415,8 +415,7 @@ def fit_net(
         recorder=recorder,
         trainings=trainings,
     )
-    encoded = preparation.encoder is not None
-    noting = noting_what_a_net_gets(samples.X, encoded=encoded)
+    noting = noting_what_a_net_gets(samples.X, preparation)
     with one_thread_each(), seeded(seed, net.device), noting:
         n_before = len(net.history or ()) if method == "partial_fit" else 0
         with training:
@@ -427,12 +426,13 @@ def fit_net(
 
 
 @contextmanager
-def noting_what_a_net_gets(X: Any, *, encoded: bool) -> Iterator[None]:
-    """Note in errors of torch's layers what a net gets of a table."""
+def noting_what_a_net_gets(X: Any, preparation: Preparation) -> Iterator[None]:
+    """Note in errors of torch's layers what a net gets of a prepared table."""
     try:
         yield
     except (RuntimeError, IndexError) as error:
         if _is_of_a_layer(error):
+            encoded = preparation.encoder is not None
             error.add_note(_what_a_net_gets(X, encoded=encoded))
         raise
 

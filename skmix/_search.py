@@ -166,8 +166,7 @@ class MixupCV(BaseMixup):
             self._split(samples, of_fold, missing, *fold)
             for of_fold, fold in zip(seeds, folds, strict=True)
         ]
-        self._check_net(splits[0].net)
-        splits[0].preparation.target.check_criterion(splits[0].net)
+        self._check_net(splits[0])
         class_weight = getattr(self, "class_weight", None)
         prepared = splits[0].preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))
@@ -272,8 +271,10 @@ class MixupCV(BaseMixup):
             make_sampler=self._sampler_maker(),
         )
 
-    def _check_net(self, net: NeuralNet) -> None:
+    def _check_net(self, split: Split) -> None:
         """Refuse what the net would refuse, or lose, after all the training."""
+        net = split.net
+        split.preparation.target.check_criterion(net)
         if net.get_params_for("iterator_valid").get("drop_last"):
             raise ValueError(
                 "Got iterator_valid__drop_last=True, but rows held out are all wanted. "
@@ -318,8 +319,7 @@ class MixupCV(BaseMixup):
     def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
         split = splits[0]
-        encoded = split.preparation.encoder is not None
-        with noting_what_a_net_gets(split.rows.X, encoded=encoded):
+        with noting_what_a_net_gets(split.rows.X, split.preparation):
             net = untrained(split, alpha)
         self._draws = draws_to_predict(net, split.rows.X)
         scored = scoring.scorer is not None

@@ -177,12 +177,14 @@ class ClassCodec:
             return
         of_instance = getattr(net.criterion, "weight", None)
         weight = net.get_params_for("criterion").get("weight", of_instance)
-        if weight is not None and not isinstance(weight, torch.Tensor):
+        if weight is None:
+            return
+        if not isinstance(weight, torch.Tensor):
             raise TypeError(
                 f"Got criterion__weight as {type(weight).__name__}, but expected a "
                 "torch.Tensor of floats, or class_weight, which takes weights by label."
             )
-        if weight is not None and np.shape(weight) != (len(self.classes),):
+        if np.shape(weight) != (len(self.classes),):
             raise ValueError(
                 f"Got criterion__weight of shape {tuple(np.shape(weight))}, but "
                 f"expected ({len(self.classes)},): one weight for each class of "

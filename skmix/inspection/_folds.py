@@ -54,8 +54,7 @@ def folds_in(
     is_table = hasattr(samples.X, "shape")
     table = rows_of(samples.X, kept) if is_table else np.zeros(len(kept))
     if classify:
-        check_labels(labels)
-        _check_several(labels)
+        _check_several(check_labels(labels))
     if cv is None or is_number(cv):
         n_splits = 5 if cv is None else cv
         check_integer("cv", n_splits, at_least=2)
@@ -94,8 +93,7 @@ def _check_complete(folds: Any, y: np.ndarray) -> None:
             )
 
 
-def _check_several(y: np.ndarray) -> None:
-    classes = np.unique(y)
+def _check_several(classes: np.ndarray) -> None:
     if len(classes) < 2:
         raise ValueError(
             f"Got one class in y, {classes.tolist()}, but expected at least two (among "
