@@ -138,9 +138,9 @@ class BaseMixup(TakesCallbacks, MetaEstimatorMixin, BaseEstimator):
             return _default_net.default_net("classifier" if classify else "regressor")
         return self.estimator
 
-    def _new_net(self) -> NeuralNet:
-        """Return a net to fit."""
-        given = self.net_to_fit()
+    def _new_net(self, given: NeuralNet | None = None) -> NeuralNet:
+        """Return a net to fit, a clone of the given one (of `net_to_fit()`)."""
+        given = self.net_to_fit() if given is None else given
         categorical = copy(self.categorical_features)
         self._fitted_with = changes.Recipe.of(given), categorical
         return new_net(given, verbose=self.verbose)

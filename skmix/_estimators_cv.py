@@ -34,8 +34,9 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
     ----------
     estimator : skorch.NeuralNetClassifier or similar, default=None
         As in `MixupClassifier`, except that None stands for
-        ``skmix.default_net("classifier")`` with ``module__d_embedding=8`` and, unless
-        `ensemble` is False, ``module__k=2``: many members predict together.
+        ``skmix.default_net("classifier")`` with ``module__d_embedding=8`` and, in the
+        folds unless `ensemble` is False, ``module__k=2``: many members predict
+        together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
         mixing) is added if it is missing. Each alpha adds a net for each fold, and the
@@ -53,7 +54,9 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         The nets that predict.
 
         - "blend": the members of all alphas, weighted such that out-of-fold
-          predictions have the least log loss. Shares below 0.05 are left out.
+          predictions have the least log loss. Shares below 0.05 are left out. If
+          the folds find the number of epochs (see `epochs_`), half of the weight goes
+          to one more net, which is trained on all rows with the best alpha.
         - True: the members of the best alpha, one for each fold, with equal weights.
         - False: one net, trained on all rows with the best alpha.
 
@@ -129,10 +132,10 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         Of the targets (of classes their indices) without rows of weight 0, by which
         they are known again. With ``store_cv_results=True`` only.
     estimators_ : list of MixupClassifier
-        The estimators that predict, each fitted on the training rows of a fold, or one
-        fitted on all rows.
+        The estimators that predict: those of the folds, alpha by alpha, each fitted on
+        the training rows of its fold, and last the one fitted on all rows, if any.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        Share of each candidate in the predictions.
+        Share of each candidate in what the estimators of the folds predict.
     temperature_ : float
         Divisor of the logarithms of probabilities: the best one for `oof_proba_`, with
         a prior around 1 (see ``skmix.networks.fit_temperature``).
@@ -253,15 +256,8 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def net_to_fit(self) -> NeuralNet:
-        """Return the net that `fit` clones.
-
-        Returns
-        -------
-        net : skorch.NeuralNet
-            `estimator`, or, where it is None, a new default net for members.
-        """
-        net = super().net_to_fit()
+    def _net_for_all_rows(self) -> NeuralNet:
+        net = super()._net_for_all_rows()
         if self.estimator is None:
             net.set_params(module__d_embedding=D_EMBEDDING)
         return net
@@ -303,8 +299,8 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
     ----------
     estimator : skorch.NeuralNetRegressor or similar, default=None
         As in `MixupRegressor`, except that None stands for
-        ``skmix.default_net("regressor")`` with ``module__k=2``, unless `ensemble` is
-        False: many members predict together.
+        ``skmix.default_net("regressor")`` with ``module__k=2`` in the folds, unless
+        `ensemble` is False: many members predict together.
     alphas : sequence of float, default=(0, 0.2, 1)
         Numbers of at least 0. They are sorted, and repeated numbers count once. 0 (no
         mixing) is added if it is missing. Each alpha adds a net for each fold, and the
@@ -322,7 +318,9 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
         The nets that predict.
 
         - "blend": the members of all alphas, weighted such that out-of-fold
-          predictions have the least squared error. Shares below 0.05 are left out.
+          predictions have the least squared error. Shares below 0.05 are left out. If
+          the folds find the number of epochs (see `epochs_`), half of the weight goes
+          to one more net, which is trained on all rows with the best alpha.
         - True: the members of the best alpha, one for each fold, with equal weights.
         - False: one net, trained on all rows with the best alpha.
 
@@ -391,10 +389,10 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
         Of the targets (of classes their indices) without rows of weight 0, by which
         they are known again. With ``store_cv_results=True`` only.
     estimators_ : list of MixupRegressor
-        The estimators that predict, each fitted on the training rows of a fold, or one
-        fitted on all rows.
+        The estimators that predict: those of the folds, alpha by alpha, each fitted on
+        the training rows of its fold, and last the one fitted on all rows, if any.
     alpha_weights_ : ndarray of shape (n_candidates,)
-        Share of each candidate in the predictions.
+        Share of each candidate in what the estimators of the folds predict.
     epochs_ : ndarray of shape (n_candidates,), int
         For nets of the default kind, the epoch with the least validation loss on
         average over the folds; members predict with the weights of this epoch. If

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_kind
-from skmix._default_net import train_once
+from skmix._default_net import train_once, trains_twice
 from skmix._long_runs.checkpoints import Folder
 from skmix._one_net import MixupEstimator, fitted_member
 from skmix._preparation import (
@@ -60,6 +60,7 @@ from skmix._vectorized.candidates import Split, Trained, train_members, untraine
 from skmix._vectorized.keeping import outputs_for_some, trained_net
 
 FEW_NETS = 2  # in each of many members of a default net
+ALL_ROWS_SHARE = 0.5  # of a blend, for the net that is trained on all rows
 # What a search sets, as `skmix.save` stores it.
 FITTED = (
     *("_reader", "_preparation", "_draws", "_shares", "_preparations", "estimators_"),
@@ -178,7 +179,8 @@ class MixupCV(BaseMixup):
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
         options["folder"] = self._folder()
         given = X, y, sample_weight
-        task = self._begin_fit(*given, 2 - bool(self.ensemble), splits[0].net.device)
+        refits = self._refits(splits[0].net)
+        task = self._begin_fit(*given, 1 + refits, splits[0].net.device)
         trained = train_members(alphas, splits, task=task, **options)
         if why := trained.why_not_vectorized:
             warnings.warn(
@@ -201,9 +203,9 @@ class MixupCV(BaseMixup):
         self._report(alphas, trained, evidence, splits)
         rows = [kept[split.test] for split in splits]
         self._store(rows, evidence.by_fold, data[0])
-        weights = self._weights(evidence, *data)
-        self._keep(members, weights, splits)
-        if not self.ensemble:
+        self.alpha_weights_ = weights = self._weights(evidence, *data)
+        self._keep(members, splits)
+        if refits:
             with task.subtask("all rows"):
                 self._refit(trained, samples, seed)
         out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
@@ -296,11 +298,16 @@ class MixupCV(BaseMixup):
         return member
 
     def _fitted(
-        self, alpha: float, net: NeuralNet, prepared: Preparation, seed: int
+        self,
+        alpha: float,
+        net: NeuralNet,
+        prepared: Preparation,
+        seed: int,
+        given: NeuralNet | None = None,
     ) -> MixupEstimator:
         """Return the estimator that a net makes which was trained by this alpha."""
-        own = {"estimator": self.net_to_fit(), "random_state": seed}
-        member = self._member(alpha=alpha, **own)
+        given = self.net_to_fit() if given is None else given
+        member = self._member(alpha=alpha, estimator=given, random_state=seed)
         return fitted_member(member, self, net, prepared, self._draws)
 
     def net_to_fit(self) -> NeuralNet:
@@ -311,10 +318,14 @@ class MixupCV(BaseMixup):
         net : skorch.NeuralNet
             `estimator`, or, where it is None, a new default net for members.
         """
-        net = super().net_to_fit()
+        net = self._net_for_all_rows()
         if self.estimator is None and self.ensemble:
             net.set_params(module__k=FEW_NETS)
         return net
+
+    def _net_for_all_rows(self) -> NeuralNet:
+        """Return the net that is trained on all rows, a clone of it."""
+        return super().net_to_fit()
 
     def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
         """Find out before training whether outputs are fine, and can be scored."""
@@ -441,19 +452,24 @@ class MixupCV(BaseMixup):
         shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
         return np.asarray(shares / shares.sum())
 
-    def _keep(
-        self, members: list[list[Any]], weights: np.ndarray, splits: list[Split]
-    ) -> None:
+    def _keep(self, members: list[list[Any]], splits: list[Split]) -> None:
         """Keep the members that predict, each with its share."""
-        used, n_folds = np.flatnonzero(weights), len(splits)
-        self.alpha_weights_ = weights
+        used, n_folds = np.flatnonzero(self.alpha_weights_), len(splits)
         self.estimators_ = [member for c in used for member in members[c]]
-        self._shares = np.repeat(weights[used] / n_folds, n_folds)
+        self._shares = np.repeat(self.alpha_weights_[used] / n_folds, n_folds)
         self._preparations = [split.preparation for split in splits] * len(used)
+
+    def _refits(self, net: NeuralNet) -> bool:
+        """Whether a net trained on all rows predicts, alone or beside the members.
+
+        Beside them only a net of the default kind, of which the folds find the epochs.
+        """
+        return not self.ensemble or (self.ensemble == "blend" and trains_twice(net))
 
     def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
         """Train on all samples by the best alpha, for as long as was best."""
-        net = self._new_net()
+        given = self._net_for_all_rows()
+        net = self._new_net(given)
         preparation = self._prepare(net, samples)
         n_epochs = int(trained.epochs[self.best_index_])
         train_once(net, stopping=not n_epochs)
@@ -470,8 +486,13 @@ class MixupCV(BaseMixup):
             seed,
             self._folder().checkpoint("on all rows", *work, self.alpha_, seed),
         )
-        self.estimators_ = [self._fitted(self.alpha_, net, preparation, seed)]
-        self._shares, self._preparations = np.ones(1), [preparation]
+        one = self._fitted(self.alpha_, net, preparation, seed, given)
+        if not self.ensemble:
+            self.estimators_, self._preparations, self._shares = [], [], np.zeros(0)
+        share = ALL_ROWS_SHARE if self.estimators_ else 1.0
+        self.estimators_ = [*self.estimators_, one]
+        self._preparations = [*self._preparations, preparation]
+        self._shares = np.append((1 - share) * self._shares, share)
         self._preparation = preparation
 
     def _predict(self, X: Any) -> np.ndarray:

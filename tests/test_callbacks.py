@@ -412,7 +412,8 @@ def test_an_epoch_that_is_broken_off_has_an_end():
 @pytest.mark.parametrize(
     ("name", "params", "leaves", "parts"),
     [
-        ("search", {}, epochs(5, "members 0"), 1),
+        ("search", {}, epochs(5, "members 0"), 2),
+        ("search", {"ensemble": True}, epochs(5, "members 0"), 1),
         ("search of numbers", {}, epochs(4, "members 0"), 2),
         ("one by one", {}, epochs(4, "members 0", name="member"), 1),
         pytest.param(
@@ -439,7 +440,7 @@ def test_a_search_that_goes_on_from_a_file_tells_the_same(tmp_path):
         for told in ([first], [again], without)
     ]
     n_files = len(list(tmp_path.iterdir()))
-    assert n_files == 1  # which callbacks do not change
+    assert n_files == 2  # of members and of all rows, which callbacks do not change
     assert len({predicted(search).tobytes() for search in fits}) == 1
     assert first.paths("end")[-1] == again.paths("end")[-1] == ("fit 0",)
 

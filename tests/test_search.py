@@ -45,11 +45,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
+from skmix.networks import apply_temperature
 
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 OLD_SKLEARN = sklearn.__version__.startswith("1.8.")  # its scorers are lenient
@@ -216,6 +217,60 @@ def test_the_default_net_is_trained_on_all_rows_for_as_long_as_was_best(wine):
     assert search.estimators_[0].estimator_.train_split is None
 
 
+@pytest.mark.parametrize("kind", [MixupClassifierCV, MixupRegressorCV])
+def test_half_of_a_blend_is_a_default_net_trained_on_all_rows(wine, kind):
+    X, y = wine
+    net = default_net(kind._task.lower()).set_params(max_epochs=6, module__d_block=8)
+    search = kind(net, alphas=(0, 0.5), cv=3, random_state=0)
+    blend = clone(search).fit(X, y)
+    (alone,) = clone(search).set_params(ensemble=False).fit(X, y).estimators_
+    *members, last = blend.estimators_
+    assert len(members) == 3 * np.count_nonzero(blend.alpha_weights_)
+    assert last.alpha == blend.alpha_
+    assert last.n_iter_ == blend.epochs_[blend.best_index_]
+    used = blend.alpha_weights_[blend.alpha_weights_ > 0]
+    shares = np.append(np.repeat(used / 6, 3), 0.5)
+    if kind is MixupRegressorCV:
+        assert_array_equal(last.predict(X), alone.predict(X))
+        mean = np.average([m.predict(X) for m in blend.estimators_], 0, shares)
+        assert_allclose(blend.predict(X), mean, rtol=1e-6)
+    else:
+        assert_array_equal(last.predict_proba(X), alone.predict_proba(X))
+        mean = np.average([m.predict_proba(X) for m in blend.estimators_], 0, shares)
+        expected = apply_temperature(mean, blend.temperature_)
+        assert_allclose(blend.predict_proba(X), expected, rtol=1e-6)
+
+
+ALONE = {
+    "no blend": {"ensemble": True},
+    "refit": {"estimator__refit": False},
+    "train_split": {"estimator__train_split": None},
+    "a callback that watches": {
+        "estimator__callbacks": [LRScheduler("ReduceLROnPlateau", monitor="valid_loss")]
+    },
+    "own net": {"estimator": short(max_epochs=2)},
+}
+
+
+@pytest.mark.parametrize("params", ALONE.values(), ids=ALONE)
+def test_else_the_members_predict_alone(wine, params):
+    net = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
+    search = MixupClassifierCV(net, alphas=(0,), cv=2, random_state=0)
+    assert len(search.fit(*wine).estimators_) == 3
+    assert len(search.set_params(**params).fit(*wine).estimators_) == 2
+
+
+def test_a_blend_sees_rows_that_no_fold_trains_on(diabetes):
+    X, y = diabetes
+    halves = np.arange(100), np.arange(100, 200)  # and the other rows in neither
+    net = default_net("regressor").set_params(max_epochs=3, module__d_block=8)
+    search = MixupRegressorCV(net, alphas=(0,), random_state=0)
+    search.set_params(cv=[halves, halves[::-1]])
+    moved = np.where(np.arange(len(y)) < 200, y, y + 1000)
+    before = search.fit(X, y).predict(X)
+    assert search.fit(X, moved).predict(X).mean() > before.mean() + 100
+
+
 def test_the_default_net_keeps_the_epoch_that_is_best_on_average(wine):
     X, y = wine
     net = default_net("classifier").set_params(max_epochs=30, module__d_block=16)
@@ -233,10 +288,10 @@ def test_the_default_net_keeps_the_epoch_that_is_best_on_average(wine):
 def test_members_of_the_default_net_have_few_nets(kind):
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
     search = kind(alphas=(0,), cv=2, random_state=0).fit(X, y)
-    assert _n_nets(search) == [2, 2]
+    assert _n_nets(search) == [2, 2, 8]
     assert _n_nets(search.set_params(ensemble=False).fit(X, y)) == [8]
     net = default_net(kind._task.lower()).set_params(max_epochs=1, module__k=5)
-    assert _n_nets(kind(net, alphas=(0,), cv=2).fit(X, y)) == [5, 5]
+    assert _n_nets(kind(net, alphas=(0,), cv=2).fit(X, y)) == [5, 5, 5]
 
 
 def _n_nets(search):

@@ -781,7 +781,8 @@ def test_a_default_net_that_cannot_be_vectorized_is_trained_by_itself(wine, trai
     X, y = wine
     net = default_net("classifier").set_params(module__d_block=4, max_epochs=4)
     cv = MixupClassifierCV(net, alphas=(0, 0.5), layers="input", random_state=0)
-    cv.set_params(clean_weight=0.5, cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
+    cv.set_params(clean_weight=0.5, cv=KFold(2, shuffle=True, random_state=0))
+    cv.set_params(ensemble=True).fit(X, y)
     expected = members_alone(cv, X, y, list(cv.cv.split(X, y)))
     for ours, theirs in zip(trained[0].members, expected, strict=True):
         for member, alone in zip(ours, theirs, strict=True):
