@@ -1,8 +1,8 @@
 """How to choose among alphas by rows held out: rules compared on rows put aside.
 
 `MixupClassifierCV` is fitted to a fold of each table as `quality.py` does; what
-each rule would predict is made of the members that it keeps. The losses are of rows
-that no member and no rule has seen.
+each rule would predict is made of the nets that it keeps. The losses are of rows
+that no net and no rule has seen.
 
     python benchmarks/choice.py --data DIR       # measures, on the first fold
     python benchmarks/choice.py --report         # writes results/choice.json
@@ -42,7 +42,7 @@ from common import (
 from tqdm import tqdm
 
 from skmix import MixupClassifierCV
-from skmix.networks import apply_temperature
+from skmix.networks import apply_temperature, fit_temperature
 
 SCRATCH, OUT = RESULTS / "choice.jsonl", RESULTS / "choice.json"
 DEFAULT = "blend, tempered"
@@ -53,7 +53,8 @@ def measure(table, fold):
     X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, True, fold)
     start = time.process_time()
-    search = MixupClassifierCV(random_state=0).fit(X.iloc[train], y[train])
+    search = MixupClassifierCV(store_cv_results=True, random_state=0)
+    search.fit(X.iloc[train], y[train])
     seconds = time.process_time() - start
     by_candidate = predictions(search, X.iloc[test], y.max() + 1)
     loss = partial(log_loss, y[test])
@@ -65,6 +66,12 @@ def measure(table, fold):
     blend = np.tensordot(shares, by_candidate, axes=1)
     losses |= {"blend": loss(blend)}
     losses |= {DEFAULT: loss(apply_temperature(blend, temperature))}
+    best = apply_temperature(
+        by_candidate[search.best_index_], temperature_of_best(search, y[train])
+    )
+    losses |= {"best, tempered": loss(best)}
+    proba = spread(search.predict_proba(X.iloc[test]), search.classes_, y.max() + 1)
+    losses |= {"blend, tempered, and a net on all rows": loss(proba)}
     return {
         **{"set": table.name, "fold": fold, "seconds": seconds, "losses": losses},
         **{"alpha": search.alpha_, "temperature": temperature},
@@ -80,11 +87,20 @@ def predictions(search, X, n_classes):
     """
     kept = search.alpha_weights_ > 0
     proba = np.zeros((len(kept), len(X), n_classes))
-    members = np.reshape(search.estimators_, (kept.sum(), search.n_splits_))
+    *members, _ = search.estimators_  # the last one is trained on all rows
+    members = np.reshape(members, (kept.sum(), search.n_splits_))
     for c, of_candidate in zip(np.flatnonzero(kept), members, strict=True):
         together = np.mean([m.predict_proba(X) for m in of_candidate], axis=0)
         proba[c] = spread(together, search.classes_, n_classes)
     return proba
+
+
+def temperature_of_best(search, y):
+    """The temperature of the best candidate alone, by rows held out."""
+    rows = np.concatenate(search.fold_rows_)
+    proba = [of_fold[search.best_index_] for of_fold in search.fold_predictions_]
+    labels = np.searchsorted(search.classes_, y[rows])
+    return fit_temperature(np.concatenate(proba), labels)
 
 
 def rules(search):

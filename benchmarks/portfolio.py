@@ -1,11 +1,12 @@
 """What more nets buy in a search: its loss and time by the number of alphas and folds.
 
-The searches at their defaults train three alphas in five folds: 15 nets. Every table of
-a folder is fitted as `quality.py` does, with these and with fewer and more nets, and
-with one net of `MixupClassifier()` or `MixupRegressor()`. One setting predicts by the
-best alpha alone (`ensemble=True`) instead of a blend of all. Losses and CPU times are
-compared with those of the default search, and times with RealMLP's, by the ratio in
-quality.json.
+The searches at their defaults train three alphas in five folds, 15 nets, and one more
+net on all rows. Every table of a folder is fitted as `quality.py` does, with these and
+with fewer and more nets, and with one net of `MixupClassifier()` or `MixupRegressor()`.
+Other settings leave out a part of the default search: the net on all rows, all nets
+of the folds (`ensemble=False`), or all but those of the best alpha (`ensemble=True`).
+Losses and CPU times are compared with those of the default search, and times with
+RealMLP's, by the ratio in quality.json.
 
     python benchmarks/portfolio.py --data DIR    # measures, on the first fold
     python benchmarks/portfolio.py --report      # writes results/portfolio.json
@@ -61,21 +62,24 @@ from skmix import (
     MixupRegressor,
     MixupRegressorCV,
 )
+from skmix.networks import apply_temperature
 
 OUT = RESULTS / "portfolio.json"
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "portfolio.svg"
 TICKS = (0.25, 0.5, 1, 1.5)  # of the time
 DEFAULT, ONE_NET = "0, 0.2, 1; 5 folds", "one net"
-BEST = f"{DEFAULT}; best alpha alone"
-SETTINGS = {  # alphas, folds, repeats
-    "0; 5 folds": ((0,), 5, 1),
-    "0, 0.2, 1; 3 folds": ((0, 0.2, 1), 3, 1),
-    "0, 0.2; 5 folds": ((0, 0.2), 5, 1),
-    **dict.fromkeys([DEFAULT, BEST], ((0, 0.2, 1), 5, 1)),
-    "0, 0.1, 0.2, 0.5, 1; 5 folds": ((0, 0.1, 0.2, 0.5, 1), 5, 1),
-    "0, 0.2; 10 folds": ((0, 0.2), 10, 1),
-    "0, 0.2, 1; 10 folds": ((0, 0.2, 1), 10, 1),
-    "0, 0.2, 1; 2 x 5 folds": ((0, 0.2, 1), 5, 2),
+FOLDS_ALONE = f"{DEFAULT}; nets of the folds alone"
+SETTINGS = {  # alphas, folds, repeats, ensemble
+    "0; 5 folds": ((0,), 5, 1, "blend"),
+    "0, 0.2, 1; 3 folds": ((0, 0.2, 1), 3, 1, "blend"),
+    "0, 0.2; 5 folds": ((0, 0.2), 5, 1, "blend"),
+    DEFAULT: ((0, 0.2, 1), 5, 1, "blend"),
+    f"{DEFAULT}; best alpha in the folds alone": ((0, 0.2, 1), 5, 1, True),
+    f"{DEFAULT}; net on all rows alone": ((0, 0.2, 1), 5, 1, False),
+    "0, 0.1, 0.2, 0.5, 1; 5 folds": ((0, 0.1, 0.2, 0.5, 1), 5, 1, "blend"),
+    "0, 0.2; 10 folds": ((0, 0.2), 10, 1, "blend"),
+    "0, 0.2, 1; 10 folds": ((0, 0.2, 1), 10, 1, "blend"),
+    "0, 0.2, 1; 2 x 5 folds": ((0, 0.2, 1), 5, 2, "blend"),
 }
 
 
@@ -83,7 +87,7 @@ def estimator(setting, task):
     classify = task == "classification"
     if setting == ONE_NET:
         return (MixupClassifier if classify else MixupRegressor)(random_state=0)
-    alphas, n_folds, n_repeats = SETTINGS[setting]
+    alphas, n_folds, n_repeats, ensemble = SETTINGS[setting]
     if n_repeats > 1:
         kind = RepeatedStratifiedKFold if classify else RepeatedKFold
         cv = kind(n_splits=n_folds, n_repeats=n_repeats, random_state=0)
@@ -91,12 +95,11 @@ def estimator(setting, task):
         kind = StratifiedKFold if classify else KFold
         cv = kind(n_folds, shuffle=True, random_state=0)
     search = MixupClassifierCV if classify else MixupRegressorCV
-    ensemble = True if setting == BEST else "blend"
     return search(alphas=alphas, cv=cv, ensemble=ensemble, random_state=0)
 
 
 def measure(job):
-    """Fit one setting on the first fold of a table; return the record of it."""
+    """Fit one setting on the first fold of a table; return the records of it."""
     table, setting = job
     X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, table.task == "classification", 0)
@@ -105,7 +108,32 @@ def measure(job):
     model.fit(X.iloc[train], y[train])
     record = {"setting": setting, "table": table.name, "task": table.task}
     record["fit_s"] = time.process_time() - start
-    return record | {"loss": loss_of(model, X.iloc[test], y[test])}
+    records = [record | {"loss": loss_of(model, X.iloc[test], y[test])}]
+    if setting == DEFAULT:
+        seconds = sum(model.estimators_[-1].history_[:, "dur"])  # on one thread
+        alone = {"setting": FOLDS_ALONE, "fit_s": record["fit_s"] - seconds}
+        alone["loss"] = loss_of(FoldsAlone(model), X.iloc[test], y[test])
+        records.append(record | alone)
+    return records
+
+
+class FoldsAlone:
+    """A fitted search without the net that it has trained on all rows."""
+
+    def __init__(self, search):
+        self.search, self.members = search, search.estimators_[:-1]
+        used = search.alpha_weights_[search.alpha_weights_ > 0]
+        self.shares = np.repeat(used / search.n_splits_, search.n_splits_)
+        if hasattr(search, "classes_"):
+            self.classes_ = search.classes_
+
+    def predict(self, X):
+        return np.average([m.predict(X) for m in self.members], 0, self.shares)
+
+    def predict_proba(self, X):
+        proba = [member.predict_proba(X) for member in self.members]
+        mean = np.average(proba, 0, self.shares)
+        return apply_temperature(mean, self.search.temperature_)
 
 
 def units_of(data, scratch):
@@ -126,8 +154,10 @@ def summarise(records):
 def nets_of(setting):
     if setting == ONE_NET:
         return 1
-    alphas, n_folds, n_repeats = SETTINGS[setting]
-    return len(alphas) * n_folds * n_repeats
+    if setting == FOLDS_ALONE:
+        return nets_of(DEFAULT) - 1
+    alphas, n_folds, n_repeats, ensemble = SETTINGS[setting]
+    return len(alphas) * n_folds * n_repeats + (ensemble is not True)
 
 
 def time_of_default(task):
@@ -155,12 +185,15 @@ def markdown(summary):
 
 
 def short(setting):
-    """Return the numbers of alphas and folds of a setting."""
+    """Return the numbers of alphas and folds of a setting, and what it leaves out."""
     if setting == ONE_NET:
         return setting
-    alphas, n_folds, n_repeats = SETTINGS[setting]
+    if setting == FOLDS_ALONE:
+        return f"{short(DEFAULT)}, folds"
+    alphas, n_folds, n_repeats, ensemble = SETTINGS[setting]
     factors = [len(alphas), *[n_repeats] * (n_repeats > 1), n_folds]
-    return " x ".join(map(str, factors)) + ", best" * (setting == BEST)
+    ends = {"blend": "", True: ", best", False: ", all rows"}
+    return " x ".join(map(str, factors)) + ends[ensemble]
 
 
 def draw(summary):
