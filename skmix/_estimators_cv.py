@@ -27,8 +27,9 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
 
     The search trains each alpha in each fold of a cross-validation, all of them at once
     as one vectorized net and with common random numbers. The net of one alpha in one
-    fold is a member; members are kept, and predict together. Validation rows tell which
-    alpha is best, and whether mixing [1]_ helps.
+    fold is a member; members are kept, and predict together. A default net is trained
+    on all rows, too, and predicts beside them. Validation rows tell which alpha is
+    best, and whether mixing [1]_ helps.
 
     Parameters
     ----------
@@ -54,9 +55,10 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         The nets that predict.
 
         - "blend": the members of all alphas, weighted such that out-of-fold
-          predictions have the least log loss. Shares below 0.05 are left out. If
-          the folds find the number of epochs (see `epochs_`), half of the weight goes
-          to one more net, which is trained on all rows with the best alpha.
+          predictions have the least log loss. Shares below 0.05 are left out.
+          Beside them, with half of the weight, a net of the default kind is trained on
+          all rows with the best alpha. (Not if the net has callbacks that skorch does
+          not have, or that monitor validation scores.)
         - True: the members of the best alpha, one for each fold, with equal weights.
         - False: one net, trained on all rows with the best alpha.
 
@@ -292,8 +294,9 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
 
     The search trains each alpha in each fold of a cross-validation, all of them at once
     as one vectorized net and with common random numbers. The net of one alpha in one
-    fold is a member; members are kept, and predict together. Validation rows tell which
-    alpha is best, and whether mixing [1]_ helps.
+    fold is a member; members are kept, and predict together. A default net is trained
+    on all rows, too, and predicts beside them. Validation rows tell which alpha is
+    best, and whether mixing [1]_ helps.
 
     Parameters
     ----------
@@ -318,9 +321,10 @@ class MixupRegressorCV(PredictsNumbers, MixupCV):
         The nets that predict.
 
         - "blend": the members of all alphas, weighted such that out-of-fold
-          predictions have the least squared error. Shares below 0.05 are left out. If
-          the folds find the number of epochs (see `epochs_`), half of the weight goes
-          to one more net, which is trained on all rows with the best alpha.
+          predictions have the least squared error. Shares below 0.05 are left out.
+          Beside them, with half of the weight, a net of the default kind is trained on
+          all rows with the best alpha. (Not if the net has callbacks that skorch does
+          not have, or that monitor validation scores.)
         - True: the members of the best alpha, one for each fold, with equal weights.
         - False: one net, trained on all rows with the best alpha.
 

@@ -738,6 +738,6 @@ def _may_be_watched(net: NeuralNet) -> bool:
         callback
         for _, callback in net.get_default_callbacks()
         if skorch_compat.watches_validation(callback)
-        or not type(callback).__module__.startswith("skorch.")
+        or not skorch_compat.is_skorchs_callback(callback)
     ]
     return bool(own) or any(map(skorch_compat.may_watch_validation, callbacks))

@@ -47,8 +47,12 @@ from skmix._selection import (
 )
 from skmix._tables.dtypes import ColumnReader, as_frame
 from skmix._tables.targets import ClassCodec, NumberCodec, check_labels
-from skmix._training.epoch import warn_of_rising_losses
-from skmix._training.skorch_compat import named_callbacks, watches_validation
+from skmix._training.epoch import Diverged, warn_of_rising_losses
+from skmix._training.skorch_compat import (
+    is_skorchs_callback,
+    named_callbacks,
+    watches_validation,
+)
 from skmix._validation import (
     FARTHEST,
     check_alphas,
@@ -125,8 +129,8 @@ class MixupCV(BaseMixup):
         -----
         UserWarning
             Of what is not as it seems: members that are trained one by one, candidates
-            without a score, folds that cannot be scored, columns that are not read as
-            they are written.
+            without a score, folds that cannot be scored, a net on all rows whose
+            training has diverged, columns that are not read as they are written.
         ConvergenceWarning
             If the training loss of a candidate ended above its start in most folds.
 
@@ -204,10 +208,14 @@ class MixupCV(BaseMixup):
         rows = [kept[split.test] for split in splits]
         self._store(rows, evidence.by_fold, data[0])
         self.alpha_weights_ = weights = self._weights(evidence, *data)
-        self._keep(members, splits)
+        parts = self._parts_of_folds(members, splits) if self.ensemble else []
         if refits:
             with task.subtask("all rows"):
-                self._refit(trained, samples, seed)
+                parts = self._with_all_rows(parts, trained, samples, seed)
+        shares, self._preparations, self.estimators_ = map(
+            list, zip(*parts, strict=True)
+        )
+        self._shares = np.array(shares)
         out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
         used = weights > 0
         out_of_fold[kept] = np.tensordot(weights[used], evidence.predicted[used], 1)
@@ -311,12 +319,12 @@ class MixupCV(BaseMixup):
         return fitted_member(member, self, net, prepared, self._draws)
 
     def net_to_fit(self) -> NeuralNet:
-        """Return the net that `fit` clones.
+        """Return the net that `fit` clones for members.
 
         Returns
         -------
         net : skorch.NeuralNet
-            `estimator`, or, where it is None, a new default net for members.
+            `estimator`, or, where it is None, a new default net.
         """
         net = self._net_for_all_rows()
         if self.estimator is None and self.ensemble:
@@ -324,7 +332,7 @@ class MixupCV(BaseMixup):
         return net
 
     def _net_for_all_rows(self) -> NeuralNet:
-        """Return the net that is trained on all rows, a clone of it."""
+        """Return the net of which a clone is trained on all rows."""
         return super().net_to_fit()
 
     def _try_out(self, scoring: Scoring, splits: list[Split], alpha: float) -> None:
@@ -452,24 +460,56 @@ class MixupCV(BaseMixup):
         shares[shares < min(SMALL_SHARE, shares.max() / 2)] = 0
         return np.asarray(shares / shares.sum())
 
-    def _keep(self, members: list[list[Any]], splits: list[Split]) -> None:
-        """Keep the members that predict, each with its share."""
-        used, n_folds = np.flatnonzero(self.alpha_weights_), len(splits)
-        self.estimators_ = [member for c in used for member in members[c]]
-        self._shares = np.repeat(self.alpha_weights_[used] / n_folds, n_folds)
-        self._preparations = [split.preparation for split in splits] * len(used)
+    # What predicts.
+
+    def _parts_of_folds(
+        self, members: list[list[Any]], splits: list[Split]
+    ) -> list[tuple[float, Preparation, Any]]:
+        """Return the members that predict, with their shares and preparations."""
+        return [
+            (self.alpha_weights_[c] / len(splits), split.preparation, member)
+            for c in np.flatnonzero(self.alpha_weights_)
+            for member, split in zip(members[c], splits, strict=True)
+        ]
 
     def _refits(self, net: NeuralNet) -> bool:
-        """Whether a net trained on all rows predicts, alone or beside the members.
+        """Whether a net is trained on all rows, to predict alone or beside the members.
 
-        Beside them only a net of the default kind, of which the folds find the epochs.
+        Beside them only a net of the default kind, of which the folds find the epochs,
+        and not where a callback of the user may want rows held out.
         """
-        return not self.ensemble or (self.ensemble == "blend" and trains_twice(net))
+        if self.ensemble != "blend":
+            return not self.ensemble
+        callbacks = [callback for _, callback in named_callbacks(net)]
+        return trains_twice(net) and all(map(is_skorchs_callback, callbacks))
 
-    def _refit(self, trained: Trained, samples: Samples, seed: int) -> None:
+    def _with_all_rows(
+        self, parts: list[Any], trained: Trained, samples: Samples, seed: int
+    ) -> list[tuple[float, Preparation, Any]]:
+        """Return what predicts, with a net that is trained on all rows."""
+        share = ALL_ROWS_SHARE if parts else 1.0
+        try:
+            preparation, member = self._refit(trained, samples, seed)
+        except Diverged as error:
+            if not parts:
+                raise
+            warnings.warn(
+                "The net on all rows is left out, so that nets of the folds predict: "
+                f"{error}",
+                UserWarning,
+                stacklevel=5,
+            )
+            return parts
+        self._preparation = preparation
+        others = [((1 - share) * part[0], *part[1:]) for part in parts]
+        return [*others, (share, preparation, member)]
+
+    def _refit(
+        self, trained: Trained, samples: Samples, seed: int
+    ) -> tuple[Preparation, MixupEstimator]:
         """Train on all samples by the best alpha, for as long as was best."""
         given = self._net_for_all_rows()
-        net = self._new_net(given)
+        net = self._new_net(given).set_params(verbose=0)  # as the members
         preparation = self._prepare(net, samples)
         n_epochs = int(trained.epochs[self.best_index_])
         train_once(net, stopping=not n_epochs)
@@ -486,14 +526,7 @@ class MixupCV(BaseMixup):
             seed,
             self._folder().checkpoint("on all rows", *work, self.alpha_, seed),
         )
-        one = self._fitted(self.alpha_, net, preparation, seed, given)
-        if not self.ensemble:
-            self.estimators_, self._preparations, self._shares = [], [], np.zeros(0)
-        share = ALL_ROWS_SHARE if self.estimators_ else 1.0
-        self.estimators_ = [*self.estimators_, one]
-        self._preparations = [*self._preparations, preparation]
-        self._shares = np.append((1 - share) * self._shares, share)
-        self._preparation = preparation
+        return preparation, self._fitted(self.alpha_, net, preparation, seed, given)
 
     def _predict(self, X: Any) -> np.ndarray:
         """Return the mean prediction of all members, each by its share."""

@@ -20,6 +20,7 @@ from skmix import (
     MixupClassifierCV,
     MixupRegressor,
     MixupRegressorCV,
+    default_net,
 )
 from skmix._default_net import TabularNeuralNet
 from skmix._training.random import generator_states, same_states
@@ -331,6 +332,17 @@ def test_a_search_and_its_effect_agree():
     assert "compared no other regularizers" in repr(told)
     plain = search.cv_results_["mean_test_score"][0]
     assert told.table.loc[("alpha=0", "log_loss"), "mean"] == pytest.approx(-plain)
+
+
+@pytest.mark.parametrize("ensemble", ["blend", False])
+def test_an_effect_of_a_search_trains_members_alone(ensemble, monkeypatch):
+    def refuse(*_):
+        pytest.fail("a net was trained on all rows")
+
+    monkeypatch.setattr(MixupClassifierCV, "_refit", refuse)
+    own = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
+    search = MixupClassifierCV(own, alphas=(0.2,), ensemble=ensemble)
+    mixup_effect(search, X, Y, cv=2, random_state=0)
 
 
 def test_from_search_takes_the_weights_of_the_fit():

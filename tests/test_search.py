@@ -50,7 +50,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
-from skmix.networks import apply_temperature
+from skmix.networks import TabularNet, apply_temperature
 
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 OLD_SKLEARN = sklearn.__version__.startswith("1.8.")  # its scorers are lenient
@@ -241,6 +241,11 @@ def test_half_of_a_blend_is_a_default_net_trained_on_all_rows(wine, kind):
         assert_allclose(blend.predict_proba(X), expected, rtol=1e-6)
 
 
+class ReadsValidation(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        assert net.history[-1, "valid_loss"] > 0
+
+
 ALONE = {
     "no blend": {"ensemble": True},
     "refit": {"estimator__refit": False},
@@ -248,10 +253,12 @@ ALONE = {
     "a callback that watches": {
         "estimator__callbacks": [LRScheduler("ReduceLROnPlateau", monitor="valid_loss")]
     },
+    "a callback of the user": {"estimator__callbacks": [ReadsValidation()]},
     "own net": {"estimator": short(max_epochs=2)},
 }
 
 
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
 @pytest.mark.parametrize("params", ALONE.values(), ids=ALONE)
 def test_else_the_members_predict_alone(wine, params):
     net = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
@@ -269,6 +276,36 @@ def test_a_blend_sees_rows_that_no_fold_trains_on(diabetes):
     moved = np.where(np.arange(len(y)) < 200, y, y + 1000)
     before = search.fit(X, y).predict(X)
     assert search.fit(X, moved).predict(X).mean() > before.mean() + 100
+
+
+class BreaksAtLargeNumbers(TabularNet):
+    def forward(self, X):
+        output = super().forward(X)
+        return output / (X[:, :1].abs().amax() < 2).to(output)
+
+
+def test_if_the_net_on_all_rows_diverges_the_members_predict(diabetes):
+    X, y = diabetes
+    X = X.copy()
+    X[400:, 0] = 1e6  # in neither half
+    net = default_net("regressor").set_params(max_epochs=3, module__d_block=8)
+    halves = np.arange(100), np.arange(100, 200)
+    search = MixupRegressorCV(net, alphas=(0,), random_state=0)
+    search.set_params(cv=[halves, halves[::-1]], estimator__module=BreaksAtLargeNumbers)
+    with pytest.warns(UserWarning, match="net on all rows is left out.*diverged"):
+        search.fit(X, y)
+    assert len(search.estimators_) == 2
+    assert np.isfinite(search.predict(X[:200])).all()
+    with pytest.raises(ValueError, match="diverged"):
+        search.set_params(ensemble=False).fit(X, y)
+
+
+@pytest.mark.parametrize("params", [{}, {"ensemble": False}, {"clean_weight": 0.5}])
+@pytest.mark.filterwarnings("ignore:Members are trained one by one")
+def test_verbose_shows_a_bar_alone(wine, params, capsys):
+    net = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
+    MixupClassifierCV(net, alphas=(0,), cv=2, verbose=1, **params).fit(*wine)
+    assert not capsys.readouterr().out
 
 
 def test_the_default_net_keeps_the_epoch_that_is_best_on_average(wine):

@@ -158,7 +158,7 @@ def _mixing(estimator: Any) -> list[tuple[str, str]]:
     if hasattr(estimator, "alpha_weights_"):
         results = estimator.cv_results_["param_alpha"], estimator.alpha_weights_
         shares = [f"{a:g}: {share:.0%}" for a, share in zip(*results, strict=True)]
-        rows.append(("shares of the alphas", ", ".join(shares)))
+        rows.append(("shares of the alphas in the folds", ", ".join(shares)))
     names = ("mixing", "pairing", "lam_per", "layers", "clean_weight")
     return rows + [(name, _shown(getattr(estimator, name))) for name in names]
 

@@ -105,12 +105,14 @@ def watches_validation(callback: Any) -> bool:
     return str(_parameter(callback, "monitor")).startswith("valid")
 
 
-def may_watch_validation(callback: Any) -> bool:
-    """Whether a callback acts on validation rows, scores them, or may do so.
+def is_skorchs_callback(callback: Any) -> bool:
+    """Whether a callback, or its class, is one of skorch: else only the user knows."""
+    return _class_of(callback).__module__.startswith("skorch.")
 
-    Only the user knows of callbacks that are not skorch's.
-    """
-    if not _class_of(callback).__module__.startswith("skorch."):
+
+def may_watch_validation(callback: Any) -> bool:
+    """Whether a callback acts on validation rows, scores them, or may do so."""
+    if not is_skorchs_callback(callback):
         return True
     monitor = _parameter(callback, "monitor")
     plateau = "Plateau" in str(_parameter(callback, "policy"))

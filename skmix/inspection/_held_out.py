@@ -385,8 +385,10 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     may do anything.
     """
     estimator = mixup_of(model)
-    if is_search(model):
-        return estimator
+    if is_search(model):  # of which the members alone are asked
+        members = {"estimator": estimator.net_to_fit(), "ensemble": True}
+        search: BaseMixup = with_params(estimator, **members)
+        return search
     kind = SEARCHES.get(type(estimator))
     if kind is None or not all(is_number(setting.alpha) for setting in settings):
         return None
@@ -398,7 +400,7 @@ def _search_of(model: Any, settings: list[Setting]) -> BaseMixup | None:
     )
     if isinstance(net, TabularNeuralNet) or net.train_split or watching:
         return None
-    search: BaseMixup = of_kind(estimator, kind, ensemble=True)
+    search = of_kind(estimator, kind, ensemble=True)
     return search
 
 
