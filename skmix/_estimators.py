@@ -47,10 +47,9 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
 
         - "auto": 0.2, or 0 where mixing hurts. A net of the default kind is trained
           both ways while rows are held out, and 0 is chosen if it makes their loss
-          clearly lower (two standard errors). It is 0.2 for other nets, where fewer
-          than 22 rows are held out, in a first `partial_fit`, and for a net that is
-          trained once and has further callbacks, as those may keep what the last
-          training has made. On more than 2,000 rows a class, where mixing gains nothing
+          lower by more than a standard error. It is 0.2 for other nets, where no rows
+          are held out, in a first `partial_fit`, and for a net that is trained once and
+          has further callbacks, as those may keep what the last training has made. On more than 2,000 rows a class, where mixing gains nothing
           in the mean, such a net is trained with 0 only, which takes half of the time.
         - 0: rows are not mixed.
         - 1: `lam` is uniform between 0 and 1.
@@ -352,8 +351,8 @@ class MixupRegressor(PredictsNumbers, MixupEstimator):
 
         - "auto": 0, or 0.2 where mixing helps. A net of the default kind is trained
           both ways while rows are held out, and 0.2 is chosen if it makes their loss
-          clearly lower (two standard errors). It is 0 where fewer than 22 rows are held
-          out, in a first `partial_fit`, and for such a net that is trained once and has
+          lower by more than two standard errors. It is 0 where no rows are held out,
+          in a first `partial_fit`, and for such a net that is trained once and has
           further callbacks, as those may keep what the last training has made. For
           other nets it is 0.2. On more than 2,000 rows a net of the default kind is
           trained with 0 only, which takes half of the time.

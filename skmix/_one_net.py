@@ -35,7 +35,9 @@ from skmix._training.recording import Recorder
 
 ALPHA = 0.2  # of mixing, where "auto" mixes
 MANY_ROWS = 2_000  # of a class, or of a regression: "auto" does not mix more of them
-FEW_HELD_OUT = 22  # fewer rows held out tell "auto" too little
+# Standard errors by which a loss of rows held out must be higher with mixing, to speak
+# against it where mixing is the rule, or lower, to speak for it where it is not.
+AGAINST_MIXING, FOR_MIXING = 1.0, 2.0
 
 # Parameters beside the net and the seed that a training depends on.
 OF_TRAINING = (
@@ -286,7 +288,7 @@ class MixupEstimator(BaseMixup):
     ) -> tuple[NeuralNet, float]:
         """Train with and without mixing while rows are held out, and choose by these.
 
-        Where few are held out, train without a choice. Return the net, which is to be
+        Where none are held out, train without a choice. Return the net, which is to be
         trained again, and its alpha.
         """
         alpha, error = self._alpha_in_doubt(net), None
@@ -296,7 +298,7 @@ class MixupEstimator(BaseMixup):
         except Diverged as diverged:
             error = diverged
             trainings.break_off()
-        if not error and (trainings.stopped or _tell_little(net.found_.losses)):
+        if not error and (trainings.stopped or net.found_.losses is None):
             return net, alpha
         found, others = None if error else net.found_, None
         try:
@@ -312,7 +314,11 @@ class MixupEstimator(BaseMixup):
         self._last_fit = self._last_fit._replace(explored=explored)
         if not others:
             return net, alpha
-        if not found or clearly_higher(found.losses, others.losses, found.weight):
+        if not found:
+            return other_net, other_alpha
+        n_errors = AGAINST_MIXING if alpha else FOR_MIXING
+        losses = found.losses, others.losses
+        if clearly_higher(*losses, found.weight, n_errors=n_errors):
             return other_net, other_alpha
         return net, alpha
 
@@ -695,11 +701,6 @@ def _copied(net: NeuralNet) -> NeuralNet:
     copied = deepcopy(net, shared | {id(history): type(history)(history)})
     changes.complete_optimizer(copied)
     return copied
-
-
-def _tell_little(losses: np.ndarray | None) -> bool:
-    """Whether rows held out are too few for a choice by their losses."""
-    return losses is None or len(losses) < FEW_HELD_OUT
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from skmix._preparation import rows_of
 BLEND_ROUNDS = 30
 EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
 HOPELESS = 1e6  # times the error of the best: no share for it
-CLEARLY = 0.975  # confidence of a one-sided test, or two standard errors of many rows
 
 
 def folds_of(
@@ -153,7 +152,11 @@ def _shuffled_folds(y: np.ndarray, classify: bool, seed: int) -> list[Any]:
 
 
 def clearly_higher(
-    losses: np.ndarray, others: np.ndarray, weight: np.ndarray | None = None
+    losses: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    n_errors: float,
 ) -> bool:
     """Whether losses are higher than others of the same rows, and not by chance.
 
@@ -161,12 +164,15 @@ def clearly_higher(
     ----------
     losses, others : ndarray of shape (n,)
     weight : ndarray of shape (n,), default=None
+    n_errors : float
+        Standard errors that the difference must exceed. Few rows need more, such that
+        the chance of a mistake, by Student's t, is the same.
 
     Returns
     -------
     higher : bool
-        Whether the (weighted) mean of their differences is above 0 by Student's t test.
-        One row alone, or the weight of one, cannot tell.
+        Whether the (weighted) mean of their differences is so far above 0. One row
+        alone, or the weight of one, cannot tell.
     """
     weight = np.ones(len(losses)) if weight is None else weight
     share = weight / weight.sum()
@@ -176,7 +182,8 @@ def clearly_higher(
     difference = losses - others
     mean = share @ difference
     variance = np.sum((share * (difference - mean)) ** 2) * n_rows / (n_rows - 1)
-    return bool(mean > stats.t.ppf(CLEARLY, n_rows - 1) * np.sqrt(variance))
+    quantile = stats.t.ppf(stats.norm.cdf(n_errors), n_rows - 1)
+    return bool(mean > quantile * np.sqrt(variance))
 
 
 class Evidence(NamedTuple):

@@ -31,13 +31,14 @@ from skmix import MixupClassifier, MixupClassifierCV, MixupRegressor, default_ne
 from skmix._default_net import (
     HIDDEN,
     TabularNetClassifier,
+    TabularNeuralNet,
     bins_of,
     hold_out,
     train_once,
     trains_twice,
     wants_scaled,
 )
-from skmix._one_net import FEW_HELD_OUT, MANY_ROWS
+from skmix._one_net import MANY_ROWS
 from skmix._training import loss
 from skmix._training.epoch import Diverged
 from skmix._training.muon import Muon
@@ -733,30 +734,27 @@ def test_where_no_row_is_held_out_classifiers_mix_and_regressors_do_not(
     assert one(quick(task)).partial_fit(X, y, **classes).alpha_ == alpha
 
 
-@pytest.mark.parametrize(("task", "one", "alpha"), BOTH)
-def test_auto_does_not_choose_by_few_rows(task, one, alpha):
-    X, y = noise(5 * FEW_HELD_OUT + 10)
-    model = one(quick(task), random_state=0)
-    assert model.fit(X, y).explored_alphas_ == (0, 0.2)
-    few = X[: 5 * FEW_HELD_OUT - 10], y[: 5 * FEW_HELD_OUT - 10]
-    auto, told = model.fit(*few), one(quick(task), alpha=alpha, random_state=0)
-    assert (auto.alpha_, auto.explored_alphas_) == (alpha, ())
-    assert_same(told.fit(*few).estimator_, auto)
+@pytest.mark.parametrize("n_errors", [0.5, 1.5, 2.5])
+@pytest.mark.parametrize(("task", "one", "first"), BOTH)
+def test_one_standard_error_ends_mixing_and_two_begin_it(
+    monkeypatch, task, one, first, n_errors
+):
+    """The first of both trainings gets losses that are higher by so many errors."""
+    difference = np.random.default_rng(0).normal(size=400)
+    difference = (difference - difference.mean()) / difference.std(ddof=1)
+    losses = [5 + difference + n_errors / 20, np.full(400, 5.0)]
+    explore = TabularNeuralNet.explore
 
+    def explored(net, *args, **kwargs):
+        explore(net, *args, **kwargs)
+        net.found_ = net.found_._replace(losses=losses.pop(0), weight=None)
+        return net
 
-@pytest.mark.parametrize("n_given", [FEW_HELD_OUT - 1, FEW_HELD_OUT])
-def test_rows_given_to_validate_on_are_counted(monkeypatch, n_given):
-    explored, explore = [], TabularNetClassifier.explore
-
-    def noted(net, *args, **kwargs):
-        explored.append(net)
-        return explore(net, *args, **kwargs)
-
-    monkeypatch.setattr(TabularNetClassifier, "explore", noted)
-    X, y = noise(60)
-    X_val, y_val = noise(n_given)
-    MixupClassifier(quick(), random_state=0).fit(X, y, X_val=X_val, y_val=y_val)
-    assert len(explored) == 1 + (n_given == FEW_HELD_OUT)
+    monkeypatch.setattr(TabularNeuralNet, "explore", explored)
+    auto = one(quick(task), random_state=0).fit(*noise(20))
+    assert auto.explored_alphas_ == (0, 0.2)  # however few rows are held out
+    other = n_errors > (1 if task == "classifier" else 2)
+    assert auto.alpha_ == (0.2 - first if other else first)
 
 
 @pytest.mark.parametrize(
