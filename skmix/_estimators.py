@@ -49,8 +49,9 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
           both ways while rows are held out, and 0 is chosen if it makes their loss
           lower by more than a standard error. It is 0.2 for other nets, where no rows
           are held out, in a first `partial_fit`, and for a net that is trained once and
-          has further callbacks, as those may keep what the last training has made. On more than 2,000 rows a class, where mixing gains nothing
-          in the mean, such a net is trained with 0 only, which takes half of the time.
+          has further callbacks, as those may keep what the last training has made. On
+          more than 2,000 rows a class, where mixing gains nothing in the mean, such a
+          net is trained with 0 only, which takes half of the time.
         - 0: rows are not mixed.
         - 1: `lam` is uniform between 0 and 1.
         - Larger values: `lam` is closer to one half.
