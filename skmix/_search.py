@@ -497,7 +497,7 @@ class MixupCV(BaseMixup):
                 "The net on all rows is left out, so that nets of the folds predict: "
                 f"{error}",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
             return parts
         self._preparation = preparation

@@ -292,8 +292,11 @@ def test_if_the_net_on_all_rows_diverges_the_members_predict(diabetes):
     halves = np.arange(100), np.arange(100, 200)
     search = MixupRegressorCV(net, alphas=(0,), random_state=0)
     search.set_params(cv=[halves, halves[::-1]], estimator__module=BreaksAtLargeNumbers)
-    with pytest.warns(UserWarning, match="net on all rows is left out.*diverged"):
+    with pytest.warns(
+        UserWarning, match="net on all rows is left out.*diverged"
+    ) as told:
         search.fit(X, y)
+    assert {warning.filename for warning in told} == {__file__}
     assert len(search.estimators_) == 2
     assert np.isfinite(search.predict(X[:200])).all()
     with pytest.raises(ValueError, match="diverged"):
