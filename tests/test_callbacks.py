@@ -549,7 +549,10 @@ class Trains(Told):
             fitted_estimator.partial_fit(X, Y).partial_fit(X, Y)
 
 
-@pytest.mark.parametrize("name", ["stopped early", "scheduled", "default"])
+@pytest.mark.parametrize(
+    "name",
+    ["stopped early", "scheduled", pytest.param("default", marks=pytest.mark.slow)],
+)
 def test_to_train_it_further_changes_no_result(name):
     one, other = fit(new(name)), fit(new(name, Trains()))
     assert one.n_iter_ == other.n_iter_

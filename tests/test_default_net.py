@@ -901,6 +901,7 @@ def test_a_net_that_was_trained_further_is_not_refitted():
         clf.refit_at(0, X, y)
 
 
+@pytest.mark.slow
 def test_auto_goes_on_as_it_began():
     X, y = checkerboard(1_500)
     net = default_net("classifier").set_params(max_epochs=30, module__k=2)

@@ -615,7 +615,7 @@ def test_equal_weights_are_no_weights(wine):
     ("net", "params"),
     [
         SLOW(short(), {"alphas": (0, 0.2, 1)}),
-        (logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
+        SLOW(logits_net(module__dropout=0.5, max_epochs=3), {"layers": "hidden"}),
         SLOW(short(optimizer=torch.optim.LBFGS, lr=0.1, max_epochs=2), {}),
         SLOW(short(callbacks=[EarlyStopping(patience=1)], max_epochs=9), {}),
         SLOW(default_net("classifier").set_params(max_epochs=4), {}),
