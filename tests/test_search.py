@@ -1286,7 +1286,7 @@ ENDLESS = {
 def test_ctrl_c_leaves_fit_and_loses_nothing(wine, fitted, net):
     search = copy.copy(fitted).set_params(estimator=net(), cv=2)
     before = dict(vars(search))
-    timer = threading.Timer(3, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(1, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         search.fit(*wine)
