@@ -501,7 +501,7 @@ class MixupCV(BaseMixup):
             )
             return parts
         self._preparation = preparation
-        others = [((1 - share) * part[0], *part[1:]) for part in parts]
+        others = [(s * (1 - share), prepared, one) for s, prepared, one in parts]
         return [*others, (share, preparation, member)]
 
     def _refit(

@@ -336,13 +336,19 @@ def test_a_search_and_its_effect_agree():
 
 @pytest.mark.parametrize("ensemble", ["blend", False])
 def test_an_effect_of_a_search_trains_members_alone(ensemble, monkeypatch):
-    def refuse(*_):
-        pytest.fail("a net was trained on all rows")
+    refits, refit = [], MixupClassifierCV._refit
 
-    monkeypatch.setattr(MixupClassifierCV, "_refit", refuse)
+    def noted(search, *args):
+        refits.append(search)
+        return refit(search, *args)
+
+    monkeypatch.setattr(MixupClassifierCV, "_refit", noted)
     own = default_net("classifier").set_params(max_epochs=2, module__d_block=8)
-    search = MixupClassifierCV(own, alphas=(0.2,), ensemble=ensemble)
+    search = MixupClassifierCV(own, alphas=(0.2,), cv=2, ensemble=ensemble)
     mixup_effect(search, X, Y, cv=2, random_state=0)
+    assert not refits
+    search.fit(X, Y)
+    assert len(refits) == 1
 
 
 def test_from_search_takes_the_weights_of_the_fit():
