@@ -68,6 +68,7 @@ from torch.nn import CrossEntropyLoss
 from torch.nn.functional import cross_entropy
 
 from skmix import MixupClassifier, default_net
+from skmix._default_net import SMOOTHED
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "learning_curves.svg"
 TABLES = (  # rows enough, and no class so rare that a small sample would lack it
@@ -125,11 +126,12 @@ class SmoothedTraining(CrossEntropyLoss):
         return cross_entropy(input, target)
 
 
-def estimator_of(trial, seed):
+def estimator_of(trial, n_train, seed):
     net = default_net("classifier").set_params(criterion=SmoothedTraining)
     estimator = MixupClassifier(net, alpha=0, random_state=seed)
-    if trial.name != "all":
-        estimator.set_params(**BARE)
+    share = round(min(SMOOTHED[0] / n_train, SMOOTHED[1]), 2)  # as the default does
+    own = {"estimator__criterion__label_smoothing": share}
+    estimator.set_params(**(own if trial.name == "all" else BARE))
     return estimator.set_params(**{PARAMETERS.get(trial.name, "alpha"): trial.strength})
 
 
@@ -186,7 +188,7 @@ def measure(unit):
     rows = pool[evenly(y[pool], unit.repeat)][: unit.n]
     train, valid = train_and_valid(y, rows)
     warm_up("ours", True)
-    estimator = estimator_of(unit.trial, unit.repeat)
+    estimator = estimator_of(unit.trial, len(train), unit.repeat)
     start = time.process_time()
     estimator.fit(X.iloc[train], y[train], X_val=X.iloc[valid], y_val=y[valid])
     fit_s = time.process_time() - start

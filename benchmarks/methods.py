@@ -59,6 +59,7 @@ from skmix.schedules import Schedule
 SCRATCH, OUT = RESULTS / "methods.jsonl", RESULTS / "methods.json"
 BASE, PLAIN = "mixup at the input", "not mixed"
 OF_NUMBERS = "C-Mixup"  # settings of regressors alone begin so
+ALPHA = 0.2  # unless a setting says otherwise
 SETTINGS = {  # parameters of the estimators
     BASE: {"layers": "input"},
     PLAIN: {"alpha": 0},
@@ -164,7 +165,7 @@ def measure(unit):
     X, y = sample_of(table, MAX_ROWS)
     train, test = fold_of(X, y, classify, fold)
     kind = MixupClassifier if classify else MixupRegressor
-    model = kind(random_state=0, **SETTINGS[setting])
+    model = kind(random_state=0, **{"alpha": ALPHA} | SETTINGS[setting])
     start = time.process_time()
     model.fit(X.iloc[train], y[train])
     record = {"setting": setting, "table": table.name, "task": table.task, "fold": fold}
@@ -249,7 +250,8 @@ def maker(name, n_epochs, X, y):
         train_split=None,
         **criterion,
     )
-    return partial(kind(net, random_state=0, **params).fit, X, y, **fit_params)
+    estimator = kind(net, random_state=0, **{"alpha": ALPHA} | params)
+    return partial(estimator.fit, X, y, **fit_params)
 
 
 LARGE = 1_000_000  # rows of 20 columns, and batches of 256

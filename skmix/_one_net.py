@@ -197,7 +197,7 @@ class MixupEstimator(BaseMixup):
             seed = int(sequence.generate_state(1)[0])
         priors = getattr(self, "priors", None)
         self._preparation.target.check_priors(priors, complete=False)
-        _warn_of_small_split(self.estimator, len(samples.y), None, stacklevel=5)
+        _warn_of_small_split(self.estimator, len(samples.y), None)
         samples = self._preparation.transform_samples(samples)
         alpha = self.alpha
         if alpha == "auto":
@@ -713,21 +713,17 @@ def _one_epoch(net: NeuralNet) -> Iterator[None]:
         net.max_epochs = max_epochs
 
 
-def _warn_of_small_split(
-    given: NeuralNet | None, n_rows: int, validation: Any, stacklevel: int = 4
-) -> None:
+def _warn_of_small_split(given: NeuralNet | None, n_rows: int, validation: Any) -> None:
     """Warn of validation rows that a user-supplied net holds out for nothing."""
     if given is None or validation is not None or n_rows >= 1000:
         return
     if not skorch_compat.has_default_split(given) or _may_be_watched(given):
         return
-    warnings.warn(
+    _validation.warn(
         f"skorch's default train_split holds out 20 % of these {n_rows} rows, the "
         "same ones whatever the seed, which serve for nothing unless a callback "
         "watches them. Set train_split=None to train on all rows, or "
-        "ValidSplit(0.2, stratified=True) to draw them at random.",
-        UserWarning,
-        stacklevel=stacklevel,
+        "ValidSplit(0.2, stratified=True) to draw them at random."
     )
 
 

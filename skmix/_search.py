@@ -1,7 +1,6 @@
 """All alphas and folds at once: what both searches share."""
 
 import time
-import warnings
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple, Self
@@ -23,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_kind
+from skmix._callbacks import Task
 from skmix._default_net import train_once, trains_twice
 from skmix._long_runs.checkpoints import Folder
 from skmix._one_net import MixupEstimator, fitted_member
@@ -59,6 +59,7 @@ from skmix._validation import (
     check_groups,
     check_n_jobs,
     check_option,
+    warn,
 )
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
@@ -139,18 +140,59 @@ class MixupCV(BaseMixup):
         After an error the estimator is as it was before.
         """
         self._check_parameters()
+        plan = self._plan(X, y, sample_weight, groups, params)
+        samples, splits = plan.samples, plan.splits
+        self._check_net(splits[0])
+        self._prepare_targets(samples, splits[0])
+        self._try_out(plan.scoring, splits, plan.alphas[0])
+        refits = self._refits(splits[0].net)
+        given = X, y, sample_weight
+        task = self._begin_fit(*given, 1 + refits, splits[0].net.device)
+        trained = self._train(plan, task)
+        members = [
+            [
+                self._fitted(alpha, net, split.preparation, split.seed)
+                for net, split in zip(nets, splits, strict=True)
+            ]
+            for alpha, nets in zip(plan.alphas, trained.nets, strict=True)
+        ]
+        data = self._targets(samples.y), samples.weight
+        evidence = self._evidence(members, trained, splits, data, plan.scoring)
+        self._report(plan.alphas, trained, evidence, splits)
+        rows = [plan.kept[split.test] for split in splits]
+        self._store(rows, evidence.by_fold, data[0])
+        self.alpha_weights_ = self._weights(evidence, *data)
+        parts = self._parts_of_folds(members, splits) if self.ensemble else []
+        if refits:
+            with task.subtask("all rows"):
+                parts = self._with_all_rows(parts, trained, samples, plan.seed)
+        shares, self._preparations, self.estimators_ = map(
+            list, zip(*parts, strict=True)
+        )
+        self._shares = np.array(shares)
+        self._judge(self._out_of_fold(evidence, plan), *data, plan.kept)
+        task.end(fitted=dict)  # as it is
+        return self
+
+    # What is trained, and on which rows.
+
+    def _plan(
+        self, X: Any, y: Any, weight: Any, groups: Any, params: dict[str, Any]
+    ) -> "Plan":
+        """Read the table, and divide the samples that count into folds."""
         options: dict[str, Any] = {"reset": True, "min_rows": 2}
-        read = self._read_samples(X, y, sample_weight, groups, **options)
+        read = self._read_samples(X, y, weight, groups, **options)
         if self._task == "Classifier":
             check_labels(read.y)
-        n_samples, weight = len(read.y), read.weight
-        kept = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
+        n_samples = len(read.y)
+        kept = np.arange(n_samples)
+        if read.weight is not None:
+            kept = np.flatnonzero(read.weight)
         samples, table = read.weighted(), rows_of(indexable(X), kept)
         keep = partial(_kept, kept=kept, n_samples=n_samples)
         if groups is not None:  # a splitter sees values, and pairings see codes
             groups = check_groups(groups, read.y)
-        metadata = self._routed(samples, keep, groups, sample_weight, params)
-        to_splitter, to_scorer = metadata
+        to_splitter, to_scorer = self._routed(samples, keep, groups, weight, params)
         seed = draw_seed(self.random_state)
         folds = folds_of(
             self.cv,
@@ -171,57 +213,30 @@ class MixupCV(BaseMixup):
             self._split(samples, of_fold, missing, *fold)
             for of_fold, fold in zip(seeds, folds, strict=True)
         ]
-        self._check_net(splits[0])
+        alphas = sorted({0.0, *check_alphas(self.alphas)})
+        of_scores = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
+        return Plan(alphas, samples, kept, n_samples, splits, Scoring(*of_scores), seed)
+
+    def _prepare_targets(self, samples: Samples, split: Split) -> None:
+        """Learn the classes of all samples, and what they weigh, for predictions."""
         class_weight = getattr(self, "class_weight", None)
-        prepared = splits[0].preparation.with_targets_of(samples, class_weight)
+        prepared = split.preparation.with_targets_of(samples, class_weight)
         prepared.target.check_priors(getattr(self, "priors", None))
         self._preparation = prepared
-        alphas = sorted({0.0, *check_alphas(self.alphas)})
-        scorer = self._scorer()
-        scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
-        self._try_out(scoring, splits, alphas[0])
+
+    def _train(self, plan: "Plan", task: Task) -> Trained:
+        """Train a net for each alpha and fold."""
         options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
-        options["folder"] = self._folder()
-        given = X, y, sample_weight
-        refits = self._refits(splits[0].net)
-        task = self._begin_fit(*given, 1 + refits, splits[0].net.device)
-        trained = train_members(alphas, splits, task=task, **options)
+        options |= {"folder": self._folder(), "task": task}
+        trained = train_members(plan.alphas, plan.splits, **options)
         if why := trained.why_not_vectorized:
-            warnings.warn(
+            warn(
                 f"Members are trained one by one, and not vectorized: {why}. This "
-                "takes longer.",
-                UserWarning,
-                stacklevel=3,
+                "takes longer."
             )
-        if rising := _rising(alphas, trained):
+        if rising := _rising(plan.alphas, trained):
             warn_of_rising_losses(rising)
-        members = [
-            [
-                self._fitted(alpha, net, split.preparation, split.seed)
-                for net, split in zip(nets, splits, strict=True)
-            ]
-            for alpha, nets in zip(alphas, trained.nets, strict=True)
-        ]
-        data = self._targets(samples.y), samples.weight
-        evidence = self._evidence(members, trained, splits, data, scoring)
-        self._report(alphas, trained, evidence, splits)
-        rows = [kept[split.test] for split in splits]
-        self._store(rows, evidence.by_fold, data[0])
-        self.alpha_weights_ = weights = self._weights(evidence, *data)
-        parts = self._parts_of_folds(members, splits) if self.ensemble else []
-        if refits:
-            with task.subtask("all rows"):
-                parts = self._with_all_rows(parts, trained, samples, seed)
-        shares, self._preparations, self.estimators_ = map(
-            list, zip(*parts, strict=True)
-        )
-        self._shares = np.array(shares)
-        out_of_fold = np.full((n_samples, *evidence.predicted.shape[2:]), np.nan)
-        used = weights > 0
-        out_of_fold[kept] = np.tensordot(weights[used], evidence.predicted[used], 1)
-        self._judge(out_of_fold, *data, kept)
-        task.end(fitted=dict)  # as it is
-        return self
+        return trained
 
     def _routed(
         self, samples: Samples, keep: Any, groups: Any, weight: Any, params: Any
@@ -427,11 +442,9 @@ class MixupCV(BaseMixup):
         n_test, n_train = np.mean(sizes, axis=0)
         self.gains_ = gains(alphas, scores, evidence.defined, n_test / n_train)
         if len(splits) == 1:
-            warnings.warn(
+            warn(
                 "One fold cannot tell how much a gain varies: `low` and `high` of "
-                "gains_ are NaN. With cv=5, say, they are a 95 % interval.",
-                UserWarning,
-                stacklevel=4,
+                "gains_ are NaN. With cv=5, say, they are a 95 % interval."
             )
 
     def _store(
@@ -461,6 +474,13 @@ class MixupCV(BaseMixup):
         return np.asarray(shares / shares.sum())
 
     # What predicts.
+
+    def _out_of_fold(self, evidence: Evidence, plan: "Plan") -> np.ndarray:
+        """Return what the members predict together of rows held out; NaN elsewhere."""
+        predicted, used = evidence.predicted, self.alpha_weights_ > 0
+        blend = np.full((plan.n_samples, *predicted.shape[2:]), np.nan)
+        blend[plan.kept] = np.tensordot(self.alpha_weights_[used], predicted[used], 1)
+        return blend
 
     def _parts_of_folds(
         self, members: list[list[Any]], splits: list[Split]
@@ -493,11 +513,9 @@ class MixupCV(BaseMixup):
         except Diverged as error:
             if not parts:
                 raise
-            warnings.warn(
+            warn(
                 "The net on all rows is left out, so that nets of the folds predict: "
-                f"{error}",
-                UserWarning,
-                stacklevel=4,
+                f"{error}"
             )
             return parts
         self._preparation = preparation
@@ -562,6 +580,32 @@ class MixupCV(BaseMixup):
         check_option("ensemble", self.ensemble, ("blend", True, False))
         check_option("store_cv_results", self.store_cv_results, (True, False))
         check_n_jobs(self.n_jobs)
+
+
+class Plan(NamedTuple):
+    """What a search trains, and on which rows.
+
+    Attributes
+    ----------
+    alphas : list of float
+        Increasing, and 0 is one of them.
+    samples : Samples
+        Those that count: none of weight 0.
+    kept : ndarray of shape (n_kept,)
+        Their places in the user's table, of `n_samples` rows.
+    n_samples : int
+    splits : list of Split
+    scoring : Scoring
+    seed : int
+    """
+
+    alphas: list[float]
+    samples: Samples
+    kept: np.ndarray
+    n_samples: int
+    splits: list[Split]
+    scoring: Scoring
+    seed: int
 
 
 class Part(NamedTuple):
@@ -649,11 +693,9 @@ def _warn_of_scoreless(alphas: list[float], evidence: Evidence) -> None:
     ]:
         without = [alphas[c] for c in np.flatnonzero(which)]
         if without:
-            warnings.warn(
+            warn(
                 f"Got no finite score for alpha in {without}, which is NaN and does "
-                f"not predict. {why}",
-                UserWarning,
-                stacklevel=5,
+                f"not predict. {why}"
             )
 
 

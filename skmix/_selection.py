@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skmix._intervals import joint_intervals
 from skmix._preparation import rows_of
+from skmix._validation import warn
 
 BLEND_ROUNDS = 30
 EVEN = 0.03  # how much shares are drawn towards equal ones, in spreads of the target
@@ -300,11 +301,9 @@ def warn_of_undefined(failures: dict[int, Exception], name: str) -> None:
     if failures:
         folds = ", ".join(map(str, sorted(failures)))
         error = failures[min(failures)]
-        warnings.warn(
+        warn(
             f"scoring={name} failed in fold {folds} ({type(error).__name__}: {error}). "
-            "The score is NaN there, and candidates are compared by the other folds.",
-            UserWarning,
-            stacklevel=5,
+            "The score is NaN there, and candidates are compared by the other folds."
         )
 
 

@@ -1,9 +1,14 @@
-"""Checks of parameters and data: messages say what was got, expected, and to do."""
+"""Checks of parameters and data: messages say what was got, expected, and to do.
+
+Warnings, too, which point at the line of the user.
+"""
 
 import inspect
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Rational, Real
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,21 @@ PER_ROW = "a group for each row"
 
 LARGEST = sys.float_info.max
 FARTHEST = 1e150  # numbers up to here have finite squares
+# Modules whose lines a warning does not point at.
+NOT_USERS = ("skmix", "sklearn", "skorch", "torch", "joblib", "contextlib")
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn the user, at the line that called this package or scikit-learn."""
+    frame: Any = inspect.currentframe()
+    frame, level = frame.f_back, 2
+    while frame.f_back and _package_of(frame) in NOT_USERS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def is_number(value: Any, kind: type = Real) -> bool:

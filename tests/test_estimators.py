@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import threading
 import warnings
 from copy import deepcopy
@@ -30,9 +31,9 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, scale
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, scale
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import (
     BatchScoring,
@@ -1642,19 +1643,64 @@ def test_a_criterion_weighs_each_class_once(wine, n_weights):
         clf.set_params(estimator__criterion__weight=weight).partial_fit(*wine)
 
 
-def test_the_warning_of_the_split_points_at_the_call(wine):
-    X, y = wine
+def holding_out():
     net = NeuralNetClassifier(Layers, criterion=nn.CrossEntropyLoss, verbose=0)
-    net.set_params(max_epochs=1, module__d_out=3)
-    calls = [MixupClassifier(net).fit, MixupClassifier(net).partial_fit]
-    for call in calls:
-        more = {} if call.__name__ == "fit" else {"classes": [0, 1, 2]}
-        with pytest.warns(UserWarning, match="train_split") as caught:
-            call(X, y, **more)
-        assert [warning.filename for warning in caught] == [__file__]
-    # Who passes validation losses on has a use for the rows held out.
-    net.set_params(callbacks=[("mine", PassthroughScoring("valid_loss"))])
-    MixupClassifier(net).fit(X, y)
+    return net.set_params(max_epochs=1, module__d_out=3)
+
+
+def learning_too_fast():
+    linear = partial(nn.Linear, 13, 3)
+    return logits_net(module=linear, max_epochs=5, lr=1e4, optimizer=torch.optim.SGD)
+
+
+HALF = ShuffleSplit(1, test_size=0.5, random_state=0)
+TOLD_OF = {
+    "split": ("train_split", MixupClassifier(holding_out())),
+    "split, in a pipeline": (
+        "train_split",
+        make_pipeline(FunctionTransformer(), MixupClassifier(holding_out())),
+    ),
+    "split, in a grid": (
+        "train_split",
+        GridSearchCV(MixupClassifier(holding_out()), {"alpha": [0]}, cv=2),
+    ),
+    "softmax": (
+        "probabilities already",
+        MixupClassifier(logits_net(max_epochs=1, module__softmax=True)),
+    ),
+    "softmax, in a search": (
+        "probabilities already",
+        MixupClassifierCV(logits_net(max_epochs=1, module__softmax=True), cv=2),
+    ),
+    "losses": ("hardly learnt", MixupClassifier(learning_too_fast())),
+    "one fold": ("One fold", MixupClassifierCV(logits_net(max_epochs=1), cv=HALF)),
+    "one by one": (
+        "one by one",
+        MixupClassifierCV(logits_net(max_epochs=1, optimizer=torch.optim.LBFGS), cv=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD_OF)
+def test_warnings_point_at_the_users_line(wine, case):
+    told, model = TOLD_OF[case]
+    with pytest.warns(Warning, match=told) as caught:
+        clone(model).fit(*wine)
+    found = {c.filename for c in caught if re.search(told, str(c.message))}
+    assert found == {__file__}
+
+
+def test_partial_fit_warns_at_the_users_line_of_a_split_that_serves_for_nothing(wine):
+    with pytest.warns(UserWarning, match="train_split") as caught:
+        MixupClassifier(holding_out()).partial_fit(*wine, classes=[0, 1, 2])
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_who_passes_validation_losses_on_has_a_use_for_rows_held_out(wine):
+    net = holding_out().set_params(
+        callbacks=[("mine", PassthroughScoring("valid_loss"))]
+    )
+    MixupClassifier(net).fit(*wine)
 
 
 def test_a_batch_of_one_row_is_explained(wine):

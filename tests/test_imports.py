@@ -118,6 +118,17 @@ def test_a_forbidden_import_is_found(module, source, expected):
     assert forbidden(module, source) == expected
 
 
+def test_warnings_are_given_in_one_place_which_finds_the_users_line():
+    warning = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "warn"
+        if isinstance(node.value, ast.Name) and node.value.id == "warnings"
+    }
+    assert warning == {"_validation"}
+
+
 # Doors between modules are public: an underscore is the module's own.
 
 

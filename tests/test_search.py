@@ -1258,8 +1258,9 @@ def test_losses_that_end_above_their_start_are_told(wine, kind):
     X, y = wine
     net = kind(perceptron, criterion=nn.CrossEntropyLoss, lr=1e6, max_epochs=3)
     search = MixupClassifierCV(net, alphas=(0, 0.5), cv=3, random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"alpha in \[0.0, 0.5\]"):
+    with pytest.warns(ConvergenceWarning, match=r"alpha in \[0.0, 0.5\]") as told:
         search.fit(1e3 * X, y)
+    assert {warning.filename for warning in told} == {__file__}
 
 
 def forever(**params):

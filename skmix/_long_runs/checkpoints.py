@@ -9,7 +9,6 @@ import hashlib
 import os
 import tempfile
 import time
-import warnings
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 
 from skmix._long_runs.digests import digest_of, environment
-from skmix._validation import wrong
+from skmix._validation import warn, wrong
 
 # Seconds between two states of a piece, and the share of its time that they may take.
 INTERVAL, SHARE = 30.0, 0.02
@@ -141,11 +140,9 @@ class Checkpoint:
         try:
             replace_file(self.path, [HEAD, self._checksum(payload), payload])
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint {str(self.path)!r} could not be written ({error}). "
-                "The training goes on without it.",
-                UserWarning,
-                stacklevel=2,
+                "The training goes on without it."
             )
         now = time.monotonic()
         self._due = now + max(INTERVAL, (now - begin) / SHARE)

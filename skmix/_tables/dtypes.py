@@ -4,8 +4,6 @@ A `ColumnReader` turns any table into one array of numbers, in which each catego
 code. It knows what the columns hold, and no statistics. docs/tables.md has the rules.
 """
 
-import inspect
-import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skmix._tables import strings as text
-from skmix._validation import check_unmasked
+from skmix._validation import check_unmasked, warn
 
 # Categories of a column that have a column, or a code, of their own; by frequency.
 MAX_CATEGORIES = 50
@@ -41,9 +39,6 @@ MIN_DAYS = 10
 
 # At least this many strings that all differ are ids.
 MIN_IDS = 20
-
-# Modules whose lines a warning does not point at.
-NOT_USERS = ("skmix.", "sklearn.")
 
 # Types of objects that are numbers or dates, by pandas' names.
 NUMBERS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
@@ -475,16 +470,7 @@ def _tell(told: list[str]) -> None:
     """Warn the user of columns, at the line that called this package."""
     if told:
         message = "\n- ".join(["Got columns that are not read as they are:", *told])
-        warnings.warn(message, UserWarning, stacklevel=_level_of_caller())
-
-
-def _level_of_caller() -> int:
-    """The stacklevel, in the function that asks, of the user's line."""
-    frame: Any = inspect.currentframe()
-    frame, level = frame.f_back, 1
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(NOT_USERS):
-        frame, level = frame.f_back, level + 1
-    return level
+        warn(message)
 
 
 def _framed(X: Any) -> pd.DataFrame:

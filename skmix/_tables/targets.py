@@ -5,7 +5,6 @@ net's first outputs against them, and decodes what the fitted net predicts.
 """
 
 import inspect
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -19,7 +18,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmix._training.skorch_compat import criterion_is, is_skorchs_own
-from skmix._validation import wrong
+from skmix._validation import warn, wrong
 
 
 @dataclass(frozen=True)
@@ -211,12 +210,10 @@ class ClassCodec:
             # (Logits of a few rows may sum to 1 by chance.)
             enough = criterion_is(net, nn.CrossEntropyLoss) and len(proba) >= 8
             if enough and _are_probabilities(proba, proba.sum(dim=1)):
-                warnings.warn(
+                warn(
                     "The module's outputs are probabilities already, of which "
                     "CrossEntropyLoss takes the softmax once more. Let the module end "
-                    "without a softmax, or use criterion=torch.nn.NLLLoss.",
-                    UserWarning,
-                    stacklevel=2,
+                    "without a softmax, or use criterion=torch.nn.NLLLoss."
                 )
             return
         if not _are_probabilities(proba, proba.sum(dim=1)):

@@ -11,7 +11,6 @@ stop (early stopping does). So a callback's `Stopped` is told from the user's Ct
 import math
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
@@ -32,6 +31,7 @@ from skmix._training.skorch_compat import (
     inferring,
     set_mode,
 )
+from skmix._validation import warn
 
 
 class Stopped(KeyboardInterrupt):
@@ -208,7 +208,7 @@ def warn_of_rising_losses(alphas: Sequence[float]) -> None:
 
 def _warn(finding: str) -> None:
     message = f"{finding} Training may have diverged; {WAY_OUT}."
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)  # where `fit` is called
+    warn(message, ConvergenceWarning)
 
 
 def history_ends_above_start(

@@ -2,7 +2,6 @@
 
 import builtins
 import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -27,6 +26,7 @@ from skorch.utils import to_tensor
 from torch import nn
 
 from skmix._tables.columns import each
+from skmix._validation import warn
 
 METHODS = tuple(
     name
@@ -574,12 +574,10 @@ def stop_caching(net: NeuralNet) -> list[Any]:
     ]
     dataset = net.dataset if isinstance(net.dataset, type) else type(net.dataset)
     if cached and not issubclass(dataset, Dataset):
-        warnings.warn(
+        warn(
             f"Scores on training rows ({', '.join(c.name_ for c in cached)}) are "
             "of mixed rows against their own labels: skorch cannot pass a dataset "
-            f"of type {dataset.__name__} again. Subclass skorch.dataset.Dataset.",
-            UserWarning,
-            stacklevel=3,
+            f"of type {dataset.__name__} again. Subclass skorch.dataset.Dataset."
         )
         return []
     for callback in cached:

@@ -1,6 +1,5 @@
 """Trained nets kept in files, and what is told of those that cannot be."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from skorch.dataset import get_len
 
 from skmix._long_runs.checkpoints import Checkpoint, NotKept
 from skmix._preparation import Preparation, rows_of
+from skmix._validation import warn
 from skmix._vectorized.carrying import NetState
 
 SOME = 64  # rows
@@ -74,8 +74,4 @@ def write_or_warn(checkpoint: Checkpoint, value: Any, what: str) -> bool:
 
 
 def warn_of_unkept(what: str, why: str) -> None:
-    warnings.warn(
-        f"{what} is not kept in `checkpoint`: {why}. After a kill it is done anew.",
-        UserWarning,
-        stacklevel=2,
-    )
+    warn(f"{what} is not kept in `checkpoint`: {why}. After a kill it is done anew.")

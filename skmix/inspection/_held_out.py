@@ -35,6 +35,7 @@ from skmix._validation import (
     check_seed,
     check_single_target,
     is_number,
+    warn,
 )
 from skmix.inspection._folds import check_length, folds_in
 from skmix.inspection._models import (
@@ -336,7 +337,7 @@ def _fits(
             fitted = with_params(estimator, **(own | setting.params))
             fitted.fit(*rows, groups=groups)
         except Diverged as error:
-            warnings.warn(f"{setting.name} has diverged: {error}", stacklevel=2)
+            warn(f"{setting.name} has diverged: {error}")
             yield k, None
             continue
         if k in by_itself and not setting.params:
