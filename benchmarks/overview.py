@@ -56,7 +56,7 @@ def mixing():
         for row in result["summary"]
         if (row["alpha"], row["lam_per"]) == (0.2, "batch")
     ]
-    question = "Loss at alpha 0.2 over that at alpha 0, earlier default net"
+    question = "Loss at alpha 0.2 over that at alpha 0"
     yield question, "; ".join(cells), "defaults.md", result["date"]
 
 
