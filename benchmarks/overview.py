@@ -54,7 +54,7 @@ def mixing():
         f"{row['ratio']:.3f} ± {row['ratio_error']:.3f} "
         f"({row['task']}, {row['wins'] + row['ties'] + row['losses']} tables)"
         for row in result["summary"]
-        if (row["alpha"], row["lam_per"]) == (0.2, "batch")
+        if (row["alpha"], row["lam_per"]) == ("0.2", "batch")
     ]
     question = "Loss at alpha 0.2 over that at alpha 0"
     yield question, "; ".join(cells), "defaults.md", result["date"]
