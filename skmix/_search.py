@@ -384,7 +384,7 @@ class MixupCV(BaseMixup):
         """Predict validation rows by all members, and score the predictions."""
         target, weight = data
         start = time.perf_counter()
-        failures, diverged = {}, trained.diverged.copy()
+        errors, diverged = {}, trained.diverged.copy()
         scores, predicted, held_out = np.full(diverged.shape, np.nan), [], []
         for c, nets in enumerate(trained.nets):
             pairs = zip(nets, splits, strict=True)
@@ -405,17 +405,18 @@ class MixupCV(BaseMixup):
                         raise ValueError(f"the score is {score}")
                     scores[c, f] = score
                 except Exception as error:  # undefined there, as in GridSearchCV
-                    failures[f] = error
+                    errors[c, f] = error
         seconds = time.perf_counter() - start
-        warn_of_undefined(failures, repr(self.scoring))
         by_fold = [np.array(of_fold) for of_fold in zip(*held_out, strict=True)]
-        return Evidence(np.array(predicted), by_fold, scores, diverged, seconds)
+        predictions = np.array(predicted), by_fold
+        return Evidence(*predictions, scores, diverged, errors, seconds)
 
     def _report(
         self, tried: list[float], trained: Trained, evidence: Evidence, splits: Any
     ) -> None:
         """Set `cv_results_` and the attributes that follow from it."""
         scores, mean = evidence.scores, evidence.mean_scores
+        warn_of_undefined(evidence, repr(self.scoring))
         if np.isnan(mean).all():
             if evidence.diverged.any(axis=1).all():
                 why = (
@@ -685,18 +686,19 @@ def _results(
 
 def _warn_of_scoreless(alphas: list[float], evidence: Evidence) -> None:
     """Warn of alphas that have no score though others have one."""
-    diverged = evidence.diverged.any(axis=1)
-    scoreless = np.isnan(evidence.mean_scores)
-    for which, why in [
-        (scoreless & diverged, "Training has diverged in a fold."),
-        (scoreless & ~diverged, "The score is undefined in a fold."),
-    ]:
-        without = [alphas[c] for c in np.flatnonzero(which)]
-        if without:
-            warn(
-                f"Got no finite score for alpha in {without}, which is NaN and does "
-                f"not predict. {why}"
-            )
+    whys: dict[str, list[float]] = {}
+    for c in np.flatnonzero(np.isnan(evidence.mean_scores)).tolist():
+        why = "Training has diverged in a fold."
+        if not evidence.diverged[c].any():
+            fold = int(np.argmax(np.isnan(evidence.scores[c]) & evidence.defined))
+            error = evidence.errors[c, fold]
+            why = f"Scoring failed in fold {fold} ({type(error).__name__}: {error})."
+        whys.setdefault(why, []).append(alphas[c])
+    for why, without in whys.items():
+        warn(
+            f"Got no finite score for alpha in {without}, which is NaN and does not "
+            f"predict. {why}"
+        )
 
 
 def _rising(alphas: list[float], trained: Trained) -> list[float]:
@@ -705,7 +707,7 @@ def _rising(alphas: list[float], trained: Trained) -> list[float]:
     return [alphas[c] for c in np.flatnonzero(trained.rising.mean(axis=1) > 0.5)]
 
 
-# Alphas and rows.
+# Rows.
 
 
 def indexable(X: Any) -> Any:

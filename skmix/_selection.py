@@ -199,6 +199,8 @@ class Evidence(NamedTuple):
     scores : ndarray of shape (C, F)
         NaN where training diverged, or where the score is undefined.
     diverged : ndarray of shape (C, F), bool
+    errors : dict
+        Why candidate c has no score in fold f, by (c, f), where scoring it failed.
     seconds : float
     """
 
@@ -206,11 +208,16 @@ class Evidence(NamedTuple):
     by_fold: list[np.ndarray]
     scores: np.ndarray
     diverged: np.ndarray
+    errors: dict[tuple[int, int], Exception]
     seconds: float
 
     @property
     def defined(self) -> np.ndarray:
-        """Folds with a score for any candidate that did not diverge, (F,) bool."""
+        """Folds by which candidates are compared, (F,) bool.
+
+        Those with a score for any candidate, and those in which all have diverged, so
+        that no candidate has a mean score then.
+        """
         nobody = (np.isnan(self.scores) | self.diverged).all(axis=0)
         return ~nobody | self.diverged.all(axis=0)
 
@@ -296,11 +303,13 @@ def is_by_row(values: Any, n_rows: int) -> bool:
     return hasattr(values, "__len__") and len(values) == n_rows
 
 
-def warn_of_undefined(failures: dict[int, Exception], name: str) -> None:
-    """Warn of folds in which a score failed, with the error of the first."""
-    if failures:
-        folds = ", ".join(map(str, sorted(failures)))
-        error = failures[min(failures)]
+def warn_of_undefined(evidence: Evidence, name: str) -> None:
+    """Warn of folds in which nothing can be scored, with the error of the first."""
+    without = ~evidence.defined
+    errors = {f: error for (_, f), error in evidence.errors.items() if without[f]}
+    if errors:
+        folds = ", ".join(map(str, sorted(errors)))
+        error = errors[min(errors)]
         warn(
             f"scoring={name} failed in fold {folds} ({type(error).__name__}: {error}). "
             "The score is NaN there, and candidates are compared by the other folds."

@@ -1334,6 +1334,24 @@ def test_a_pair_is_no_list_of_pairs(wine):
         clone(SEARCH).set_params(cv=(rows[:100], rows[100:])).fit(X, y)
 
 
+def test_an_alpha_that_cannot_be_scored_in_a_fold_is_named_with_the_reason(wine):
+    X, y = wine
+    folds = list(StratifiedKFold(3).split(X, y))
+
+    def picky(member, X_held_out, y_held_out):
+        if member.alpha == 0.5 and X_held_out[0, 0] == X[folds[1][1][0], 0]:
+            raise ZeroDivisionError("not this one")
+        return member.score(X_held_out, y_held_out)
+
+    search = clone(SEARCH).set_params(alphas=(0, 0.5), cv=folds, scoring=picky)
+    told = r"alpha in \[0.5\].*fold 1 \(ZeroDivisionError: not this one\)"
+    with pytest.warns(UserWarning, match=told) as caught:
+        search.fit(X, y)
+    assert len(caught) == 1  # nothing of folds that are left out: none is
+    assert np.isfinite(search.cv_results_["mean_test_score"]).tolist() == [True, False]
+    assert search.alpha_weights_.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_score_that_is_never_finite_is_named(wine, value):
     search = clone(SEARCH).set_params(scoring=lambda *args: value)

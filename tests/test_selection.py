@@ -132,13 +132,13 @@ def test_a_fold_without_a_score_is_left_out_and_one_that_diverged_is_not():
     scores = np.array([[nan, 0.2, 0.4], [nan, 0.6, nan], [nan, 0.3, 0.5]])
     diverged = np.zeros((3, 3), dtype=bool)
     diverged[1, 2] = True
-    evidence = Evidence(None, [], scores, diverged, 0)
+    evidence = Evidence(None, [], scores, diverged, {}, 0)
     assert_array_equal(evidence.defined, [False, True, True])
     assert_allclose(evidence.mean_scores, [0.3, nan, 0.4])
     told = gains(ALPHAS, scores, evidence.defined, 0.5)
     assert_allclose(told["mean"], [0, nan, 0.1])
     diverged[:, 1] = True
-    evidence = Evidence(None, [], np.where(diverged, nan, scores), diverged, 0)
+    evidence = Evidence(None, [], np.where(diverged, nan, scores), diverged, {}, 0)
     assert np.isnan(evidence.mean_scores).all()
 
 
