@@ -52,7 +52,7 @@ def all_or_nothing(fit: Method) -> Method:
         with interruptible():
             try:
                 fit(draft, *args, **kwargs)
-            finally:  # (another frame around it would mislead warnings)
+            finally:
                 take_down(draft)
         self.__dict__ = vars(draft)
         return self

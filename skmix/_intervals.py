@@ -1,4 +1,4 @@
-"""Intervals of differences between candidates and a baseline, paired by folds."""
+"""How sure differences are: intervals over folds, and standard errors over rows."""
 
 from typing import NamedTuple
 
@@ -139,3 +139,38 @@ def _joint_chance(residuals: np.ndarray, freedom: int) -> float:
     largest = np.quantile(drawn, CONFIDENCE)
     chance = 2 * stats.t.sf(largest, freedom)
     return float(np.clip(chance, most / n_candidates, most))
+
+
+def clearly_higher(
+    losses: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    n_errors: float,
+) -> bool:
+    """Whether losses are higher than others of the same rows, and not by chance.
+
+    Parameters
+    ----------
+    losses, others : ndarray of shape (n,)
+    weight : ndarray of shape (n,), default=None
+    n_errors : float
+        Standard errors that the difference must exceed. Few rows need more, such that
+        the chance of a mistake, by Student's t, is the same.
+
+    Returns
+    -------
+    higher : bool
+        Whether the (weighted) mean of their differences is so far above 0. One row
+        alone, or the weight of one, cannot tell.
+    """
+    weight = np.ones(len(losses)) if weight is None else weight
+    share = weight / weight.sum()
+    n_rows = 1 / np.sum(share**2)  # of equal weight, which would tell as much
+    if n_rows < 1 + 1e-9:
+        return False
+    difference = losses - others
+    mean = share @ difference
+    variance = np.sum((share * (difference - mean)) ** 2) * n_rows / (n_rows - 1)
+    quantile = stats.t.ppf(stats.norm.cdf(n_errors), n_rows - 1)
+    return bool(mean > quantile * np.sqrt(variance))

@@ -20,6 +20,7 @@ from skorch.dataset import get_len
 from skmix import _default_net, _validation
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_one_fit
 from skmix._callbacks import Task, Trainings, max_epochs_of
+from skmix._intervals import clearly_higher
 from skmix._long_runs.digests import digest_of
 from skmix._preparation import (
     Preparation,
@@ -28,7 +29,6 @@ from skmix._preparation import (
     draws_to_predict,
     fit_net,
 )
-from skmix._selection import clearly_higher
 from skmix._training import changes, skorch_compat
 from skmix._training.epoch import Diverged, warn_if_above_start
 from skmix._training.recording import Recorder

@@ -64,7 +64,7 @@ from skmix._validation import (
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
 
-FEW_NETS = 2  # in each of many members of a default net
+FEW_NETS = 2  # `module__k` of a default net in a fold, since many of them predict
 ALL_ROWS_SHARE = 0.5  # of a blend, for the net that is trained on all rows
 # What a search sets, as `skmix.save` stores it.
 FITTED = (

@@ -13,9 +13,9 @@ LAYERS = [
     # words that everything shares: checks, structures of tensors, skorch nets, seeds
     {"_validation", "_tables", "_tables.columns", "_tables.strings", "networks"}
     | {"_long_runs", "_long_runs.progress", "_long_runs.digests"}
-    | {"_long_runs.checkpoints", "_training.skorch_compat"},
+    | {"_long_runs.checkpoints", "_training.skorch_compat", "_intervals"},
     {"_training.random", "_training.epoch", "_training.muon"},
-    # the method, tables, targets, and the default net; each knows none of the others
+    # the method, tables and targets, and the default net, which takes bins from tables
     {"_mixing", "_mixing.mixup", "_mixing.variants", "_mixing.sampler"}
     | {"mixing", "pairing", "schedules"}
     | {"_tables.dtypes", "_tables.targets", "preprocessing", "_default_net"},
@@ -24,8 +24,7 @@ LAYERS = [
     | {"_training.recording", "_training.steps", "_training.predict", "_training.patch"}
     | {"_callbacks"},
     # from the user's arguments to a net in training
-    {"_html", "_preparation", "_intervals", "_selection", "_base", "_one_net"}
-    | {"_estimators"},
+    {"_html", "_preparation", "_selection", "_base", "_one_net"} | {"_estimators"},
     # many nets in training
     {"_vectorized.module", "_vectorized.loader", "_vectorized.trainer", "_vectorized"}
     | {"_vectorized.support", "_vectorized.candidates", "_vectorized.carrying"}

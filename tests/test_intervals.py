@@ -1,5 +1,6 @@
 """Intervals of differences: known answers, and how often they cover."""
 
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from skmix._intervals import joint_intervals
+from skmix._intervals import clearly_higher, joint_intervals
 
 NAN = np.nan
 
@@ -180,3 +181,60 @@ def test_intervals_cover_jointly_and_find_large_gains(n_repeats):
     found = [(mean + k * deviation > high - mean).mean() for k in (2, 4)]
     assert found[0] > (0.6 if n_repeats == 2 else 0.4)
     assert found[1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("shift", "n_errors", "higher"),
+    [
+        (0.0, 2, False),
+        (0.15, 2, False),
+        (0.15, 1, True),
+        (0.3, 2, True),
+        (0.05, 1, False),
+        (-0.3, 1, False),
+    ],
+)
+def test_clearly_higher_losses_are_so_by_standard_errors(shift, n_errors, higher):
+    rng = np.random.default_rng(0)
+    difference = rng.normal(size=100)
+    difference += shift - difference.mean()  # of standard errors near 0.1
+    others = rng.exponential(size=100)
+    told = partial(clearly_higher, n_errors=n_errors)
+    assert told(others + difference, others) is higher
+    order = rng.permutation(100)
+    assert told((others + difference)[order], others[order]) is higher
+
+
+def test_weights_of_losses_have_no_unit():
+    rng = np.random.default_rng(0)
+    others, weight = rng.exponential(size=50), rng.exponential(size=50)
+    is_higher = partial(clearly_higher, n_errors=2)
+    for shift in np.linspace(0, 1, 21):
+        losses = others + rng.normal(shift, 1, 50)
+        told = [is_higher(losses, others, c * weight) for c in (1, 10, 0.1)]
+        assert len(set(told)) == 1
+        even = is_higher(losses, others, np.full(50, 7.0))
+        assert even is is_higher(losses, others)
+        first = np.arange(50) < 20
+        part = is_higher(losses[first], others[first])
+        assert is_higher(losses, others, first.astype(float)) is part
+
+
+def test_losses_that_are_equal_are_not_higher():
+    losses = np.arange(5.0)
+    assert not clearly_higher(losses, losses, n_errors=1)
+    assert clearly_higher(losses + 1, losses, n_errors=2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 50])
+def test_chance_is_rarely_clear_however_few_the_rows(n):
+    rng = np.random.default_rng(0)
+    told = partial(clearly_higher, others=np.zeros(n), n_errors=2)
+    clear = np.mean([told(rng.normal(size=n)) for _ in range(4_000)])
+    assert clear <= 0.023 + 3 * np.sqrt(0.023 / 4_000)
+    assert clear > 0.015 or n == 1
+
+
+def test_the_weight_of_one_row_cannot_tell():
+    weight = np.array([0.0, 1.0, 0.0])
+    assert not clearly_higher(np.ones(3), np.zeros(3), weight, n_errors=1)

@@ -62,8 +62,8 @@ SEPARABLE = (
     optim.Adadelta,
 )
 FUSED = (Muon, optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad)
-# Callbacks of which `_callbacks_of` makes one for all members, and those that are also
-# told of each epoch.
+# Callbacks that a vectorized fit knows: those that each member has for itself, and that
+# are told of its epochs, and those of which `_callbacks_of` makes one for all members.
 WATCHING = (EarlyStopping, LRScheduler)
 CALLBACKS = (*WATCHING, GradientNormClipping)
 HOW = (  # a step is taken, and what stands for no wish of the user's
