@@ -1,5 +1,6 @@
 """What README, docs and examples show works as it stands."""
 
+import inspect
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skmix import inspection
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
@@ -27,6 +30,10 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
+OF_INSPECTION = (
+    *("mixup_effect", "mixed_rows", "manifold_intrusion"),
+    *("training_losses", "row_effects"),
+)
 pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
@@ -89,6 +96,15 @@ def test_the_map_of_contributing_has_every_module():
         path.replace("__init__.py", "") if path in wings else path for path in paths
     }
     assert not {path for path in named if f"`{path}`" not in page}
+
+
+@pytest.mark.parametrize("name", OF_INSPECTION)
+def test_the_design_page_has_the_arguments_of_the_inspection(name):
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    written = re.search(rf"`{name}\((.*?)\)`", page)[1]
+    parameters = inspect.signature(getattr(inspection, name)).parameters.values()
+    bare = [p.replace(annotation=p.empty) for p in parameters]
+    assert f"({written})" == str(inspect.Signature(bare))
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

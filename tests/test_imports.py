@@ -1,6 +1,7 @@
 """Imports between modules of the package go down by layers, and make no circle."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ def imported_modules(source):
 def forbidden(module, source):
     layer = LAYER_OF[module]
     return {m for m in imported_modules(source) if LAYER_OF.get(m, 99) > layer}
+
+
+def layers_of_the_design_page():
+    """The sets of modules in its table; a folder means those that no row names."""
+    page = (Path(__file__).parents[1] / "docs" / "design.md").read_text("utf-8")
+    table = page.partition("| layer | modules | knows |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[2] for row in table.splitlines()[2:]]
+    named = [re.findall(r"`([^`]+)`", row) for row in rows]
+    alone = {name for names in named for name in names}
+    for names in named:
+        folders = {name.removesuffix("/") for name in names if name.endswith("/")}
+        inside = {m for m in MODULES if m.partition(".")[0] in folders}
+        yield (inside | set(names) - {f"{folder}/" for folder in folders}) - (
+            alone - set(names)
+        )
+
+
+def test_layers_of_the_design_page_are_these():
+    assert list(layers_of_the_design_page()) == LAYERS[::-1]
 
 
 @pytest.mark.parametrize("module", MODULES)
