@@ -103,16 +103,16 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
     clean_weight : float, default=0.0
         Weight of the loss of the unmixed batch, which is added to the loss of the mixed
         one [4]_. Above 0 a step takes up to twice the time.
-    class_weight : dict, "balanced" or None, default=None
+    class_weight : dict, Series, "balanced" or None, default=None
         Weights of the classes.
 
-        - A dict ``{label: weight}``: multiplied into ``sample_weight``, with the same
-          requirements. Rows of a class of weight 0 are left out; the class stays in
-          ``classes_``.
+        - A dict ``{label: weight}``, or a Series with labels as its index: multiplied
+          into ``sample_weight``, with the same requirements. Rows of a class of weight
+          0 are left out; the class stays in ``classes_``.
         - "balanced": as in scikit-learn.
         - None: no class weights.
 
-    priors : "uniform", array-like of shape (n_classes,) or None, default=None
+    priors : "uniform", array-like of shape (n_classes,), dict or None, default=None
         Shares of the classes where predictions are used. Probabilities are corrected
         from the shares in training, ``class_prior_``, to these by Bayes' rule [5]_.
         Training is the same for all values.
@@ -121,6 +121,8 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
           more of the rare classes.
         - An array-like: a share for each class, in the order of ``classes_``. Use it
           if the training table was resampled.
+        - A dict ``{label: share}``, or a Series with labels as its index: a share for
+          each class, in any order, such as ``y.value_counts(normalize=True)``.
         - None: predictions are not corrected.
 
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
@@ -242,7 +244,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
-        priors: Literal["uniform"] | ArrayLike | None = None,
+        priors: Literal["uniform"] | ArrayLike | Mapping[Any, float] | None = None,
         categorical_features: Literal["from_dtype"]
         | Sequence[Any]
         | None = "from_dtype",

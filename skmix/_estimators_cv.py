@@ -72,9 +72,9 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         As in `MixupClassifier`.
     clean_weight : float, default=0.0
         As in `MixupClassifier`.
-    class_weight : dict, "balanced" or None, default=None
+    class_weight : dict, Series, "balanced" or None, default=None
         As in `MixupClassifier`.
-    priors : "uniform", array-like of shape (n_classes,) or None, default=None
+    priors : "uniform", array-like of shape (n_classes,), dict or None, default=None
         As in `MixupClassifier`. The choice of the alpha by the default score, shares,
         temperature and `oof_proba_` are the same for all values; a user-supplied score
         sees corrected predictions.
@@ -230,7 +230,7 @@ class MixupClassifierCV(PredictsClasses, MixupCV):
         layers: str | list[str] = "auto",
         clean_weight: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
-        priors: Literal["uniform"] | ArrayLike | None = None,
+        priors: Literal["uniform"] | ArrayLike | Mapping[Any, float] | None = None,
         categorical_features: Literal["from_dtype"]
         | Sequence[Any]
         | None = "from_dtype",

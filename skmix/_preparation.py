@@ -316,7 +316,6 @@ def _learn_target(
         binary=isinstance(net, NeuralNetBinaryClassifier),
         class_weight=class_weight,
         weight=samples.weight,
-        name="y" if classes is None else "classes",
         classes=classes,
     )
 

@@ -424,7 +424,12 @@ class MixupCV(BaseMixup):
                     "scale the columns (and the targets of a regression)."
                 )
             else:
-                why = f"scoring={self.scoring!r} has no finite value for them."
+                error = next(iter(evidence.errors.values()))
+                why = (
+                    f"scoring={self.scoring!r} failed ({type(error).__name__}: {error})"
+                    ". Choose a scoring that is defined for the rows of each fold, or "
+                    "larger folds."
+                )
             raise ValueError(f"Got no finite score for any alpha. {why}")
         _warn_of_scoreless(tried, evidence)
         alphas = np.array(tried)

@@ -269,9 +269,9 @@ def is_by_row(values: Any, n_rows: int) -> bool:
 
 def warn_of_undefined(evidence: Evidence, name: str) -> None:
     """Warn of folds in which nothing can be scored, with the error of the first."""
-    without = ~evidence.defined
-    errors = {f: error for (_, f), error in evidence.errors.items() if without[f]}
-    if errors:
+    defined = evidence.defined
+    errors = {f: e for (_, f), e in evidence.errors.items() if not defined[f]}
+    if errors and defined.any():
         folds = ", ".join(map(str, sorted(errors)))
         error = errors[min(errors)]
         warn(

@@ -26,8 +26,11 @@ PER_ROW = "a group for each row"
 
 LARGEST = sys.float_info.max
 FARTHEST = 1e150  # numbers up to here have finite squares
-# Modules whose lines a warning does not point at.
-NOT_USERS = ("skmix", "sklearn", "skorch", "torch", "joblib", "contextlib")
+# Packages whose lines a warning does not point at, as they call this one.
+NOT_USERS = (
+    *("skmix", "sklearn", "skorch", "torch", "joblib", "pandas"),
+    *("contextlib", "concurrent", "multiprocessing", "threading"),
+)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

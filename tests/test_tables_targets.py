@@ -238,7 +238,13 @@ def test_a_resampled_table_is_corrected():
     [
         ("even", ValueError, "Got priors='even', but expected 'uniform'"),
         (0.5, TypeError, "Got priors=0.5, but expected 'uniform'"),
-        ({0: 0.5}, TypeError, "in the order of classes_"),
+        (
+            {0: 0.5},
+            ValueError,
+            r"labels \[0\], but expected one for each of the classes",
+        ),
+        ({0: 0.2, 1: 0.5, "2": 0.3}, ValueError, r"\[0, 1, '2'\], but expected one"),
+        (pd.Series(PRIORS, index=[0, 1, 1]), ValueError, r"labels \[0, 1, 1\], but"),
         ([0.5, 0.5], ValueError, r"of shape \(2,\), but expected \(3,\)"),
         ([[0.2, 0.3, 0.5]], ValueError, r"of shape \(1, 3\), but expected \(3,\)"),
         ([0.2, 0.3, 0.6], ValueError, "sum to 1.1, but expected 1"),
@@ -265,6 +271,54 @@ def test_a_prior_of_a_class_without_rows_is_refused(wine, estimator):
         clf.fit(*wine)
     clf.set_params(priors=[0.5, 0, 0.5]).fit(*wine)
     assert_array_equal(clf.predict_proba(wine[0])[:, 1], 0)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], ["u", "v", "w"], [2.0, -1.0, 0.0]])
+def test_priors_and_class_weights_with_labels_are_read_by_them(wine, labels):
+    X, y = wine[0], np.asarray(labels)[wine[1]]
+    clf = clone(CLF).fit(X, y)
+    in_order = np.array(PRIORS)
+    wanted = clf.set_params(priors=in_order).predict_proba(X)
+    of_label = dict(zip(clf.classes_.tolist(), PRIORS, strict=True))
+    backwards = dict(reversed(of_label.items()))
+    for given in (
+        backwards,
+        pd.Series(backwards),
+        pd.Series(of_label),
+        pd.Series(PRIORS),
+    ):
+        assert_array_equal(clf.set_params(priors=given).predict_proba(X), wanted)
+    clf.set_params(priors=None, class_weight=backwards).fit(X, y)
+    wanted = clf.predict_proba(X)
+    clf.set_params(class_weight=pd.Series(backwards)).fit(X, y)
+    assert_array_equal(clf.predict_proba(X), wanted)
+
+
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        ({"0": 1.0, "1": 2.0, "2": 3.0}, r"\['0', '1', '2'\], but .* \[0, 1, 2\]"),
+        (pd.Series([1.0, 2.0], index=[0, 7]), r"for \[7\], but .* \[0, 1, 2\]"),
+        ([1.0, 2.0, 3.0], "expected 'balanced', a dict"),
+    ],
+)
+def test_class_weights_of_no_class_are_refused(wine, kind, weights, match):
+    with pytest.raises((ValueError, TypeError), match=match):
+        kind(class_weight=weights).fit(*wine)
+
+
+def test_a_fold_may_lack_a_class_that_has_a_weight(wine):
+    X, y = wine
+    clf = clone(CLF).set_params(class_weight={0: 1.0, 1: 2.0, 2: 3.0})
+    assert len(clf.fit(X[y < 2], y[y < 2]).classes_) == 2
+
+
+def test_labels_that_are_almost_all_different_are_told_at_the_users_line():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.warns(UserWarning, match="unique classes is greater") as told:
+        clone(CLF).fit(X, np.arange(40) // 1.5)
+    assert {warning.filename for warning in told} == {__file__}
 
 
 def test_bad_priors_are_refused_in_partial_fit(wine):

@@ -5,11 +5,14 @@ net's first outputs against them, and decodes what the fitted net predicts.
 """
 
 import inspect
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import softmax
 from sklearn.utils import compute_class_weight
@@ -50,7 +53,6 @@ class ClassCodec:
         binary: bool,
         class_weight: Any = None,
         weight: np.ndarray | None = None,
-        name: str = "y",
         classes: np.ndarray | None = None,
     ) -> "ClassCodec":
         """Learn the codec from training labels and their row weights.
@@ -61,8 +63,8 @@ class ClassCodec:
         classes = present if classes is None else classes
         if len(classes) < 2:
             raise ValueError(
-                f"Got {name} with one class only ({classes.tolist()[0]!r}), but "
-                "expected at least two classes (rows of weight 0 do not count)."
+                f"Got one class only ({classes.tolist()[0]!r}), but expected at least "
+                "two (rows of weight 0 do not count)."
             )
         if binary and len(classes) > 2:
             raise ValueError(
@@ -71,11 +73,7 @@ class ClassCodec:
                 "single output. Use skorch.NeuralNetClassifier for more than two."
             )
         index = _index_of(y, classes)
-        if isinstance(class_weight, str) and class_weight != "balanced":
-            raise ValueError(
-                f"Got class_weight={class_weight!r}, but expected 'balanced', a dict "
-                "{label: weight} or None."
-            )
+        class_weight = _checked_class_weight(class_weight, classes)
         if class_weight is not None:
             # Those of classes that are not there cannot be balanced, and are 1.
             known = present if isinstance(class_weight, str) else classes
@@ -153,7 +151,7 @@ class ClassCodec:
 
         If the training samples are `complete`, classes with a prior are among them.
         """
-        priors = _checked_priors(given, len(self.classes))
+        priors = _checked_priors(given, self.classes)
         if priors is None or isinstance(given, str) or not complete:
             return
         for c in np.flatnonzero((priors > 0) & (self.mass == 0)).tolist():
@@ -165,7 +163,7 @@ class ClassCodec:
 
     def corrected(self, proba: np.ndarray, given: Any) -> np.ndarray:
         """Return probabilities under the priors that are given."""
-        priors = _checked_priors(given, len(self.classes))
+        priors = _checked_priors(given, self.classes)
         return proba if priors is None else under_priors(proba, priors, self.shares)
 
     def check_criterion(self, net: NeuralNet) -> None:
@@ -297,8 +295,28 @@ def under_priors(
         return np.asarray(softmax(np.log(proba.clip(_TINY)) + np.log(ratio), axis=1))
 
 
-def _checked_priors(given: Any, n_classes: int) -> np.ndarray | None:
+def _checked_class_weight(given: Any, classes: np.ndarray) -> Any:
+    """Return class weights as scikit-learn takes them, which asks for a dict."""
+    if given is None or (isinstance(given, str) and given == "balanced"):
+        return given
+    if not isinstance(given, Mapping | pd.Series):
+        kind = ValueError if isinstance(given, str) else TypeError
+        expected = "'balanced', a dict {label: weight} or None"
+        raise wrong(kind, "class_weight", given, expected)
+    given, labels = dict(given), classes.tolist()
+    unknown = [label for label in given if label not in labels]
+    # (A fold may lack a class, but then no other class lacks a weight.)
+    if unknown and not all(label in given for label in labels):
+        raise ValueError(
+            f"Got class_weight for {unknown}, but expected labels of y, which has the "
+            f"classes {labels}."
+        )
+    return given
+
+
+def _checked_priors(given: Any, classes: np.ndarray) -> np.ndarray | None:
     """Return priors as an array of shape (n_classes,), or None for None."""
+    n_classes = len(classes)
     if given is None:
         return None
     if isinstance(given, str) and given == "uniform":
@@ -306,6 +324,16 @@ def _checked_priors(given: Any, n_classes: int) -> np.ndarray | None:
     expected = "'uniform', None or a number for each class, in the order of classes_"
     if isinstance(given, str):
         raise wrong(ValueError, "priors", given, expected)
+    if isinstance(given, pd.Series) and given.index.equals(pd.RangeIndex(len(given))):
+        given = given.to_numpy()  # it names no labels
+    if isinstance(given, Mapping | pd.Series):
+        labels = list(given.keys())
+        if len(labels) != n_classes or {*labels} != {*classes.tolist()}:
+            raise ValueError(
+                f"Got priors for the labels {labels}, but expected one for each of the "
+                f"classes {classes.tolist()}."
+            )
+        given = [given[label] for label in classes.tolist()]
     priors = np.asarray(given)
     if priors.ndim == 0 or priors.dtype.kind not in "fiu":
         raise wrong(TypeError, "priors", given, expected)
@@ -401,22 +429,29 @@ def check_labels(y: np.ndarray) -> np.ndarray:
             "expected labels of one type, numbers or strings, such as "
             "[str(label) for label in y]."
         ) from error
-    with np.errstate(invalid="ignore"):  # huge numbers as integers
+    # scikit-learn's warnings of labels would point at this line. (Huge numbers are
+    # compared as integers.)
+    with warnings.catch_warnings(record=True) as told, np.errstate(invalid="ignore"):
+        warnings.simplefilter("always")
         if type_of_target(y) == "unknown":
-            label = y.flat[0]
-            kind = type(label).__name__
-            dtypes = (("bool", bool | np.bool_), ("int", Integral), ("float", Real))
-            fitting = (d for d, of in dtypes if all(isinstance(c, of) for c in y))
-            way_out = next(fitting, "str")
-            raise ValueError(
-                f"Unknown label type: got y of dtype object with labels such as "
-                f"{label!r} (of type {kind}), but expected numbers, booleans or "
-                f"strings in a dtype of their own: y.astype({way_out}), say. (A column "
-                "that had missing labels keeps the dtype object when their rows are "
-                "dropped.)"
-            )
+            raise _unknown_labels(y)
         check_classification_targets(y)
+    for message, category in {(str(w.message), w.category) for w in told}:
+        warn(message, category)
     return classes
+
+
+def _unknown_labels(y: np.ndarray) -> Exception:
+    """Return the error for labels of dtype object whose type tells nothing."""
+    label = y.flat[0]
+    dtypes = (("bool", bool | np.bool_), ("int", Integral), ("float", Real))
+    fitting = (name for name, of in dtypes if all(isinstance(c, of) for c in y))
+    return ValueError(
+        f"Unknown label type: got y of dtype object with labels such as {label!r} (of "
+        f"type {type(label).__name__}), but expected numbers, booleans or strings in a "
+        f"dtype of their own: y.astype({next(fitting, 'str')}), say. (A column that "
+        "had missing labels keeps the dtype object when their rows are dropped.)"
+    )
 
 
 _TINY = np.finfo(np.float64).tiny
