@@ -59,6 +59,7 @@ from skmix._validation import (
     check_groups,
     check_n_jobs,
     check_option,
+    is_number,
     warn,
 )
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
@@ -109,7 +110,8 @@ class MixupCV(BaseMixup):
             Non-negative weights, which count in training, in validation and in scores.
             Rows of weight 0 are left out.
         groups : array-like of shape (n_samples,), default=None
-            A group for each row, for splitters and pairings that look at them.
+            A group for each row, for splitters and pairings that look at them, such as
+            ``cv=GroupKFold(5)`` and ``pairing="lisa"``. A warning says if none does.
         **params : dict
             What the splitter and the scorer request beside, where metadata routing is
             enabled, as in ``LogisticRegressionCV``.
@@ -192,6 +194,7 @@ class MixupCV(BaseMixup):
         keep = partial(_kept, kept=kept, n_samples=n_samples)
         if groups is not None:  # a splitter sees values, and pairings see codes
             groups = check_groups(groups, read.y)
+            self._warn_of_unused_groups()
         to_splitter, to_scorer = self._routed(samples, keep, groups, weight, params)
         seed = draw_seed(self.random_state)
         folds = folds_of(
@@ -216,6 +219,19 @@ class MixupCV(BaseMixup):
         alphas = sorted({0.0, *check_alphas(self.alphas)})
         of_scores = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
         return Plan(alphas, samples, kept, n_samples, splits, Scoring(*of_scores), seed)
+
+    def _warn_of_unused_groups(self) -> None:
+        """Warn of groups at which neither the splitter nor the pairing looks."""
+        own_folds = not (self.cv is None or is_number(self.cv))
+        if own_folds and (not hasattr(self.cv, "split") or looks_at_groups(self.cv)):
+            return
+        if isinstance(self.pairing, str) and self.pairing != "lisa":
+            warn(
+                f"Got groups, at which neither cv={self.cv} nor pairing="
+                f"{self.pairing!r} looks, so that a group may be both in the rows to "
+                "train on and in those held out. Pass a splitter that keeps groups "
+                "together, cv=GroupKFold(5) say, or leave the groups out."
+            )
 
     def _prepare_targets(self, samples: Samples, split: Split) -> None:
         """Learn the classes of all samples, and what they weigh, for predictions."""

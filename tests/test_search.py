@@ -1334,6 +1334,22 @@ def test_a_pair_is_no_list_of_pairs(wine):
         clone(SEARCH).set_params(cv=(rows[:100], rows[100:])).fit(X, y)
 
 
+@pytest.mark.parametrize("cv", [None, 3, StratifiedKFold(3)])
+def test_groups_at_which_nobody_looks_are_told(wine, cv):
+    search = clone(SEARCH).set_params(cv=cv)
+    with pytest.warns(UserWarning, match=r"Got groups.*cv=GroupKFold\(5\)") as told:
+        search.fit(*wine, groups=np.arange(178) % 9)
+    assert {warning.filename for warning in told} == {__file__}
+
+
+def test_groups_at_which_somebody_looks_are_not_told(wine):
+    X, y = wine
+    groups = np.arange(len(y)) % 9
+    folds = list(GroupKFold(3).split(X, y, groups))
+    for params in ({"pairing": "lisa"}, {"cv": folds}, {"cv": GroupKFold(3)}):
+        clone(SEARCH).set_params(**params).fit(X, y, groups=groups)
+
+
 def test_an_alpha_that_cannot_be_scored_in_a_fold_is_named_with_the_reason(wine):
     X, y = wine
     folds = list(StratifiedKFold(3).split(X, y))
