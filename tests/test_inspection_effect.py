@@ -102,6 +102,33 @@ def test_the_verdict_follows_the_interval(change, verdict, words):
     assert row["n_folds"] == 5
 
 
+def test_a_net_that_is_only_too_timid_is_no_worse_once_it_is_calibrated():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=2_000)
+    target = (rng.random(2_000) < 1 / (1 + np.exp(-logits))).astype(int)
+    sharp, timid = (
+        np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], axis=1)
+        for z in (logits, logits / 3)
+    )
+    tests = np.split(np.arange(2_000), 4)
+    held_out = HeldOut(
+        tests=tests,
+        predicted=[np.stack([sharp[test], timid[test]]) for test in tests],
+        scores=None,
+        chosen=np.full((2, 4), 1.0, dtype=object),
+        n_repeats=1,
+        test_per_train=1 / 3,
+    )
+    data = Data(np.zeros((2_000, 1)), target, target, 2, None, None)
+    mixed = [Setting(MIXING, "alpha=0.2", 0.2, {})]
+    table = compare(Settings(baseline(), mixed, False), data, held_out, None).table
+    change = table.loc["alpha=0.2"]["difference"]
+    assert change["log_loss"] > 0.05
+    assert abs(change["log_loss_calibrated"]) < 0.002
+    assert change["ece"] > 0.05
+    assert abs(change["ece_calibrated"]) < 0.01
+
+
 def test_identical_candidates_give_no_evidence_and_no_width_of_zero():
     effect = effect_of(np.full((2, 5), 0.6))
     row = effect.table.loc[("alpha=0.2", "log_loss")]
@@ -173,7 +200,10 @@ def test_alpha_0_in_all_folds_is_said():
     assert effect.verdict == "no evidence"
     assert row["difference"] == 0
     assert np.isnan([row["low"], row["high"]]).all()
-    assert "alpha 0, no mixing, was chosen in all of the 5 folds" in repr(effect)
+    told = (
+        "not worth it here: alpha 0, no mixing, was chosen in all of the 5 folds; at "
+    )
+    assert f"{told}alpha 0.2 the log loss is higher by 0.1" in repr(effect)
 
 
 def test_a_diverged_setting_is_not_taken():

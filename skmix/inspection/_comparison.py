@@ -10,6 +10,7 @@ from skmix.inspection._held_out import Data, HeldOut
 from skmix.inspection._metrics import (
     CLASS_METRICS,
     ECE,
+    LOG_LOSS,
     NUMBER_METRICS,
     SIGNED_ECE,
     Metric,
@@ -17,7 +18,10 @@ from skmix.inspection._metrics import (
 from skmix.inspection._settings import CHOSEN, MIXING, Setting, Settings, alpha_name
 from skmix.networks import apply_temperature, fit_temperature
 
-CALIBRATED = Metric("ece_calibrated", False, ECE.of)  # of calibrated probabilities
+CALIBRATED = {  # of probabilities after temperature scaling, by the metric before it
+    metric: Metric(f"{metric.name}_calibrated", False, metric.of)
+    for metric in (LOG_LOSS, ECE)
+}
 
 
 class Comparison(NamedTuple):
@@ -79,9 +83,11 @@ def _metrics(
     known = CLASS_METRICS if data.n_classes else NUMBER_METRICS
     metrics, values = list(known), [_values(m, data, held_out) for m in known]
     if data.n_classes:
-        place = metrics.index(ECE) + 1
-        metrics.insert(place, CALIBRATED)
-        values.insert(place, _values(ECE, data, _calibrated(data, held_out)))
+        calibrated = _calibrated(data, held_out)
+        for before, after in CALIBRATED.items():
+            place = metrics.index(before) + 1
+            metrics.insert(place, after)
+            values.insert(place, _values(before, data, calibrated))
     if held_out.scores is not None:
         kept = [k for k, metric in enumerate(metrics) if metric.name != scoring]
         metrics = [Metric(str(scoring), True, metrics[0].of)] + [

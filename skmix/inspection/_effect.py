@@ -43,6 +43,7 @@ class MixupEffect:
     ----------
     verdict : {"helps", "hurts", "no evidence"}
         Whether the interval of `candidate` in `metric` leaves out 0, and on which side.
+        Where each fold chose alpha 0, there is no difference, and "no evidence".
     metric : str
         What the verdict is about: "log_loss", "rmse", or the user's scoring.
     greater_is_better : bool
@@ -55,7 +56,10 @@ class MixupEffect:
         ``metric``. Columns: ``mean`` over the folds; ``difference`` to alpha 0, and its
         95 % interval from ``low`` to ``high``, which holds for all candidates of a
         metric jointly (NaN where the folds cannot tell); ``folds_better`` and
-        ``n_folds``, how many folds were better than alpha 0, of how many.
+        ``n_folds``, how many folds were better than alpha 0, of how many. The metrics
+        ``log_loss_calibrated`` and ``ece_calibrated`` are of probabilities after
+        temperature scaling by the other folds of a repeat; all others are of those that
+        the estimators predict. (Members of a search are not calibrated one by one.)
     scores : pandas.DataFrame
         What `table` summarises, a row for each ``candidate``, ``metric``, ``repeat``
         and ``fold``.
@@ -279,7 +283,7 @@ def mixup_effect(
     >>> effect.verdict in ("helps", "hurts", "no evidence")
     True
     >>> effect.table.loc["alpha=0.2"].index.tolist()[:3]
-    ['log_loss', 'brier', 'accuracy']
+    ['log_loss', 'log_loss_calibrated', 'brier']
     """
     check_option("verbose", verbose, (0, 1))
     data = Data.of(estimator, X, y, sample_weight, groups)
@@ -413,7 +417,6 @@ def _verdict(row: pd.Series, metric: Metric) -> Verdict:
 def _first_sentence(effect: MixupEffect) -> str:
     """Say what mixing does to the metric, by how much, and by how many folds."""
     row = effect.table.loc[(effect.candidate, effect.metric)]
-    word = WORDS.get(effect.metric, f"score {effect.metric!r}")
     begin = {
         "helps": "Mixing helps",
         "hurts": "Mixing hurts",
@@ -421,9 +424,38 @@ def _first_sentence(effect: MixupEffect) -> str:
     }[effect.verdict]
     n_folds = int(row["n_folds"])
     if not n_folds:
+        word = _word_of(effect)
         return f"{begin}: no fold could compare the {word} with that of alpha 0."
     if set(_taken(effect)) == {"0"}:
-        return f"{begin}: alpha 0, no mixing, was chosen in all of the {n_folds} folds."
+        return (
+            "Mixing is not worth it here: alpha 0, no mixing, was chosen in all of the "
+            f"{n_folds} folds{_if_mixed(effect)}."
+        )
+    return (
+        f"{begin}: over {n_folds} folds {_change(effect, row)}, with "
+        f"{_what_mixed(effect)}."
+    )
+
+
+def _word_of(effect: MixupEffect) -> str:
+    return WORDS.get(effect.metric, f"score {effect.metric!r}")
+
+
+def _if_mixed(effect: MixupEffect) -> str:
+    """Say what the best alpha above 0 would do, if the table has one."""
+    of_metric = effect.table.xs(effect.metric, level="metric")
+    fixed = [name for name in of_metric.index if name.startswith("alpha=")]
+    change = of_metric.loc[fixed, "difference"].drop("alpha=0", errors="ignore")
+    gain = (change if effect.greater_is_better else -change).dropna()
+    if gain.empty:
+        return ""
+    best = str(gain.idxmax())
+    mixed = best.replace("alpha=", "alpha ")
+    return f"; at {mixed} {_change(effect, of_metric.loc[best])}"
+
+
+def _change(effect: MixupEffect, row: pd.Series) -> str:
+    """Say by how much a row of the table differs from alpha 0."""
     lower = row["difference"] <= 0
     way = "lower" if lower else "higher"
     low, high = (-row["high"], -row["low"]) if lower else (row["low"], row["high"])
@@ -431,9 +463,8 @@ def _first_sentence(effect: MixupEffect) -> str:
     if np.isnan(low):
         interval = "no interval: the folds cannot tell how much it varies"
     return (
-        f"{begin}: over {n_folds} folds the {word} is {way} by "
-        f"{abs(row['difference']):.3g} than at alpha 0 ({interval}), "
-        f"with {_what_mixed(effect)}."
+        f"the {_word_of(effect)} is {way} by {abs(row['difference']):.3g} than at "
+        f"alpha 0 ({interval})"
     )
 
 
