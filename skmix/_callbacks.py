@@ -90,6 +90,9 @@ class Task:
 
 
 UNHEARD = Task(None, {})
+AS_IT_IS = (
+    dict  # `Task.end` without further attributes: the estimator is as it predicts
+)
 
 
 class TakesCallbacks(Support):

@@ -19,7 +19,7 @@ from skorch.dataset import get_len
 
 from skmix import _default_net, _validation
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_one_fit
-from skmix._callbacks import Task, Trainings, max_epochs_of
+from skmix._callbacks import AS_IT_IS, Task, Trainings, max_epochs_of
 from skmix._intervals import clearly_higher
 from skmix._long_runs.digests import digest_of
 from skmix._preparation import (
@@ -151,24 +151,25 @@ class MixupEstimator(BaseMixup):
             mixed=callable(alpha) or alpha > 0,
             comparable=not callable(alpha),
         )
-        task.end(fitted=dict)  # as it is
+        task.end(fitted=AS_IT_IS)
         return self
 
     def _begin_trainings(
         self, net: NeuralNet, X: Any, y: Any, weight: Any, explores: bool
     ) -> tuple[Task, Trainings]:
         """Tell callbacks of the beginning of fit; return what they are told next."""
-        n_parts = n_epochs = max_epochs_of(net)
-        n_trainings = 1 + explores + _default_net.trains_twice(net)
+        n_epochs, n_trainings = max_epochs_of(net), 1
+        n_trainings += explores  # (at a second alpha)
+        n_trainings += _default_net.trains_twice(net)
         several = n_epochs is not None and n_trainings > 1
-        if several:
-            n_parts = n_trainings
+        n_parts = n_trainings if several else n_epochs
         task = self._begin_fit(X, y, weight, n_parts, net.device)
         return task, Trainings(task, several=several)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> Self:
+        """Train for one more epoch, or for the first one."""
         self._check_parameters()
         self._last_fit = None
         first = not hasattr(self, "estimator_")

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skmix._base import BaseMixup, all_or_nothing, draw_seed, of_kind
-from skmix._callbacks import Task
+from skmix._callbacks import AS_IT_IS, Task
 from skmix._default_net import train_once, trains_twice
 from skmix._long_runs.checkpoints import Folder
 from skmix._one_net import MixupEstimator, fitted_member
@@ -149,7 +149,8 @@ class MixupCV(BaseMixup):
         self._try_out(plan.scoring, splits, plan.alphas[0])
         refits = self._refits(splits[0].net)
         given = X, y, sample_weight
-        task = self._begin_fit(*given, 1 + refits, splits[0].net.device)
+        n_parts = 2 if refits else 1  # members, and a net on all rows
+        task = self._begin_fit(*given, n_parts, splits[0].net.device)
         trained = self._train(plan, task)
         members = [
             [
@@ -173,7 +174,7 @@ class MixupCV(BaseMixup):
         )
         self._shares = np.array(shares)
         self._judge(self._out_of_fold(evidence, plan), *data, plan.kept)
-        task.end(fitted=dict)  # as it is
+        task.end(fitted=AS_IT_IS)
         return self
 
     # What is trained, and on which rows.
@@ -207,11 +208,12 @@ class MixupCV(BaseMixup):
             seed=seed,
             metadata=to_splitter,
         )
-        # What one fold lacks, another may be asked to predict.
+        # Numbers that one fold lacks, another may be asked to predict.
         dense = isinstance(read.X, np.ndarray)
         missing = dense and bool(np.isnan(read.X).any())
-        alike = isinstance(self.random_state, Integral)
-        seeds = [seed] * len(folds) if alike else seeds_of_folds(seed, len(folds))
+        # An int is the seed of every fold, as in GridSearchCV.
+        one_seed = isinstance(self.random_state, Integral)
+        seeds = [seed] * len(folds) if one_seed else seeds_of_folds(seed, len(folds))
         splits = [
             self._split(samples, of_fold, missing, *fold)
             for of_fold, fold in zip(seeds, folds, strict=True)
