@@ -90,9 +90,8 @@ class Task:
 
 
 UNHEARD = Task(None, {})
-AS_IT_IS = (
-    dict  # `Task.end` without further attributes: the estimator is as it predicts
-)
+# For `Task.end`: nothing is to be set, since the estimator predicts as it is.
+AS_IT_IS = dict
 
 
 class TakesCallbacks(Support):

@@ -122,7 +122,8 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
         - An array-like: a share for each class, in the order of ``classes_``. Use it
           if the training table was resampled.
         - A dict ``{label: share}``, or a Series with labels as its index: a share for
-          each class, in any order, such as ``y.value_counts(normalize=True)``.
+          each class, in any order, such as ``y.value_counts(normalize=True)``. (A
+          Series with the index 0, 1, 2, ... is in the order of ``classes_``.)
         - None: predictions are not corrected.
 
     categorical_features : "from_dtype", array-like of str, int or bool, or None, \
@@ -305,7 +306,7 @@ class MixupClassifier(PredictsClasses, MixupEstimator):
             If `classes` are missing in the first call or others later, if `y` has
             other labels, or with ``class_weight="balanced"``. And as in `fit`.
         """
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
                 "Got class_weight='balanced', which partial_fit cannot know from a "
                 "part of the rows. Compute the weights with sklearn.utils."

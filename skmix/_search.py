@@ -59,11 +59,12 @@ from skmix._validation import (
     check_groups,
     check_n_jobs,
     check_option,
-    is_number,
+    codes_of_groups,
     warn,
 )
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
 from skmix._vectorized.keeping import outputs_for_some, trained_net
+from skmix.pairing import may_read_groups
 
 FEW_NETS = 2  # `module__k` of a default net in a fold, since many of them predict
 ALL_ROWS_SHARE = 0.5  # of a blend, for the net that is trained on all rows
@@ -195,7 +196,6 @@ class MixupCV(BaseMixup):
         keep = partial(_kept, kept=kept, n_samples=n_samples)
         if groups is not None:  # a splitter sees values, and pairings see codes
             groups = check_groups(groups, read.y)
-            self._warn_of_unused_groups()
         to_splitter, to_scorer = self._routed(samples, keep, groups, weight, params)
         seed = draw_seed(self.random_state)
         folds = folds_of(
@@ -208,6 +208,8 @@ class MixupCV(BaseMixup):
             seed=seed,
             metadata=to_splitter,
         )
+        if groups is not None and not looks_at_groups(self.cv):
+            self._warn_of_unused_groups(codes_of_groups(groups)[kept], folds)
         # Numbers that one fold lacks, another may be asked to predict.
         dense = isinstance(read.X, np.ndarray)
         missing = dense and bool(np.isnan(read.X).any())
@@ -222,17 +224,16 @@ class MixupCV(BaseMixup):
         of_scores = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
         return Plan(alphas, samples, kept, n_samples, splits, Scoring(*of_scores), seed)
 
-    def _warn_of_unused_groups(self) -> None:
-        """Warn of groups at which neither the splitter nor the pairing looks."""
-        own_folds = not (self.cv is None or is_number(self.cv))
-        if own_folds and (not hasattr(self.cv, "split") or looks_at_groups(self.cv)):
+    def _warn_of_unused_groups(self, groups: np.ndarray, folds: list[Any]) -> None:
+        """Warn if nobody looks at groups, and a fold trains on and holds out one."""
+        if may_read_groups(self.pairing) or get_config()["enable_metadata_routing"]:
             return
-        if isinstance(self.pairing, str) and self.pairing != "lisa":
+        if any(np.isin(groups[test], groups[train]).any() for train, test in folds):
             warn(
-                f"Got groups, at which neither cv={self.cv} nor pairing="
-                f"{self.pairing!r} looks, so that a group may be both in the rows to "
-                "train on and in those held out. Pass a splitter that keeps groups "
-                "together, cv=GroupKFold(5) say, or leave the groups out."
+                f"Got groups that are not used: neither cv={self.cv} nor pairing="
+                f"{self.pairing!r} looks at them, and rows of a group are both trained "
+                "on and held out. Pass a splitter that keeps groups together, "
+                "cv=GroupKFold(5) say, or leave the groups out."
             )
 
     def _prepare_targets(self, samples: Samples, split: Split) -> None:
@@ -719,8 +720,8 @@ def _warn_of_scoreless(alphas: list[float], evidence: Evidence) -> None:
         whys.setdefault(why, []).append(alphas[c])
     for why, without in whys.items():
         warn(
-            f"Got no finite score for alpha in {without}, which is NaN and does not "
-            f"predict. {why}"
+            f"Got no finite score for alpha in {without}, so that it does not predict. "
+            f"{why}"
         )
 
 

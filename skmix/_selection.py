@@ -270,7 +270,8 @@ def is_by_row(values: Any, n_rows: int) -> bool:
 def warn_of_undefined(evidence: Evidence, name: str) -> None:
     """Warn of folds in which nothing can be scored, with the error of the first."""
     defined = evidence.defined
-    errors = {f: e for (_, f), e in evidence.errors.items() if not defined[f]}
+    of_first = reversed(list(evidence.errors.items()))  # (an earlier one stays)
+    errors = {f: error for (_, f), error in of_first if not defined[f]}
     if errors and defined.any():
         folds = ", ".join(map(str, sorted(errors)))
         error = errors[min(errors)]

@@ -37,9 +37,11 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn the user, at the line that called this package or scikit-learn."""
     frame: Any = inspect.currentframe()
     frame, level = frame.f_back, 2
-    while frame.f_back and _package_of(frame) in NOT_USERS:
+    own = level  # where a thread begins there may be no line of the user
+    while frame and _package_of(frame) in NOT_USERS:
+        own = level if _package_of(frame) == "skmix" else own
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level if frame else own)
 
 
 def _package_of(frame: FrameType) -> str:

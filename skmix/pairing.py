@@ -539,6 +539,13 @@ NAMED: dict[str, Any] = {
 }
 
 
+def may_read_groups(pairing: Any) -> bool:
+    """Whether a pairing may look at groups: LISA, and bound objects of users."""
+    rule = NAMED.get(pairing) if isinstance(pairing, str) else pairing
+    of_user = type(rule).__module__ != __name__
+    return isinstance(rule, Lisa) or (of_user and hasattr(rule, "bind"))
+
+
 def check_pairing(pairing: Any, task: str) -> None:
     """Refuse an object that is no pairing for a "classifier" or "regressor"."""
     arguments = ("rows", "X", "y", "weight", "rng")

@@ -1,5 +1,7 @@
 """`mixup_effect`: paired folds, choices inside them, and a verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,6 +206,24 @@ def test_alpha_0_in_all_folds_is_said():
         "not worth it here: alpha 0, no mixing, was chosen in all of the 5 folds; at "
     )
     assert f"{told}alpha 0.2 the log loss is higher by 0.1" in repr(effect)
+
+
+def test_an_alpha_of_few_folds_is_not_the_best_of_those_that_mix():
+    plain, few = np.full(5, 0.6), np.full(5, np.nan)
+    few[0] = 0.1
+    losses = [plain, few, plain + 0.1 + NOISE]
+    effect = effect_of(losses, alphas=(0.2, 1.0), with_baseline=True)
+    assert "at alpha 1 the log loss is higher by 0.1" in repr(effect)
+
+
+def test_of_auto_that_chose_0_nothing_is_said_about_mixing():
+    effect = effect_of(np.full((2, 5), 0.6), alphas=(0.2,), with_baseline=True)
+    table = effect.table.rename(index={"alpha=0.2": "alpha='auto'"})
+    effect = replace(effect, table=table)
+    assert repr(effect).startswith(
+        "Mixing is not worth it here: alpha 0, no mixing, was chosen in all of the 5 "
+        "folds.\n"
+    )
 
 
 def test_a_diverged_setting_is_not_taken():

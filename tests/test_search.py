@@ -51,6 +51,7 @@ from torch import nn
 
 from skmix import MixupClassifier, MixupClassifierCV, MixupRegressorCV, default_net
 from skmix.networks import TabularNet, apply_temperature
+from skmix.pairing import SameClass
 
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 OLD_SKLEARN = sklearn.__version__.startswith("1.8.")  # its scorers are lenient
@@ -1342,11 +1343,23 @@ def test_groups_at_which_nobody_looks_are_told(wine, cv):
     assert {warning.filename for warning in told} == {__file__}
 
 
+def test_a_rule_for_partners_that_looks_at_no_groups_is_told_of_like_its_name(wine):
+    search = clone(SEARCH).set_params(pairing=SameClass())
+    with pytest.warns(UserWarning, match="Got groups"):
+        search.fit(*wine, groups=np.arange(178) % 9)
+
+
 def test_groups_at_which_somebody_looks_are_not_told(wine):
     X, y = wine
     groups = np.arange(len(y)) % 9
     folds = list(GroupKFold(3).split(X, y, groups))
-    for params in ({"pairing": "lisa"}, {"cv": folds}, {"cv": GroupKFold(3)}):
+    kept_together = PredefinedSplit(groups % 3)
+    for params in (
+        {"pairing": "lisa"},
+        {"cv": folds},
+        {"cv": GroupKFold(3)},
+        {"cv": kept_together},
+    ):  # (every warning is an error)
         clone(SEARCH).set_params(**params).fit(X, y, groups=groups)
 
 

@@ -162,6 +162,3 @@ def test_a_score_that_works_in_some_fold_passes():
     scoring = Scoring("mine", score, np.zeros((4, 2)), np.arange(4), metadata)
     scoring.check(None, [[0, 1], [2, 3]])
     assert scoring.of_rows(None, [2, 3]) == 5
-
-
-# Losses of the same rows.

@@ -1,12 +1,22 @@
 """Shares of classes, and probabilities under other priors."""
 
 import pickle
+import sys
+import warnings
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sample_nets import binary_net, full_batch_net, logits_net, short_default_net
+from sample_nets import (
+    Layers,
+    binary_net,
+    full_batch_net,
+    logits_net,
+    short_default_net,
+)
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
@@ -19,8 +29,10 @@ from skmix import (
     MixupClassifierCV,
     MixupRegressor,
     MixupRegressorCV,
+    load,
+    save,
 )
-from skmix._tables.targets import under_priors
+from skmix._tables.targets import check_labels, under_priors
 from skmix.inspection import mixup_effect
 
 CLF = MixupClassifier(logits_net(max_epochs=2), random_state=0)
@@ -299,8 +311,11 @@ def test_priors_and_class_weights_with_labels_are_read_by_them(wine, labels):
     ("weights", "match"),
     [
         ({"0": 1.0, "1": 2.0, "2": 3.0}, r"\['0', '1', '2'\], but .* \[0, 1, 2\]"),
-        (pd.Series([1.0, 2.0], index=[0, 7]), r"for \[7\], but .* \[0, 1, 2\]"),
+        (pd.Series([1.0, 2.0], index=[0, 7]), r"\[0, 7\], but .* \[0, 1, 2\]"),
         ([1.0, 2.0, 3.0], "expected 'balanced', a dict"),
+        (pd.Series([1.0, 1.0, 2.0, 3.0], index=[0, 0, 1, 2]), "each once"),
+        (pd.Series([1.0, 2.0, 3.0], index=[0, 1, pd.NA]), "expected labels of y"),
+        ({0: "a", 1: 1.0, 2: 1.0}, "expected numbers as weights"),
     ],
 )
 def test_class_weights_of_no_class_are_refused(wine, kind, weights, match):
@@ -316,9 +331,59 @@ def test_a_fold_may_lack_a_class_that_has_a_weight(wine):
 
 def test_labels_that_are_almost_all_different_are_told_at_the_users_line():
     X = np.random.default_rng(0).normal(size=(40, 2))
-    with pytest.warns(UserWarning, match="unique classes is greater") as told:
+    with pytest.warns(UserWarning, match="27 different labels in 40 rows") as told:
         clone(CLF).fit(X, np.arange(40) // 1.5)
     assert {warning.filename for warning in told} == {__file__}
+
+
+def test_labels_that_are_checked_in_threads_leave_warnings_as_they_were(wine):
+    before = warnings._showwarnmsg_impl  # what `catch_warnings(record=True)` replaces
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(check_labels, [wine[1]] * 400))
+    finally:
+        sys.setswitchinterval(switch)
+    assert warnings._showwarnmsg_impl is before
+
+
+def test_class_weights_with_labels_of_partial_fit(wine):
+    X, y = wine
+    of_label = {0: 1.0, 1: 2.0, 2: 3.0}
+    fitted = [
+        clone(CLF).set_params(class_weight=weights).partial_fit(X, y, classes=[0, 1, 2])
+        for weights in (of_label, pd.Series(of_label))
+    ]
+    assert_array_equal(*(clf.predict_proba(X) for clf in fitted))
+
+
+def test_a_category_of_no_row_has_a_share_of_0(wine):
+    X, y = wine
+    labels = pd.Series(y).astype("category").cat.add_categories([7])
+    shares = labels.value_counts(normalize=True)
+    clf = clone(CLF).set_params(priors=shares).fit(X, labels)
+    wanted = clf.predict_proba(X)
+    clf.set_params(priors=shares.drop(7))
+    assert_array_equal(clf.predict_proba(X), wanted)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"priors": pd.Series({2: 0.2, 0: 0.5, 1: 0.3})},
+        {"priors": pd.Series(PRIORS)},
+        {"priors": defaultdict(float, {2: 0.2, 0: 0.5, 1: 0.3})},
+        {"class_weight": pd.Series({2: 2.0, 0: 1.0, 1: 3.0})},
+    ],
+)
+def test_what_is_given_by_label_is_stored(wine, tmp_path, given):
+    X, y = wine
+    clf = clone(CLF).set_params(**given).fit(X, y)
+    save(clf, tmp_path / "clf.skmix")
+    loaded = load(tmp_path / "clf.skmix", trusted=[Layers])
+    assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
+    assert_array_equal(loaded.fit(X, y).predict_proba(X), clf.predict_proba(X))
 
 
 def test_bad_priors_are_refused_in_partial_fit(wine):

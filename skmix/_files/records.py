@@ -37,7 +37,7 @@ from skmix._one_net import MixupEstimator
 from skmix._preparation import Preparation
 from skmix._tables.dtypes import ColumnReader
 from skmix._tables.strings import NOTATIONS
-from skmix._tables.targets import ClassCodec, NumberCodec
+from skmix._tables.targets import ClassCodec, NumberCodec, without_pandas
 from skmix._training import skorch_compat
 from skmix.preprocessing import TableEncoder
 
@@ -292,6 +292,8 @@ def write_estimator(writer: Writer, estimator: BaseMixup) -> dict[str, Any]:
     """
     encoded = {}
     for name, value in estimator.get_params(deep=False).items():
+        if name in ("priors", "class_weight"):
+            value = without_pandas(value, in_order=name == "priors")
         if isinstance(value, NeuralNet):
             encoded[name] = writer.share(value, write_net)
         elif name in PREDICTING:

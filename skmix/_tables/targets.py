@@ -5,7 +5,6 @@ net's first outputs against them, and decodes what the fitted net predicts.
 """
 
 import inspect
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -21,7 +20,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skmix._training.skorch_compat import criterion_is, is_skorchs_own
-from skmix._validation import warn, wrong
+from skmix._validation import is_number, warn, wrong
 
 
 @dataclass(frozen=True)
@@ -296,22 +295,48 @@ def under_priors(
 
 
 def _checked_class_weight(given: Any, classes: np.ndarray) -> Any:
-    """Return class weights as scikit-learn takes them, which asks for a dict."""
+    """Return class weights as scikit-learn takes them: a dict, "balanced" or None."""
     if given is None or (isinstance(given, str) and given == "balanced"):
         return given
     if not isinstance(given, Mapping | pd.Series):
         kind = ValueError if isinstance(given, str) else TypeError
         expected = "'balanced', a dict {label: weight} or None"
         raise wrong(kind, "class_weight", given, expected)
-    given, labels = dict(given), classes.tolist()
-    unknown = [label for label in given if label not in labels]
+    labels, known = list(given.keys()), set(classes.tolist())
+    unknown = [label for label in labels if label not in known]
     # (A fold may lack a class, but then no other class lacks a weight.)
-    if unknown and not all(label in given for label in labels):
+    if len({*labels}) < len(labels) or (unknown and not known <= {*labels}):
         raise ValueError(
-            f"Got class_weight for {unknown}, but expected labels of y, which has the "
-            f"classes {labels}."
+            f"Got class_weight for the labels {labels}, but expected labels of y, each "
+            f"once, which has the classes {classes.tolist()}."
         )
-    return given
+    try:
+        return {label: float(given[label]) for label in labels if label in known}
+    except (TypeError, ValueError) as error:
+        raise wrong(TypeError, "class_weight", given, "numbers as weights") from error
+
+
+def _are_shares_of(labels: list[Any], given: Any) -> bool:
+    """Whether there is a share for each label, and none above 0 for others."""
+    others = set(given.keys()) - {*labels}
+    nothing = all(is_number(given[label]) and not given[label] for label in others)
+    return {*labels} <= set(given.keys()) and nothing
+
+
+def _names_no_labels(given: Any) -> bool:
+    """Whether numbers are a Series with the index 0, 1, 2 ..."""
+    is_series = isinstance(given, pd.Series)
+    return is_series and given.index.equals(pd.RangeIndex(len(given)))
+
+
+def without_pandas(given: Any, *, in_order: bool) -> Any:
+    """Return what is given by label as a plain dict.
+
+    `in_order` says that a Series with the index 0, 1, 2 ... is in the order of classes.
+    """
+    if in_order and _names_no_labels(given):
+        return given.to_numpy()
+    return dict(given.items()) if isinstance(given, Mapping | pd.Series) else given
 
 
 def _checked_priors(given: Any, classes: np.ndarray) -> np.ndarray | None:
@@ -324,16 +349,18 @@ def _checked_priors(given: Any, classes: np.ndarray) -> np.ndarray | None:
     expected = "'uniform', None or a number for each class, in the order of classes_"
     if isinstance(given, str):
         raise wrong(ValueError, "priors", given, expected)
-    if isinstance(given, pd.Series) and given.index.equals(pd.RangeIndex(len(given))):
-        given = given.to_numpy()  # it names no labels
+    if _names_no_labels(given):
+        given = given.tolist()
     if isinstance(given, Mapping | pd.Series):
-        labels = list(given.keys())
-        if len(labels) != n_classes or {*labels} != {*classes.tolist()}:
+        known, labels = classes.tolist(), list(given.keys())
+        once = len({*labels}) == len(labels)
+        # (Of a category that no row has, pandas counts 0.)
+        if not once or not _are_shares_of(known, given):
             raise ValueError(
                 f"Got priors for the labels {labels}, but expected one for each of the "
-                f"classes {classes.tolist()}."
+                f"classes {known}."
             )
-        given = [given[label] for label in classes.tolist()]
+        given = [given[label] for label in known]
     priors = np.asarray(given)
     if priors.ndim == 0 or priors.dtype.kind not in "fiu":
         raise wrong(TypeError, "priors", given, expected)
@@ -429,15 +456,18 @@ def check_labels(y: np.ndarray) -> np.ndarray:
             "expected labels of one type, numbers or strings, such as "
             "[str(label) for label in y]."
         ) from error
-    # scikit-learn's warnings of labels would point at this line. (Huge numbers are
-    # compared as integers.)
-    with warnings.catch_warnings(record=True) as told, np.errstate(invalid="ignore"):
-        warnings.simplefilter("always")
-        if type_of_target(y) == "unknown":
+    # Labels, each three times: of many classes scikit-learn would warn at this line.
+    # (Huge numbers are compared as integers.)
+    labels = np.repeat(classes, 3)
+    with np.errstate(invalid="ignore"):
+        if type_of_target(labels) == "unknown":
             raise _unknown_labels(y)
-        check_classification_targets(y)
-    for message, category in {(str(w.message), w.category) for w in told}:
-        warn(message, category)
+        check_classification_targets(labels)
+    if len(y) > 20 and len(classes) > len(y) / 2:
+        warn(
+            f"Got {len(classes)} different labels in {len(y)} rows. Are they numbers "
+            "to predict? Then use MixupRegressor or MixupRegressorCV."
+        )
     return classes
 
 

@@ -17,7 +17,7 @@ from skmix._estimators_cv import MixupClassifierCV, MixupRegressorCV
 from skmix._long_runs.checkpoints import Folder
 from skmix._long_runs.progress import progress_bar
 from skmix._validation import check_integer, check_n_jobs, check_option
-from skmix.inspection._comparison import Comparison, compare
+from skmix.inspection._comparison import CALIBRATED, Comparison, compare
 from skmix.inspection._held_out import Data, HeldOut, predictions, repeated_folds
 from skmix.inspection._metrics import CLASS_METRICS, NUMBER_METRICS, Metric
 from skmix.inspection._settings import (
@@ -31,7 +31,8 @@ from skmix.inspection._settings import (
 )
 
 Verdict = Literal["helps", "hurts", "no evidence"]
-METRICS = {metric.name for metric in (*CLASS_METRICS, *NUMBER_METRICS)}
+KNOWN = (*CLASS_METRICS, *NUMBER_METRICS, *CALIBRATED.values())
+METRICS = {metric.name for metric in KNOWN}
 WORDS = {"log_loss": "log loss", "rmse": "root mean squared error"}
 
 
@@ -426,7 +427,7 @@ def _first_sentence(effect: MixupEffect) -> str:
     if not n_folds:
         word = _word_of(effect)
         return f"{begin}: no fold could compare the {word} with that of alpha 0."
-    if set(_taken(effect)) == {"0"}:
+    if effect.verdict == "no evidence" and set(_taken(effect)) == {"0"}:
         return (
             "Mixing is not worth it here: alpha 0, no mixing, was chosen in all of the "
             f"{n_folds} folds{_if_mixed(effect)}."
@@ -444,8 +445,13 @@ def _word_of(effect: MixupEffect) -> str:
 def _if_mixed(effect: MixupEffect) -> str:
     """Say what the best alpha above 0 would do, if the table has one."""
     of_metric = effect.table.xs(effect.metric, level="metric")
-    fixed = [name for name in of_metric.index if name.startswith("alpha=")]
-    change = of_metric.loc[fixed, "difference"].drop("alpha=0", errors="ignore")
+    whole = of_metric["n_folds"] == of_metric["n_folds"].max()
+    fixed = [
+        name
+        for name in of_metric.index[whole]
+        if name.startswith("alpha=") and name != "alpha=0" and "auto" not in name
+    ]
+    change = of_metric.loc[fixed, "difference"]
     gain = (change if effect.greater_is_better else -change).dropna()
     if gain.empty:
         return ""
