@@ -336,6 +336,13 @@ def test_labels_that_are_almost_all_different_are_told_at_the_users_line():
     assert {warning.filename for warning in told} == {__file__}
 
 
+@pytest.mark.parametrize("kind", [MixupClassifier, MixupClassifierCV])
+def test_numbers_as_labels_are_refused_with_the_way_out(kind):
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match=r"^Unknown label type: .* MixupRegressor and"):
+        kind().fit(X, X[:, 0])
+
+
 def test_labels_that_are_checked_in_threads_leave_warnings_as_they_were(wine):
     before = warnings._showwarnmsg_impl  # what `catch_warnings(record=True)` replaces
     switch = sys.getswitchinterval()

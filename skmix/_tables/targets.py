@@ -462,7 +462,11 @@ def check_labels(y: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         if type_of_target(labels) == "unknown":
             raise _unknown_labels(y)
-        check_classification_targets(labels)
+        try:
+            check_classification_targets(labels)
+        except ValueError as error:
+            way_out = "MixupRegressor and MixupRegressorCV predict numbers."
+            raise ValueError(f"{error} {way_out}") from error
     if len(y) > 20 and len(classes) > len(y) / 2:
         warn(
             f"Got {len(classes)} different labels in {len(y)} rows. Are they numbers "
