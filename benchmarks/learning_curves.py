@@ -68,7 +68,7 @@ from torch.nn import CrossEntropyLoss
 from torch.nn.functional import cross_entropy
 
 from skmix import MixupClassifier, default_net
-from skmix._default_net import SMOOTHED
+from skmix._default_net import smoothing_for
 
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "learning_curves.svg"
 TABLES = (  # rows enough, and no class so rare that a small sample would lack it
@@ -129,8 +129,8 @@ class SmoothedTraining(CrossEntropyLoss):
 def estimator_of(trial, n_train, seed):
     net = default_net("classifier").set_params(criterion=SmoothedTraining)
     estimator = MixupClassifier(net, alpha=0, random_state=seed)
-    share = round(min(SMOOTHED[0] / n_train, SMOOTHED[1]), 2)  # as the default does
-    own = {"estimator__criterion__label_smoothing": share}
+    # As "auto" does, which is for torch's own criterion.
+    own = {"estimator__criterion__label_smoothing": smoothing_for(n_train)}
     estimator.set_params(**(own if trial.name == "all" else BARE))
     return estimator.set_params(**{PARAMETERS.get(trial.name, "alpha"): trial.strength})
 

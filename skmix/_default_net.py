@@ -294,7 +294,7 @@ class TabularNeuralNet(NeuralNet):
             size = 2 ** np.floor(np.log2(n_rows / N_BATCHES))
             self.batch_size_ = int(np.clip(size, MIN_BATCH, MAX_BATCH))
         if self._smooths() and "label_smoothing_" not in vars(self):
-            self.label_smoothing_ = round(min(SMOOTHED[0] / n_rows, SMOOTHED[1]), 2)
+            self.label_smoothing_ = smoothing_for(n_rows)
             self.criterion_.label_smoothing = self.label_smoothing_
 
     def _smooths(self) -> bool:
@@ -533,6 +533,12 @@ def default_net(task: Literal["classifier", "regressor"]) -> TabularNeuralNet:
         ],
         verbose=0,
     )
+
+
+def smoothing_for(n_rows: int) -> float:
+    """Return the share by which labels are smoothed with "auto"."""
+    n_smoothed, largest = SMOOTHED
+    return round(min(n_smoothed / n_rows, largest), 2)
 
 
 def wants_scaled(net: NeuralNet) -> bool:

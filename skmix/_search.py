@@ -59,7 +59,6 @@ from skmix._validation import (
     check_groups,
     check_n_jobs,
     check_option,
-    codes_of_groups,
     warn,
 )
 from skmix._vectorized.candidates import Split, Trained, train_members, untrained
@@ -149,9 +148,8 @@ class MixupCV(BaseMixup):
         self._prepare_targets(samples, splits[0])
         self._try_out(plan.scoring, splits, plan.alphas[0])
         refits = self._refits(splits[0].net)
-        given = X, y, sample_weight
         n_parts = 2 if refits else 1  # members, and a net on all rows
-        task = self._begin_fit(*given, n_parts, splits[0].net.device)
+        task = self._begin_fit(X, y, sample_weight, n_parts, splits[0].net.device)
         trained = self._train(plan, task)
         members = [
             [
@@ -208,8 +206,8 @@ class MixupCV(BaseMixup):
             seed=seed,
             metadata=to_splitter,
         )
-        if groups is not None and not looks_at_groups(self.cv):
-            self._warn_of_unused_groups(codes_of_groups(groups)[kept], folds)
+        if samples.groups is not None and not looks_at_groups(self.cv):
+            self._warn_of_unused_groups(samples.groups, folds)
         # Numbers that one fold lacks, another may be asked to predict.
         dense = isinstance(read.X, np.ndarray)
         missing = dense and bool(np.isnan(read.X).any())
@@ -221,8 +219,9 @@ class MixupCV(BaseMixup):
             for of_fold, fold in zip(seeds, folds, strict=True)
         ]
         alphas = sorted({0.0, *check_alphas(self.alphas)})
-        of_scores = repr(self.scoring), self._scorer(), table, samples.y, to_scorer
-        return Plan(alphas, samples, kept, n_samples, splits, Scoring(*of_scores), seed)
+        scorer = self._scorer()
+        scoring = Scoring(repr(self.scoring), scorer, table, samples.y, to_scorer)
+        return Plan(alphas, samples, kept, n_samples, splits, scoring, seed)
 
     def _warn_of_unused_groups(self, groups: np.ndarray, folds: list[Any]) -> None:
         """Warn if nobody looks at groups, and a fold trains on and holds out one."""
@@ -245,9 +244,14 @@ class MixupCV(BaseMixup):
 
     def _train(self, plan: "Plan", task: Task) -> Trained:
         """Train a net for each alpha and fold."""
-        options = {"n_jobs": self.n_jobs, "verbose": bool(self.verbose)}
-        options |= {"folder": self._folder(), "task": task}
-        trained = train_members(plan.alphas, plan.splits, **options)
+        trained = train_members(
+            plan.alphas,
+            plan.splits,
+            n_jobs=self.n_jobs,
+            verbose=bool(self.verbose),
+            folder=self._folder(),
+            task=task,
+        )
         if why := trained.why_not_vectorized:
             warn(
                 f"Members are trained one by one, and not vectorized: {why}. This "
@@ -427,8 +431,7 @@ class MixupCV(BaseMixup):
                     errors[c, f] = error
         seconds = time.perf_counter() - start
         by_fold = [np.array(of_fold) for of_fold in zip(*held_out, strict=True)]
-        predictions = np.array(predicted), by_fold
-        return Evidence(*predictions, scores, diverged, errors, seconds)
+        return Evidence(np.array(predicted), by_fold, scores, diverged, errors, seconds)
 
     def _report(
         self, tried: list[float], trained: Trained, evidence: Evidence, splits: Any

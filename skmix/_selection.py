@@ -270,11 +270,11 @@ def is_by_row(values: Any, n_rows: int) -> bool:
 def warn_of_undefined(evidence: Evidence, name: str) -> None:
     """Warn of folds in which nothing can be scored, with the error of the first."""
     defined = evidence.defined
-    of_first = reversed(list(evidence.errors.items()))  # (an earlier one stays)
-    errors = {f: error for (_, f), error in of_first if not defined[f]}
-    if errors and defined.any():
-        folds = ", ".join(map(str, sorted(errors)))
-        error = errors[min(errors)]
+    failed = sorted((f, c) for c, f in evidence.errors if not defined[f])
+    if failed and defined.any():
+        folds = ", ".join(map(str, sorted({f for f, _ in failed})))
+        first, candidate = failed[0]
+        error = evidence.errors[candidate, first]
         warn(
             f"scoring={name} failed in fold {folds} ({type(error).__name__}: {error}). "
             "The score is NaN there, and candidates are compared by the other folds."
